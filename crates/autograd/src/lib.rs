@@ -1,0 +1,2 @@
+//! Reverse-mode differentiation on an explicit tape
+#![forbid(unsafe_code)]

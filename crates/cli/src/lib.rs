@@ -1,0 +1,2 @@
+//! The binary uke
+#![forbid(unsafe_code)]

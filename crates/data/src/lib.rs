@@ -1,0 +1,2 @@
+//! Images, text and tables to batches
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Layers whose field names are checkpoint names
+#![forbid(unsafe_code)]

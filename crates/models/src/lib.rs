@@ -1,0 +1,2 @@
+//! ResNet and BERT, one architecture per file
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Tensors: shapes, strides, pooled buffers
+#![forbid(unsafe_code)]

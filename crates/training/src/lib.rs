@@ -1,0 +1,2 @@
+//! Optimisers, schedules, metrics, the fit loop, checkpoints
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Transfer learning in pure Rust.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Any weights file to named tensors
+#![forbid(unsafe_code)]
