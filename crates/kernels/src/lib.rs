@@ -1,1 +1,20 @@
-//! Numeric kernels: slices in, slices out
+//! Numeric kernels: slices in, slices out.
+//!
+//! Every public kernel is generic over the [`Element`] type (f32 or f64). For f32 it picks the widest instruction set
+//! of the machine at run time ([`isa`]); for f64 it runs the naive twin in [`naive`], which is also the reference that
+//! the fast kernels are tested against. Algorithms are written once over the [`simd::Simd`] trait.
+//!
+//! Results do not depend on the number of threads: work is cut into pieces of fixed size and sums are taken in a fixed
+//! order. Sizes that do not fit are a bug of the caller and panic at the door of the kernel; shapes that come from users
+//! are checked one floor up, in the tensor and autograd crates.
+
+#[macro_use]
+pub mod isa;
+pub mod conv;
+pub mod element;
+pub mod gemm;
+pub mod naive;
+pub mod simd;
+
+pub use element::Element;
+pub use isa::Isa;

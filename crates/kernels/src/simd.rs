@@ -1,0 +1,197 @@
+//! A vector of f32 whose width is that of the instruction set: algorithms are written once over [`Simd`].
+//!
+//! A value of a type that implements `Simd` is a proof that the processor has the instruction set, so its methods are
+//! safe. All are `#[inline(always)]`, and must end up inside a function made by `dispatch!` (see [`crate::isa`]).
+
+#[cfg(target_arch = "x86_64")]
+pub mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub mod avx512;
+pub mod scalar;
+
+/// Operations on vectors of `LANES` f32.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// Numbers in a vector.
+    const LANES: usize;
+    /// Rows of the largest tile of 2 vectors a row that the registers of a matrix product can hold.
+    const ROWS: usize;
+    /// A vector.
+    type V: Copy;
+    /// The result of a comparison, one truth value per lane.
+    type M: Copy;
+
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::V;
+    /// All lanes 0.
+    #[inline(always)]
+    fn zero(self) -> Self::V {
+        self.splat(0.0)
+    }
+    /// The first `LANES` numbers at `x`.
+    ///
+    /// # Safety
+    /// `x` must be valid for reading `LANES` numbers.
+    unsafe fn load_ptr(self, x: *const f32) -> Self::V;
+    /// Writes the lanes to `x`.
+    ///
+    /// # Safety
+    /// `x` must be valid for writing `LANES` numbers.
+    unsafe fn store_ptr(self, x: *mut f32, v: Self::V);
+    /// The first `LANES` numbers of the slice, which must have that many.
+    #[inline(always)]
+    fn load(self, x: &[f32]) -> Self::V {
+        assert!(x.len() >= Self::LANES);
+        // SAFETY: the slice is long enough.
+        unsafe { self.load_ptr(x.as_ptr()) }
+    }
+    /// Writes the lanes to the start of the slice, which must have room for all of them.
+    #[inline(always)]
+    fn store(self, x: &mut [f32], v: Self::V) {
+        assert!(x.len() >= Self::LANES);
+        // SAFETY: the slice is long enough.
+        unsafe { self.store_ptr(x.as_mut_ptr(), v) }
+    }
+    /// As many lanes as the slice has numbers (at most `LANES`), the others 0.
+    fn load_partial(self, x: &[f32]) -> Self::V;
+    /// Writes as many lanes as the slice has numbers (at most `LANES`).
+    fn store_partial(self, x: &mut [f32], v: Self::V);
+
+    /// a + b
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a - b
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a * b
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a / b
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a * b + c, rounded once where the processor has FMA, twice on `Scalar`.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// -a
+    fn neg(self, a: Self::V) -> Self::V;
+    /// |a|
+    fn abs(self, a: Self::V) -> Self::V;
+    /// The magnitude of `a` with the sign of `sign`.
+    fn copysign(self, a: Self::V, sign: Self::V) -> Self::V;
+    /// Square root.
+    fn sqrt(self, a: Self::V) -> Self::V;
+    /// a if a > b, else b; thus b if either is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a if a < b, else b; thus b if either is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The nearest integer, ties to even.
+    fn round(self, a: Self::V) -> Self::V;
+    /// 2^n for lanes that hold integers from -126 to 127.
+    fn pow2(self, n: Self::V) -> Self::V;
+    /// a < b; false if either is NaN.
+    fn less(self, a: Self::V, b: Self::V) -> Self::M;
+    /// a where the mask is true, else b.
+    fn select(self, mask: Self::M, a: Self::V, b: Self::V) -> Self::V;
+
+    /// The sum of the lanes, in an order that is fixed per instruction set.
+    fn sum(self, a: Self::V) -> f32;
+    /// The largest lane.
+    fn max_lane(self, a: Self::V) -> f32;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::available;
+
+    /// Applies every operation to vectors of x and y, one row of results each.
+    #[inline(always)]
+    fn all_body<S: Simd>(s: S, x: &[f32], y: &[f32], out: &mut Vec<(&'static str, Vec<f32>)>) {
+        let (a, b) = (s.load(x), s.load(y));
+        let mut put = |name, v| {
+            let mut row = vec![0.0; S::LANES];
+            s.store(&mut row, v);
+            out.push((name, row));
+        };
+        put("add", s.add(a, b));
+        put("sub", s.sub(a, b));
+        put("mul", s.mul(a, b));
+        put("div", s.div(a, b));
+        put("mul_add", s.mul_add(a, b, s.splat(2.0)));
+        put("neg", s.neg(a));
+        put("abs", s.abs(a));
+        put("copysign", s.copysign(a, b));
+        put("sqrt", s.sqrt(s.abs(a)));
+        put("max", s.max(a, b));
+        put("min", s.min(a, b));
+        put("round", s.round(a));
+        put("pow2", s.pow2(s.round(a)));
+        put("select", s.select(s.less(a, b), a, b));
+        put("sum", s.splat(s.sum(a)));
+        put("max_lane", s.splat(s.max_lane(a)));
+        for n in 0..=S::LANES {
+            put("load_partial", s.load_partial(&x[..n]));
+            let mut row = vec![7.0; S::LANES];
+            s.store_partial(&mut row[..n], a);
+            put("store_partial", s.load(&row));
+        }
+    }
+    dispatch!(fn all(x: &[f32], y: &[f32], out: &mut Vec<(&'static str, Vec<f32>)>) = all_body);
+
+    #[test]
+    fn every_isa_agrees_with_plain_rust() {
+        // Small dyadic numbers: every operation but div and sqrt is exact, and those round correctly everywhere.
+        let x: Vec<f32> = (0..16)
+            .map(|i| [2.5, -0.5, 3.25, -7.0, 0.0, 1.5, -2.5][i % 7])
+            .collect();
+        let y: Vec<f32> = (0..16)
+            .map(|i| [-1.5, 4.0, 3.25, -8.0, 2.0][i % 5])
+            .collect();
+        for isa in available() {
+            let mut out = Vec::new();
+            all(isa, &x, &y, &mut out);
+            let lanes = out[0].1.len();
+            let mut partial = [0, 0];
+            for (name, row) in &out {
+                let first = &x[..lanes];
+                let which = usize::from(*name == "store_partial");
+                for (i, &got) in row.iter().enumerate() {
+                    let (a, b) = (x[i], y[i]);
+                    let want = match *name {
+                        "add" => a + b,
+                        "sub" => a - b,
+                        "mul" => a * b,
+                        "div" => a / b,
+                        "mul_add" => a * b + 2.0,
+                        "neg" => -a,
+                        "abs" => a.abs(),
+                        "copysign" => a.copysign(b),
+                        "sqrt" => a.abs().sqrt(),
+                        "max" => a.max(b),
+                        "min" | "select" => a.min(b),
+                        "round" => a.round_ties_even(),
+                        "pow2" => a.round_ties_even().exp2(),
+                        "sum" => first.iter().sum(),
+                        "max_lane" => first.iter().copied().fold(f32::MIN, f32::max),
+                        _ if i < partial[which] => a,
+                        _ => [0.0, 7.0][which],
+                    };
+                    assert_eq!(got, want, "{isa:?} {name} lane {i}");
+                }
+                if name.ends_with("partial") {
+                    partial[which] += 1;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn max_nan_body<S: Simd>(s: S) -> (f32, f32) {
+        let (nan, one) = (s.splat(f32::NAN), s.splat(1.0));
+        (s.max_lane(s.max(nan, one)), s.sum(s.max(one, nan)))
+    }
+    dispatch!(fn max_nan() -> (f32, f32) = max_nan_body);
+
+    #[test]
+    fn max_with_nan_is_the_second() {
+        for isa in available() {
+            let (first, second) = max_nan(isa);
+            assert_eq!(first, 1.0, "{isa:?}");
+            assert!(second.is_nan(), "{isa:?}");
+        }
+    }
+}
