@@ -1,0 +1,182 @@
+//! Proof of gradients: the derivative of every op against central differences, in f64.
+//!
+//! For a random probe P of the output's shape, L = Σ P·f(x) has ∂L/∂xᵢ ≈ (L(x + h eᵢ) − L(x − h eᵢ)) / 2h. [`check`]
+//! compares this for every element of every input, and further asks that the result does not depend on the layout of
+//! the inputs, that each input alone gets the gradient it gets among all, and that f32 (the fast kernels) agrees.
+
+use crate::{Element, Result, Tape, Tensor, Value};
+
+type Function<T> = Box<dyn Fn(&[Value<T>]) -> Result<Value<T>>>;
+
+/// Inputs at which an op is proven.
+pub struct Example<T: Element> {
+    /// What is special in this one.
+    pub label: &'static str,
+    /// The inputs that get gradients.
+    pub inputs: Vec<Tensor<T>>,
+    /// The op, applied to values of the inputs.
+    pub run: Function<T>,
+}
+
+impl<T: Element> Example<T> {
+    /// An example.
+    pub fn new(label: &'static str, inputs: Vec<Tensor<T>>, run: impl Fn(&[Value<T>]) -> Result<Value<T>> + 'static) -> Self {
+        Self { label, inputs, run: Box::new(run) }
+    }
+}
+
+/// Numbers spread over (-1, 1), different for every seed, the same in f32 and f64.
+///
+/// # Panics
+/// Too large a shape.
+pub fn numbers<T: Element>(seed: u64, shape: &[usize]) -> Tensor<T> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xD1B5_4A32_D192_ED03;
+    let data = (0..shape.iter().product::<usize>()).map(|_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        T::from_f32((state >> 41) as f32 / (1u32 << 22) as f32 - 1.0)
+    });
+    Tensor::from_vec(shape, data.collect()).expect("a shape of a test")
+}
+
+/// The output and the gradients of Σ probe·output; `wants` names the inputs that are differentiated.
+fn differentiate<T: Element>(example: &Example<T>, inputs: &[Tensor<T>], wants: &dyn Fn(usize) -> bool) -> Result<(Tensor<T>, Vec<Option<Tensor<T>>>)> {
+    let tape = Tape::new();
+    let values: Vec<Value<T>> = inputs
+        .iter()
+        .enumerate()
+        .map(|(i, t)| if wants(i) { tape.leaf(&format!("input {i}"), t.clone()) } else { t.clone().into() })
+        .collect();
+    let output = (example.run)(&values)?;
+    let gradients = tape.backward_from(&output, numbers(77, output.shape()))?;
+    let gradients = values.iter().map(|v| gradients.of(v).cloned()).collect();
+    Ok((output.into_tensor(), gradients))
+}
+
+fn loss(example: &Example<f64>, inputs: &[Tensor<f64>]) -> Result<f64> {
+    let values: Vec<Value<f64>> = inputs.iter().map(|t| t.clone().into()).collect();
+    let output = (example.run)(&values)?.into_tensor();
+    let probe = numbers::<f64>(77, output.shape()).to_vec();
+    Ok(output.to_vec().iter().zip(probe).map(|(a, b)| a * b).sum())
+}
+
+/// The largest difference of two tensors, relative to the larger of 1 and the values.
+fn difference<T: Element, U: Element>(a: &Tensor<T>, b: &Tensor<U>) -> f64 {
+    assert_eq!(a.shape(), b.shape());
+    a.to_vec()
+        .iter()
+        .zip(b.to_vec())
+        .map(|(a, b)| (a.to_f64() - b.to_f64()).abs() / b.to_f64().abs().max(1.0))
+        .fold(0.0, |worst, d| if d.is_nan() { f64::INFINITY } else { f64::max(worst, d) })
+}
+
+/// Proves one example against central differences.
+///
+/// # Errors
+/// The message says which input and element differ, and by how much.
+pub fn prove(example: &Example<f64>) -> std::result::Result<(), String> {
+    let fail = |what: String| format!("{}: {what}", example.label);
+    let (_, gradients) = differentiate(example, &example.inputs, &|_| true).map_err(|e| fail(e.to_string()))?;
+    let step = 1e-6;
+    for (i, input) in example.inputs.iter().enumerate() {
+        let Some(analytic) = &gradients[i] else {
+            if input.numel() == 0 {
+                continue;
+            }
+            return Err(fail(format!("input {i} got no gradient")));
+        };
+        let (values, analytic) = (input.to_vec(), analytic.to_vec());
+        for (j, analytic) in analytic.iter().enumerate() {
+            let at = |x: f64| {
+                let mut inputs = example.inputs.clone();
+                let mut moved = values.clone();
+                moved[j] = x;
+                inputs[i] = Tensor::from_vec(input.shape(), moved)?;
+                loss(example, &inputs)
+            };
+            let numeric = at(values[j] + step)
+                .and_then(|up| Ok((up - at(values[j] - step)?) / (2.0 * step)))
+                .map_err(|e| fail(e.to_string()))?;
+            let error = (numeric - analytic).abs() / numeric.abs().max(1.0);
+            if error.is_nan() || error > 1e-6 {
+                return Err(fail(format!("input {i} element {j}: backward gives {analytic}, differences give {numeric}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The same elements, lying in memory in the opposite order of dimensions.
+fn turned<T: Element>(tensor: &Tensor<T>) -> Tensor<T> {
+    let order: Vec<usize> = (0..tensor.rank()).rev().collect();
+    let turn = |t: &Tensor<T>| t.permute(&order).expect("a permutation");
+    turn(&turn(tensor).contiguous())
+}
+
+/// Proves an op at its examples: see the module.
+///
+/// # Panics
+/// With the op's example and element, if anything differs.
+pub fn check(examples: &[Example<f64>], fast: &[Example<f32>]) {
+    assert!(!examples.is_empty(), "an op without examples is not proven");
+    assert_eq!(examples.len(), fast.len());
+    for (example, fast) in examples.iter().zip(fast) {
+        prove(example).unwrap_or_else(|e| panic!("{e}"));
+        let label = example.label;
+        let ok = |r: Result<_>| r.unwrap_or_else(|e| panic!("{label}: {e}"));
+        let (output, gradients) = ok(differentiate(example, &example.inputs, &|_| true));
+        let turned: Vec<_> = example.inputs.iter().map(turned).collect();
+        let (other, others) = ok(differentiate(example, &turned, &|_| true));
+        assert!(difference(&other, &output) < 1e-12, "{label}: the result depends on the layout");
+        let single = fast.inputs.clone();
+        let (quick, quicks) = fast_run(fast, &single);
+        assert!(difference(&quick, &output) < 2e-5, "{label}: f32 differs by {}", difference(&quick, &output));
+        for (i, want) in gradients.iter().enumerate() {
+            let Some(want) = want else { continue };
+            let has = |g: &Option<Tensor<f64>>| g.clone().unwrap_or_else(|| panic!("{label}: no gradient of input {i}"));
+            assert!(difference(&has(&others[i]), want) < 1e-12, "{label}: gradient {i} depends on the layout");
+            let (_, alone) = ok(differentiate(example, &example.inputs, &|j| j == i));
+            assert!(difference(&has(&alone[i]), want) < 1e-12, "{label}: gradient {i} depends on the others");
+            let quick = quicks[i].as_ref().unwrap_or_else(|| panic!("{label}: no f32 gradient of input {i}"));
+            let error = difference(quick, want);
+            assert!(error < 5e-5, "{label}: f32 gradient {i} differs by {error}");
+        }
+    }
+}
+
+fn fast_run(example: &Example<f32>, inputs: &[Tensor<f32>]) -> (Tensor<f32>, Vec<Option<Tensor<f32>>>) {
+    differentiate(example, inputs, &|_| true).unwrap_or_else(|e| panic!("{}: {e}", example.label))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Keeps, Kept, Op, Slots};
+
+    /// f(x) = x², with the derivative 3x.
+    #[derive(Debug)]
+    struct Wrong;
+
+    impl<T: Element> Op<T> for Wrong {
+        fn name(&self) -> &'static str {
+            "wrong"
+        }
+        fn keeps(&self, _: &[bool]) -> Keeps {
+            Keeps::inputs(&[0])
+        }
+        fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
+            Tensor::from_vec(inputs[0].shape(), inputs[0].to_vec().iter().map(|&x| x * x).collect())
+        }
+        fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+            let x = kept.input(0)?.to_vec();
+            let wrong = x.iter().zip(grad.to_vec()).map(|(&x, g)| T::from_f64(3.0) * x * g);
+            slots.add(0, Tensor::from_vec(grad.shape(), wrong.collect())?)
+        }
+    }
+
+    #[test]
+    fn a_wrong_derivative_is_found() {
+        let example = Example::new("wrong", vec![numbers(1, &[3])], |v| Value::apply(Wrong, &[&v[0]]));
+        let error = prove(&example).unwrap_err();
+        assert!(error.contains("wrong: input 0 element 0"), "{error}");
+    }
+}

@@ -1,0 +1,140 @@
+//! What an operation is: a forward, its derivative, and what the derivative needs.
+
+use std::any::Any;
+use std::fmt::Debug;
+use ukulele_tensor::{Element, Error, Result, Tensor};
+
+/// A differentiable operation. One op is one file in [`crate::ops`].
+///
+/// An op is a typed value, not a closure, so that a reader of the tape (a compiler, a printer, an exporter) can match
+/// on it. What only its backward needs and is neither an input nor the output (statistics, indices), it keeps in itself.
+pub trait Op<T: Element>: Any + Debug + Send {
+    /// The op's name, as errors and printed graphs show it.
+    fn name(&self) -> &'static str;
+
+    /// What backward needs, when `wants[i]` tells whether input i wants a gradient.
+    fn keeps(&self, wants: &[bool]) -> Keeps;
+
+    /// The result for `inputs`. `record` tells whether backward may follow; if not, nothing needs keeping.
+    ///
+    /// # Errors
+    /// Shapes that do not fit, checked here once.
+    fn forward(&mut self, inputs: &[&Tensor<T>], record: bool) -> Result<Tensor<T>>;
+
+    /// Adds to `slots` the gradient of each input that wants one, given that of the output.
+    ///
+    /// # Errors
+    /// None in correct use.
+    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()>;
+}
+
+/// Which tensors stay alive until backward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeps {
+    /// Bit i: input i.
+    inputs: u32,
+    /// The output.
+    output: bool,
+}
+
+impl Keeps {
+    /// Nothing: the gradient of the output is all that backward needs.
+    pub const NOTHING: Self = Self { inputs: 0, output: false };
+    /// The output only.
+    pub const OUTPUT: Self = Self { inputs: 0, output: true };
+
+    /// The inputs at these positions.
+    pub fn inputs(positions: &[usize]) -> Self {
+        Self::NOTHING.and_inputs(positions)
+    }
+
+    /// These inputs as well.
+    pub fn and_inputs(self, positions: &[usize]) -> Self {
+        positions.iter().fold(self, |k, i| Self { inputs: k.inputs | 1 << i, ..k })
+    }
+
+    /// Input `position` as well, if `condition` holds.
+    pub fn and_input_if(self, position: usize, condition: bool) -> Self {
+        if condition { self.and_inputs(&[position]) } else { self }
+    }
+
+    pub(crate) fn has_input(self, position: usize) -> bool {
+        self.inputs >> position & 1 == 1
+    }
+
+    pub(crate) fn has_output(self) -> bool {
+        self.output
+    }
+}
+
+/// What was kept for backward.
+#[derive(Debug)]
+pub struct Kept<T: Element> {
+    pub(crate) op: &'static str,
+    pub(crate) inputs: Vec<Option<Tensor<T>>>,
+    pub(crate) output: Option<Tensor<T>>,
+}
+
+impl<T: Element> Kept<T> {
+    fn missing(&self, what: &str) -> Error {
+        Error::argument(self.op, format!("backward asks for {what}, which `keeps` did not name"))
+    }
+
+    /// Input `i`.
+    ///
+    /// # Errors
+    /// The op's [`Op::keeps`] did not name it.
+    pub fn input(&self, i: usize) -> Result<&Tensor<T>> {
+        self.inputs.get(i).and_then(Option::as_ref).ok_or_else(|| self.missing(&format!("input {i}")))
+    }
+
+    /// The output.
+    ///
+    /// # Errors
+    /// The op's [`Op::keeps`] did not name it.
+    pub fn output(&self) -> Result<&Tensor<T>> {
+        self.output.as_ref().ok_or_else(|| self.missing("the output"))
+    }
+}
+
+/// Where backward puts the gradients of an op's inputs.
+#[derive(Debug)]
+pub struct Slots<'a, T: Element> {
+    pub(crate) op: &'static str,
+    pub(crate) inputs: &'a [Option<usize>],
+    pub(crate) shapes: &'a [ukulele_tensor::Shape],
+    pub(crate) gradients: &'a mut [Option<Tensor<T>>],
+}
+
+impl<T: Element> Slots<'_, T> {
+    /// Whether input `i` wants a gradient: something trainable lies behind it.
+    pub fn wants(&self, i: usize) -> bool {
+        self.inputs.get(i).copied().flatten().is_some()
+    }
+
+    /// The shape of input `i`.
+    pub fn shape(&self, i: usize) -> &[usize] {
+        &self.shapes[i]
+    }
+
+    /// Adds to the gradient of input `i`; of no effect if the input wants none.
+    ///
+    /// # Errors
+    /// A gradient of another shape than the input.
+    pub fn add(&mut self, i: usize, gradient: Tensor<T>) -> Result<()> {
+        let Some(node) = self.inputs.get(i).copied().flatten() else { return Ok(()) };
+        if *gradient.shape() != *self.shapes[i] {
+            return Err(Error::shapes(self.op, gradient.shape(), &self.shapes[i]));
+        }
+        self.gradients[node] = Some(match self.gradients[node].take() {
+            None => gradient,
+            Some(sum) => {
+                let mut sum = sum.dense();
+                let gradient = gradient.laid_as(&sum)?;
+                ukulele_kernels::elementwise::add_assign(sum.memory_mut(), gradient.memory()?);
+                sum
+            }
+        });
+        Ok(())
+    }
+}

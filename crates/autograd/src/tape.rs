@@ -1,0 +1,177 @@
+//! The record of a forward pass, and the walk back over it.
+
+use crate::op::{Kept, Op, Slots};
+use crate::{Element, Error, Result, Tensor, Value};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use ukulele_tensor::Shape;
+
+/// The place of a record on its tape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeId(pub(crate) usize);
+
+#[derive(Debug)]
+pub(crate) struct Node<T: Element> {
+    /// None for a leaf.
+    pub(crate) op: Option<Box<dyn Op<T>>>,
+    /// The leaf's or op's name.
+    pub(crate) name: String,
+    pub(crate) inputs: Vec<Option<usize>>,
+    shapes: Vec<Shape>,
+    kept: Vec<Option<Tensor<T>>>,
+    output: Option<Tensor<T>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Record<T: Element> {
+    pub(crate) nodes: Vec<Node<T>>,
+    /// Where a gradient was cut off on purpose: the op and the node it read.
+    pub(crate) cuts: Vec<(&'static str, usize)>,
+    /// Set by backward: the records are gone.
+    spent: bool,
+}
+
+/// The record of one forward pass. A handle: clones share the record.
+#[derive(Debug)]
+pub struct Tape<T: Element = f32> {
+    record: Arc<Mutex<Record<T>>>,
+}
+
+impl<T: Element> Clone for Tape<T> {
+    fn clone(&self) -> Self {
+        Self { record: Arc::clone(&self.record) }
+    }
+}
+
+impl<T: Element> Default for Tape<T> {
+    fn default() -> Self {
+        Self { record: Arc::new(Mutex::new(Record { nodes: Vec::new(), cuts: Vec::new(), spent: false })) }
+    }
+}
+
+/// The gradients of a tape's leaves.
+#[derive(Debug)]
+pub struct Gradients<T: Element = f32> {
+    leaves: BTreeMap<NodeId, Tensor<T>>,
+}
+
+impl<T: Element> Gradients<T> {
+    /// The gradient of a leaf; `None` if the loss does not depend on it, or if it is no leaf.
+    pub fn of(&self, leaf: &Value<T>) -> Option<&Tensor<T>> {
+        self.at(leaf.trace()?.1)
+    }
+
+    /// The gradient of the leaf at a place of the tape.
+    pub fn at(&self, node: NodeId) -> Option<&Tensor<T>> {
+        self.leaves.get(&node)
+    }
+
+    /// Takes the gradient of the leaf at a place of the tape out.
+    pub fn take(&mut self, node: NodeId) -> Option<Tensor<T>> {
+        self.leaves.remove(&node)
+    }
+}
+
+impl<T: Element> Tape<T> {
+    /// An empty tape.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Record<T>> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.record, &other.record)
+    }
+
+    /// The number of records, leaves included.
+    pub fn len(&self) -> usize {
+        self.lock().nodes.len()
+    }
+
+    /// Whether nothing was recorded.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A trainable value: what the loss is differentiated by. `name` is what messages call it.
+    pub fn leaf(&self, name: &str, tensor: Tensor<T>) -> Value<T> {
+        let node = Node { op: None, name: name.to_owned(), inputs: vec![], shapes: vec![], kept: vec![], output: None };
+        let id = self.push(node);
+        Value::traced(tensor, self.clone(), id)
+    }
+
+    fn push(&self, node: Node<T>) -> NodeId {
+        let nodes = &mut self.lock().nodes;
+        nodes.push(node);
+        NodeId(nodes.len() - 1)
+    }
+
+    pub(crate) fn cut(&self, op: &'static str, node: NodeId) {
+        self.lock().cuts.push((op, node.0));
+    }
+
+    pub(crate) fn record(&self, op: Box<dyn Op<T>>, inputs: &[&Tensor<T>], nodes: &[Option<NodeId>], output: &Tensor<T>) -> NodeId {
+        let wants: Vec<bool> = nodes.iter().map(Option::is_some).collect();
+        let keeps = op.keeps(&wants);
+        self.push(Node {
+            name: op.name().to_owned(),
+            inputs: nodes.iter().map(|n| n.map(|n| n.0)).collect(),
+            shapes: inputs.iter().map(|t| Shape::new(t.shape()).unwrap_or_default()).collect(),
+            kept: inputs.iter().enumerate().map(|(i, t)| keeps.has_input(i).then(|| (*t).clone())).collect(),
+            output: keeps.has_output().then(|| output.clone()),
+            op: Some(op),
+        })
+    }
+
+    /// The gradients of the scalar `loss` by every leaf. The records are used up: what each kept is freed as soon as
+    /// its gradients are known.
+    ///
+    /// # Errors
+    /// `loss` is not a scalar, is not on this tape, or backward has already been called.
+    pub fn backward(&self, loss: &Value<T>) -> Result<Gradients<T>> {
+        if loss.tensor().numel() != 1 {
+            return Err(Error::shape("backward", loss.shape(), "a scalar loss; call sum or mean"));
+        }
+        self.backward_from(loss, Tensor::full(loss.shape(), T::ONE)?)
+    }
+
+    /// As [`Tape::backward`], for any value and the gradient of the loss by it.
+    ///
+    /// # Errors
+    /// As [`Tape::backward`], and shapes that differ.
+    pub fn backward_from(&self, value: &Value<T>, gradient: Tensor<T>) -> Result<Gradients<T>> {
+        let end = match value.trace() {
+            Some((tape, node)) if tape.same(self) => node.0,
+            _ => return Err(Error::argument("backward", "the loss does not depend on anything trainable of this tape")),
+        };
+        if value.shape() != gradient.shape() {
+            return Err(Error::shapes("backward", value.shape(), gradient.shape()));
+        }
+        let mut nodes = {
+            let mut record = self.lock();
+            if std::mem::replace(&mut record.spent, true) {
+                return Err(Error::argument("backward", "this tape was already used; run the forward pass again on a new one"));
+            }
+            std::mem::take(&mut record.nodes)
+        };
+        nodes.truncate(end + 1);
+        let mut gradients: Vec<Option<Tensor<T>>> = vec![None; end + 1];
+        gradients[end] = Some(gradient);
+        let mut leaves = BTreeMap::new();
+        while let Some(node) = nodes.pop() {
+            let at = nodes.len();
+            let Some(gradient) = gradients[at].take() else { continue };
+            let Some(op) = node.op else {
+                leaves.insert(NodeId(at), gradient);
+                continue;
+            };
+            let kept = Kept { op: op.name(), inputs: node.kept, output: node.output };
+            let mut slots = Slots { op: op.name(), inputs: &node.inputs, shapes: &node.shapes, gradients: &mut gradients };
+            op.backward(&kept, &gradient, &mut slots)?;
+        }
+        Ok(Gradients { leaves })
+    }
+}
