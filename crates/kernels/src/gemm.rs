@@ -1,7 +1,17 @@
 //! Matrix product, C = act(A·B (+ C) + bias + residual), with prepacked B and fused epilogue.
 
-use crate::Element;
-use crate::naive;
+pub(crate) mod blocks;
+pub(crate) mod outer;
+pub(crate) mod pack;
+pub(crate) mod tile;
+
+use crate::element::{as_f32, as_f32_mut, is_f32};
+use crate::isa::{self, Isa};
+use crate::{Element, naive};
+use blocks::{pieces, run_blocks, tile_size};
+use outer::{Outer, outer};
+use std::ops::Range;
+use tile::{Panels, Target, Tile};
 
 /// A view of a matrix: element (i, j) is `data[i * row_stride + j * col_stride]`.
 #[derive(Clone, Copy, Debug)]
@@ -47,12 +57,83 @@ impl<'a, T: Element> Mat<'a, T> {
         self.data[i * self.row_stride + j * self.col_stride]
     }
 
-    /// Numbers that `data` must have at least.
-    fn extent(&self) -> usize {
-        if self.rows == 0 || self.cols == 0 {
-            return 0;
+    /// The same view, if it is one of f32.
+    fn as_f32(self) -> Option<Mat<'a, f32>> {
+        let Mat {
+            data,
+            rows,
+            cols,
+            row_stride,
+            col_stride,
+        } = self;
+        Some(Mat {
+            data: as_f32(data)?,
+            rows,
+            cols,
+            row_stride,
+            col_stride,
+        })
+    }
+
+    /// Panics unless `data` has all numbers of the view.
+    fn check(&self) {
+        if self.rows > 0 && self.cols > 0 {
+            let extent = (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride + 1;
+            assert!(
+                self.data.len() >= extent,
+                "a view of {extent} numbers of {}",
+                self.data.len()
+            );
         }
-        (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride + 1
+    }
+}
+
+impl<'a> Mat<'a, f32> {
+    /// Some rows, each of them contiguous: a view if they are, else a copy in `scratch`. Rows whose distance is a
+    /// multiple of 2 KiB are copied as well: most of them would share the same places of the first-level cache.
+    fn rows_contiguous<'b>(self, rows: Range<usize>, scratch: &'b mut Vec<f32>) -> Mat<'b, f32>
+    where
+        'a: 'b,
+    {
+        const CLASH: usize = 2048 / size_of::<f32>();
+        let view = Mat {
+            data: &self.data[(rows.start * self.row_stride).min(self.data.len())..],
+            rows: rows.len(),
+            ..self
+        };
+        if self.cols == 0 {
+            return Mat {
+                data: &[],
+                row_stride: 0,
+                ..view
+            };
+        }
+        if self.col_stride == 1 && !self.row_stride.is_multiple_of(CLASH) {
+            return view;
+        }
+        let stride = if self.cols.is_multiple_of(CLASH) {
+            self.cols + 16
+        } else {
+            self.cols
+        };
+        scratch.clear();
+        scratch.resize(rows.len() * stride, 0.0);
+        for (i, row) in scratch.chunks_exact_mut(stride).enumerate() {
+            if self.col_stride == 1 {
+                row[..self.cols].copy_from_slice(&view.data[i * self.row_stride..][..self.cols]);
+            } else {
+                row[..self.cols]
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(k, x)| *x = view.at(i, k));
+            }
+        }
+        Mat {
+            data: scratch,
+            row_stride: stride,
+            col_stride: 1,
+            ..view
+        }
     }
 }
 
@@ -81,7 +162,7 @@ pub struct Epilogue<'a, T> {
     pub activation: Activation,
 }
 
-impl<T> Epilogue<'_, T> {
+impl<'a, T: Element> Epilogue<'a, T> {
     /// Leaves the result as it is.
     pub const NONE: Self = Epilogue {
         bias: None,
@@ -93,8 +174,7 @@ impl<T> Epilogue<'_, T> {
     pub(crate) fn check(&self, cols: usize, extent: usize) {
         assert!(
             self.bias.is_none_or(|bias| bias.len() == cols),
-            "bias: {} columns",
-            cols
+            "bias: {cols} columns"
         );
         assert!(
             self.residual
@@ -102,32 +182,63 @@ impl<T> Epilogue<'_, T> {
             "residual: {extent} numbers"
         );
     }
+
+    /// The same, if it is one of f32.
+    pub(crate) fn as_f32(&self) -> Option<Epilogue<'a, f32>> {
+        let (bias, residual) = (self.bias.and_then(as_f32), self.residual.and_then(as_f32));
+        is_f32::<T>().then_some(Epilogue {
+            bias,
+            residual,
+            activation: self.activation,
+        })
+    }
+
+    /// Does nothing?
+    fn is_none(&self) -> bool {
+        self.bias.is_none() && self.residual.is_none() && self.activation == Activation::None
+    }
 }
 
 /// A matrix B rearranged once for many products A·B.
 #[derive(Clone, Debug)]
 pub struct Packed<T> {
-    data: Vec<T>,
+    panels: Vec<T>,
     rows: usize,
     cols: usize,
+    isa: Isa,
 }
 
 impl<T: Element> Packed<T> {
     /// Packs b.
+    ///
+    /// # Panics
+    /// If the numbers of b are too few.
     pub fn new(b: Mat<T>) -> Self {
-        let data = (0..b.rows)
-            .flat_map(|i| (0..b.cols).map(move |j| b.at(i, j)))
-            .collect();
+        Self::new_with(isa::current(), b)
+    }
+
+    /// [`Packed::new`] for an instruction set.
+    pub(crate) fn new_with(isa: Isa, b: Mat<T>) -> Self {
+        b.check();
+        // Only f32 has a kernel for panels; otherwise one panel holds all columns, which is a dense matrix.
+        let width = if is_f32::<T>() {
+            tile_size(isa).1
+        } else {
+            b.cols.max(1)
+        };
         Packed {
-            data,
+            panels: pack::pack(&[b], width),
             rows: b.rows,
             cols: b.cols,
+            isa,
         }
     }
+
     /// Rows of b.
     pub fn rows(&self) -> usize {
         self.rows
     }
+
     /// Columns of b.
     pub fn cols(&self) -> usize {
         self.cols
@@ -146,17 +257,13 @@ pub fn gemm<T: Element>(
     accumulate: bool,
     epilogue: &Epilogue<T>,
 ) {
-    check(&a, b.rows, b.cols, c, ldc, epilogue);
-    assert!(
-        b.data.len() >= b.extent(),
-        "b: {} numbers for a view of {}",
-        b.data.len(),
-        b.extent()
-    );
-    naive::gemm::gemm(a, b, c, ldc, accumulate, epilogue);
+    gemm_with(isa::current(), false, a, b, c, ldc, accumulate, epilogue);
 }
 
 /// [`gemm`] on the calling thread only, for callers that are parallel themselves.
+///
+/// # Panics
+/// If the sizes do not fit.
 pub fn gemm_serial<T: Element>(
     a: Mat<T>,
     b: Mat<T>,
@@ -165,10 +272,13 @@ pub fn gemm_serial<T: Element>(
     accumulate: bool,
     epilogue: &Epilogue<T>,
 ) {
-    gemm(a, b, c, ldc, accumulate, epilogue);
+    gemm_with(isa::current(), true, a, b, c, ldc, accumulate, epilogue);
 }
 
 /// [`gemm`] with a B that was packed before.
+///
+/// # Panics
+/// If the sizes do not fit.
 pub fn gemm_packed<T: Element>(
     a: Mat<T>,
     b: &Packed<T>,
@@ -178,25 +288,60 @@ pub fn gemm_packed<T: Element>(
     epilogue: &Epilogue<T>,
 ) {
     check(&a, b.rows, b.cols, c, ldc, epilogue);
-    naive::gemm::gemm(
-        a,
-        Mat::new(&b.data, b.rows, b.cols),
-        c,
-        ldc,
-        accumulate,
-        epilogue,
-    );
+    match (
+        a.as_f32(),
+        as_f32(&b.panels),
+        as_f32_mut(c),
+        epilogue.as_f32(),
+    ) {
+        (Some(a), Some(panels), Some(c), Some(epilogue)) => {
+            multiply(
+                b.isa, false, a, panels, b.cols, c, ldc, accumulate, epilogue,
+            );
+        }
+        _ => naive::gemm::gemm(
+            a,
+            Mat::new(&b.panels, b.rows, b.cols),
+            c,
+            ldc,
+            accumulate,
+            epilogue,
+        ),
+    }
+}
+
+/// [`gemm`] on an instruction set, on all threads or the calling one.
+pub(crate) fn gemm_with<T: Element>(
+    isa: Isa,
+    serial: bool,
+    a: Mat<T>,
+    b: Mat<T>,
+    c: &mut [T],
+    ldc: usize,
+    accumulate: bool,
+    epilogue: &Epilogue<T>,
+) {
+    check(&a, b.rows, b.cols, c, ldc, epilogue);
+    b.check();
+    match (a.as_f32(), b.as_f32(), as_f32_mut(c), epilogue.as_f32()) {
+        (Some(a), Some(b), Some(c), Some(epilogue)) => {
+            if a.row_stride == 1 && a.col_stride > 1 && b.col_stride == 1 && epilogue.is_none() {
+                multiply_transposed(isa, serial, a, b, c, ldc, accumulate);
+            } else {
+                let panels = pack::pack(&[b], tile_size(isa).1);
+                multiply(
+                    isa, serial, a, &panels, b.cols, c, ldc, accumulate, epilogue,
+                );
+            }
+        }
+        _ => naive::gemm::gemm(a, b, c, ldc, accumulate, epilogue),
+    }
 }
 
 /// Panics unless everything but b fits.
 fn check<T: Element>(a: &Mat<T>, k: usize, n: usize, c: &[T], ldc: usize, epilogue: &Epilogue<T>) {
     assert_eq!(a.cols, k, "gemm: [{}, {}] times [{k}, {n}]", a.rows, a.cols);
-    assert!(
-        a.data.len() >= a.extent(),
-        "a: {} numbers for a view of {}",
-        a.data.len(),
-        a.extent()
-    );
+    a.check();
     let extent = if a.rows == 0 || n == 0 {
         0
     } else {
@@ -209,3 +354,70 @@ fn check<T: Element>(a: &Mat<T>, k: usize, n: usize, c: &[T], ldc: usize, epilog
     );
     epilogue.check(n, extent);
 }
+
+/// A times panels of B, the sizes being checked.
+fn multiply(
+    isa: Isa,
+    serial: bool,
+    a: Mat<f32>,
+    panels: &[f32],
+    cols: usize,
+    c: &mut [f32],
+    ldc: usize,
+    accumulate: bool,
+    epilogue: Epilogue<f32>,
+) {
+    let tile_rows = tile_size(isa).0;
+    let b = Panels {
+        data: panels,
+        taps: 1,
+        depth: a.cols,
+        cols,
+    };
+    let target = Target {
+        c: c.as_mut_ptr(),
+        accumulate,
+        epilogue,
+    };
+    let tiles = |rows: Range<usize>, scratch: &mut Vec<f32>| {
+        let a = a.rows_contiguous(rows.clone(), scratch);
+        let tile = |part: Range<usize>| Tile {
+            taps: vec![0],
+            sources: part
+                .clone()
+                .map(|i| a.data[(i - rows.start) * a.row_stride..].as_ptr())
+                .collect(),
+            out: part.map(|i| i * ldc).collect(),
+        };
+        pieces(rows.clone(), tile_rows).map(tile).collect()
+    };
+    // SAFETY: `rows_contiguous` gives rows of `a.cols` numbers, tiles have different rows, and c is large enough.
+    unsafe { run_blocks(isa, serial, a.rows, a.cols, b, target, tiles) };
+}
+
+/// A·B where A is the transpose of a row-major matrix: a sum of outer products.
+fn multiply_transposed(
+    isa: Isa,
+    serial: bool,
+    a: Mat<f32>,
+    b: Mat<f32>,
+    c: &mut [f32],
+    ldc: usize,
+    accumulate: bool,
+) {
+    let sum = Outer {
+        left: a.data,
+        right: b.data,
+        rows: a.rows,
+        cols: b.cols,
+        depth: a.cols,
+        taps: 1,
+        row_stride: ldc,
+        accumulate,
+    };
+    let place = |p: usize| ((p * a.col_stride) as u32, (p * b.row_stride) as u32);
+    outer(isa, serial, sum, c, |part| vec![part.map(place).collect()]);
+}
+
+#[cfg(test)]
+mod tests;

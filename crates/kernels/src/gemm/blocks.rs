@@ -1,0 +1,73 @@
+//! Cutting a product into tasks of fixed size, so that the result does not depend on the number of threads.
+
+use super::tile::{Job, Panels, Target, Tile, run};
+use crate::isa::Isa;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Numbers of A that one task works on: a quarter of a typical second-level cache of 1 MiB.
+const BLOCK: usize = 64 * 1024;
+/// Tasks that are enough to keep some cores busy.
+const TASKS: usize = 16;
+/// Multiplications below which a task is not worth starting.
+const SMALL: usize = 1 << 20;
+
+/// Rows of a tile and columns of a panel on this instruction set.
+pub(crate) fn tile_size(isa: Isa) -> (usize, usize) {
+    match isa {
+        Isa::Scalar => (4, 8),
+        Isa::Avx2 => (6, 16),
+        Isa::Avx512 => (12, 32),
+    }
+}
+
+/// Cuts `rows` into pieces of nearly equal size, at most `most` each.
+pub(crate) fn pieces(rows: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = rows.len().div_ceil(most);
+    (0..count).map(move |i| {
+        rows.start + rows.len() * i / count..rows.start + rows.len() * (i + 1) / count
+    })
+}
+
+/// Computes `rows` rows of a result. `tiles` makes the tiles of some rows (at most `tile_size` rows each), and keeps
+/// what they point to in the scratch buffer if it must; `footprint` says how many numbers a row draws in.
+///
+/// # Safety
+/// The sources of all tiles must be readable for `b.depth` numbers while the scratch buffer lives; no two tiles may write
+/// to the same place, and all must write inside the result.
+pub(crate) unsafe fn run_blocks(
+    isa: Isa,
+    serial: bool,
+    rows: usize,
+    footprint: usize,
+    b: Panels,
+    target: Target,
+    tiles: impl Fn(Range<usize>, &mut Vec<f32>) -> Vec<Tile> + Sync,
+) {
+    let (tile_rows, width) = tile_size(isa);
+    let panels = b.cols.div_ceil(width);
+    let most = (BLOCK / footprint.max(1)).clamp(tile_rows, 20 * tile_rows) / tile_rows * tile_rows;
+    let blocks: Vec<_> = pieces(0..rows, most).collect();
+    let small = serial || rows * b.cols * b.depth * b.taps < SMALL;
+    let chunks = if small {
+        1
+    } else {
+        TASKS.div_ceil(blocks.len().max(1)).min(panels)
+    };
+    let task = |i: usize| {
+        let mut scratch = Vec::new();
+        let tiles = tiles(blocks[i / chunks].clone(), &mut scratch);
+        let chunk = i % chunks;
+        let panels = panels * chunk / chunks..panels * (chunk + 1) / chunks;
+        // SAFETY: the caller's promise; tasks differ in their tiles or in their panels.
+        run(isa, &unsafe { Job::new(&tiles, b, panels, target) });
+    };
+    if small {
+        (0..blocks.len() * chunks).for_each(task);
+    } else {
+        (0..blocks.len() * chunks)
+            .into_par_iter()
+            .with_max_len(1)
+            .for_each(task);
+    }
+}

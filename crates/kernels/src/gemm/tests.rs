@@ -1,0 +1,155 @@
+//! The fast product against its naive twin, on every instruction set of the machine.
+
+use super::*;
+use crate::isa::available;
+use proptest::prelude::*;
+
+/// Numbers between -1 and 1 that look random.
+fn numbers(n: usize, seed: u64) -> Vec<f32> {
+    let mut z = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        z ^= z << 13;
+        z ^= z >> 7;
+        z ^= z << 17;
+        (z >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+/// A view of rows x cols numbers: row-major, transposed or with steps in both directions, and with a gap after each row.
+fn view(
+    data: &mut Vec<f32>,
+    rows: usize,
+    cols: usize,
+    layout: usize,
+    gap: usize,
+    seed: u64,
+) -> (usize, usize) {
+    let strides = match layout {
+        0 => (cols + gap, 1),
+        1 => (1, rows + gap),
+        _ => (2 * cols + gap, 2),
+    };
+    *data = numbers(rows * strides.0 + cols * strides.1 + 1, seed);
+    strides
+}
+
+/// The largest difference that rounding `k` products of numbers up to 1 can make.
+fn assert_close(got: &[f32], want: &[f32], k: usize, what: &str) {
+    let tolerance = 2e-7 * (k as f32 + 8.0);
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        assert!(
+            (got - want).abs() <= tolerance,
+            "{what}: {got} instead of {want} at {i}"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn agrees_with_the_naive_twin(
+        (m, n, k) in prop_oneof![
+            (0usize..40, 0usize..80, 0usize..40),
+            (1usize..4, 1usize..200, 1usize..300),
+            (60usize..150, 1usize..100, prop_oneof![Just(512usize), 1usize..600]),
+        ],
+        (la, lb) in (0usize..3, 0usize..3),
+        (gap_a, gap_b, gap_c) in (0usize..3, 0usize..3, 0usize..3),
+        (bias, residual, accumulate) in any::<(bool, bool, bool)>(),
+        activation in prop_oneof![
+            Just(Activation::None), Just(Activation::Relu), Just(Activation::GeluErf), Just(Activation::GeluTanh)
+        ],
+        (packed, plain) in any::<(bool, bool)>(),
+        seed in 0u64..1000,
+    ) {
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        let (ra, ca) = view(&mut a, m, k, la, gap_a, seed);
+        let (rb, cb) = view(&mut b, k, n, lb, gap_b, seed + 1);
+        let a = Mat { data: &a, rows: m, cols: k, row_stride: ra, col_stride: ca };
+        let b = Mat { data: &b, rows: k, cols: n, row_stride: rb, col_stride: cb };
+        let ldc = n + gap_c;
+        let c = numbers(m * ldc, seed + 2);
+        let (bias_numbers, residual_numbers) = (numbers(n, seed + 3), numbers(m * ldc, seed + 4));
+        let epilogue = if plain { Epilogue::NONE } else {
+            Epilogue {
+                bias: bias.then_some(&bias_numbers[..]),
+                residual: residual.then_some(&residual_numbers[..]),
+                activation,
+            }
+        };
+        let mut want = c.clone();
+        naive::gemm::gemm(a, b, &mut want, ldc, accumulate, &epilogue);
+        for isa in available() {
+            let mut got = c.clone();
+            if packed {
+                gemm_packed(a, &Packed::new_with(isa, b), &mut got, ldc, accumulate, &epilogue);
+            } else {
+                gemm_with(isa, seed % 2 == 0, a, b, &mut got, ldc, accumulate, &epilogue);
+            }
+            assert_close(&got, &want, k, isa.name());
+        }
+    }
+}
+
+#[test]
+fn the_result_does_not_depend_on_the_number_of_threads() {
+    let (m, n, k) = (301, 203, 517);
+    let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+    let run = |threads: usize, isa| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| {
+            let (mut c, mut d) = (vec![0.0; m * n], vec![0.0; m * n]);
+            gemm_with(
+                isa,
+                false,
+                Mat::new(&a, m, k),
+                Mat::new(&b, k, n),
+                &mut c,
+                n,
+                false,
+                &Epilogue::NONE,
+            );
+            gemm_with(
+                isa,
+                false,
+                Mat::new(&a, k, m).t(),
+                Mat::new(&b, k, n),
+                &mut d,
+                n,
+                false,
+                &Epilogue::NONE,
+            );
+            (c, d)
+        })
+    };
+    for isa in available() {
+        assert_eq!(run(1, isa), run(2, isa), "{isa:?}");
+    }
+}
+
+#[test]
+fn f64_runs_the_naive_twin() {
+    let (a, b) = ([1.0f64, 2.0, 3.0, 4.0], [5.0f64, 6.0, 7.0, 8.0]);
+    let (mut c, mut d) = ([0.0; 4], [0.0; 4]);
+    gemm(
+        Mat::new(&a, 2, 2),
+        Mat::new(&b, 2, 2),
+        &mut c,
+        2,
+        false,
+        &Epilogue::NONE,
+    );
+    gemm_packed(
+        Mat::new(&a, 2, 2),
+        &Packed::new(Mat::new(&b, 2, 2)),
+        &mut d,
+        2,
+        false,
+        &Epilogue::NONE,
+    );
+    assert_eq!((c, d), ([19.0, 22.0, 43.0, 50.0], [19.0, 22.0, 43.0, 50.0]));
+}

@@ -1,0 +1,230 @@
+//! The innermost loops: one tile of the result, `S::ROWS` rows by 2 vectors, held in registers.
+//!
+//! A tile is a sum over taps. At each tap every row of the tile has its own source, `depth` numbers in a row anywhere in
+//! memory, and the tap has its own matrix `[depth][2 vectors]`. A plain product has one tap whose sources are the rows of
+//! A; a convolution has one tap per kernel position, whose sources are the pixels that it meets there. So a convolution
+//! needs no matrix of patches: only this list of addresses.
+
+use super::{Activation, Epilogue};
+use crate::simd::Simd;
+use std::ops::Range;
+
+/// The most rows that a tile can have.
+pub(crate) const MAX_ROWS: usize = 12;
+
+/// The tile in memory, before the epilogue.
+type Sums<S> = [[<S as Simd>::V; 2]; MAX_ROWS];
+
+/// Rows of the result that are computed together.
+#[derive(Debug, Default)]
+pub(crate) struct Tile {
+    /// The taps at which some row has a source.
+    pub(crate) taps: Vec<usize>,
+    /// `[tap][row]`: the numbers that the row takes part with.
+    pub(crate) sources: Vec<*const f32>,
+    /// For each row the place of its first column in the result.
+    pub(crate) out: Vec<usize>,
+}
+
+/// Where the result goes, and what happens to it before.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    /// First number of the result.
+    pub(crate) c: *mut f32,
+    /// Add to what is there?
+    pub(crate) accumulate: bool,
+    /// Done before storing.
+    pub(crate) epilogue: Epilogue<'a, f32>,
+}
+
+// SAFETY: tasks write to different elements of the result through `c`; whoever makes a `Target` sees to it.
+unsafe impl Send for Target<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Target<'_> {}
+
+/// Panels of B: for each group of 2 vectors of columns `[tap][depth][2 vectors]`, the last one padded with zeros.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panels<'a> {
+    /// All panels.
+    pub(crate) data: &'a [f32],
+    /// Taps of a panel.
+    pub(crate) taps: usize,
+    /// Rows of B at each tap.
+    pub(crate) depth: usize,
+    /// Columns without the padding.
+    pub(crate) cols: usize,
+}
+
+/// Some columns of some rows of the result.
+pub(crate) struct Job<'a> {
+    tiles: &'a [Tile],
+    b: Panels<'a>,
+    panels: Range<usize>,
+    target: Target<'a>,
+}
+
+impl<'a> Job<'a> {
+    /// The given panels for all tiles.
+    ///
+    /// # Safety
+    /// All sources must be readable for `b.depth` numbers; the places `out`, for the columns of these panels, must lie
+    /// inside the result and the residual, and no one else may use them as long as the job lives.
+    pub(crate) unsafe fn new(
+        tiles: &'a [Tile],
+        b: Panels<'a>,
+        panels: Range<usize>,
+        target: Target<'a>,
+    ) -> Self {
+        Job {
+            tiles,
+            b,
+            panels,
+            target,
+        }
+    }
+}
+
+#[inline(always)]
+fn run_body<S: Simd>(s: S, job: &Job) {
+    let Job {
+        tiles,
+        b,
+        panels,
+        target,
+    } = job;
+    let width = 2 * S::LANES;
+    let size = b.taps * b.depth * width;
+    for p in panels.clone() {
+        let panel = &b.data[p * size..][..size];
+        let cols = width.min(b.cols - p * width);
+        for tile in *tiles {
+            let mut sums = [[s.zero(); 2]; MAX_ROWS];
+            // SAFETY: promised to `Job::new`.
+            unsafe {
+                sum_tile(s, tile, b.depth, panel, &mut sums);
+                store_tile(s, &sums, &tile.out, p * width, cols, target);
+            }
+        }
+    }
+}
+
+dispatch!(
+    /// Does the job.
+    pub(crate) fn run(job: &Job) = run_body
+);
+
+/// Picks the variant of [`sum_rows`] for the number of rows.
+///
+/// # Safety
+/// The sources of the tile must be readable for `depth` numbers.
+#[inline(always)]
+unsafe fn sum_tile<S: Simd>(s: S, tile: &Tile, depth: usize, panel: &[f32], sums: &mut Sums<S>) {
+    macro_rules! variants {
+        ($($rows:literal)*) => {
+            match tile.out.len() {
+                // SAFETY: the caller's promise.
+                $($rows if $rows <= S::ROWS => unsafe { sum_rows::<S, $rows>(s, tile, depth, panel, sums) },)*
+                rows => unreachable!("a tile of {rows} rows"),
+            }
+        };
+    }
+    variants!(1 2 3 4 5 6 7 8 9 10 11 12)
+}
+
+/// sums[row] = sum over taps and k of source[tap][row][k] * panel[tap][k].
+///
+/// # Safety
+/// The sources of the tile must be readable for `depth` numbers.
+#[inline(always)]
+unsafe fn sum_rows<S: Simd, const R: usize>(
+    s: S,
+    tile: &Tile,
+    depth: usize,
+    panel: &[f32],
+    sums: &mut Sums<S>,
+) {
+    let mut acc = [[s.zero(); 2]; R];
+    for (&tap, sources) in tile.taps.iter().zip(tile.sources.chunks_exact(R)) {
+        let sources: [*const f32; R] = std::array::from_fn(|r| sources[r]);
+        let b = &panel[tap * depth * 2 * S::LANES..][..depth * 2 * S::LANES];
+        let mut b = b.as_ptr();
+        for k in 0..depth {
+            // SAFETY: k < depth: the sources have that many numbers, and b that many rows.
+            unsafe {
+                let (b0, b1) = (s.load_ptr(b), s.load_ptr(b.add(S::LANES)));
+                b = b.add(2 * S::LANES);
+                for r in 0..R {
+                    let a = s.splat(*sources[r].add(k));
+                    acc[r][0] = s.mul_add(a, b0, acc[r][0]);
+                    acc[r][1] = s.mul_add(a, b1, acc[r][1]);
+                }
+            }
+        }
+    }
+    sums[..R].copy_from_slice(&acc);
+}
+
+/// Applies the epilogue and writes `cols` columns from `column` on.
+///
+/// # Safety
+/// The places `out + column`, for `cols` numbers, must lie inside the result and belong to the caller.
+#[inline(always)]
+unsafe fn store_tile<S: Simd>(
+    s: S,
+    sums: &Sums<S>,
+    out: &[usize],
+    column: usize,
+    cols: usize,
+    target: &Target,
+) {
+    let Epilogue {
+        bias,
+        residual,
+        activation,
+    } = target.epilogue;
+    for (sums, out) in sums.iter().zip(out) {
+        for (half, &sum) in sums.iter().enumerate() {
+            let column = column + half * S::LANES;
+            let cols = S::LANES.min(cols.saturating_sub(half * S::LANES));
+            if cols == 0 {
+                break;
+            }
+            // SAFETY: the caller's promise.
+            let c = unsafe { std::slice::from_raw_parts_mut(target.c.add(out + column), cols) };
+            let mut v = sum;
+            if target.accumulate {
+                v = s.add(v, load(s, c));
+            }
+            if let Some(bias) = bias {
+                v = s.add(v, load(s, &bias[column..column + cols]));
+            }
+            if let Some(residual) = residual {
+                v = s.add(v, load(s, &residual[out + column..out + column + cols]));
+            }
+            let v = match activation {
+                Activation::None => v,
+                Activation::Relu => s.max(s.zero(), v),
+                Activation::GeluErf | Activation::GeluTanh => v,
+            };
+            if cols == S::LANES {
+                s.store(c, v)
+            } else {
+                s.store_partial(c, v)
+            }
+            if matches!(activation, Activation::GeluErf | Activation::GeluTanh) {
+                c.iter_mut()
+                    .for_each(|c| *c = crate::naive::gemm::activate(activation, *c));
+            }
+        }
+    }
+}
+
+/// A whole vector if the slice has one, else what it has.
+#[inline(always)]
+fn load<S: Simd>(s: S, x: &[f32]) -> S::V {
+    if x.len() >= S::LANES {
+        s.load(x)
+    } else {
+        s.load_partial(x)
+    }
+}
