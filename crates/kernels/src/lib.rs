@@ -10,11 +10,21 @@
 
 #[macro_use]
 pub mod isa;
+pub mod attention;
 pub mod conv;
 pub mod element;
+pub mod elementwise;
+pub mod embedding;
 pub mod gemm;
 pub mod naive;
+pub mod norm;
+pub mod optim;
+pub mod pool;
+pub mod random;
+pub mod reduce;
 pub mod simd;
+pub mod softmax;
+pub mod strided;
 
 pub use element::Element;
 pub use isa::Isa;

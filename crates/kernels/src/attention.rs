@@ -1,0 +1,168 @@
+//! Scaled dot-product attention, fused: out = dropout(softmax(scale Q Kᵀ + mask)) V for each batch element and head.
+//!
+//! Only one head's block of scores exists at a time, in scratch memory. The forward keeps the logarithm of the sum of
+//! e^scores of each query (lse), from which the backward computes the weights again.
+//! Source: Vaswani et al., Attention is all you need, 2017; Dao et al., FlashAttention, 2022.
+
+use crate::Element;
+use crate::naive::attention as naive;
+
+/// The sizes of an attention.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attention {
+    /// Batch elements.
+    pub batch: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Queries of each batch element.
+    pub tq: usize,
+    /// Keys and values of each batch element.
+    pub tk: usize,
+    /// Numbers in one query, key or value of one head.
+    pub dim: usize,
+    /// What scores are multiplied with: 1 / sqrt(dim).
+    pub scale: f64,
+    /// Share of the weights that dropout sets to 0; the others are divided by 1 - dropout. 0 in evaluation.
+    pub dropout: f64,
+    /// The stream of random numbers that decides which: [`crate::random::keep`] with index ((b heads + h) tq + i) tk + j.
+    pub key: u64,
+}
+
+/// Where the numbers of (batch b, token t, head h) start: b * batch + t * token + h * head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Distance from a batch element to the next.
+    pub batch: usize,
+    /// Distance from a token to the next.
+    pub token: usize,
+    /// Distance from a head to the next.
+    pub head: usize,
+}
+
+impl Layout {
+    /// Dense [batch][tokens][heads][dim], which is what a linear layer writes.
+    pub fn dense(tokens: usize, heads: usize, dim: usize) -> Self {
+        Layout {
+            batch: tokens * heads * dim,
+            token: heads * dim,
+            head: dim,
+        }
+    }
+
+    /// One of the three of a fused [batch][tokens][3][heads][dim] buffer; its slice starts at 0, heads * dim or 2 * heads *
+    /// dim.
+    pub fn fused(tokens: usize, heads: usize, dim: usize) -> Self {
+        Layout {
+            batch: 3 * tokens * heads * dim,
+            token: 3 * heads * dim,
+            head: dim,
+        }
+    }
+
+    /// Where the numbers of batch element b, token t, head h start.
+    #[inline(always)]
+    pub fn at(&self, b: usize, t: usize, h: usize) -> usize {
+        b * self.batch + t * self.token + h * self.head
+    }
+
+    /// Panics unless the last number lies within `len`, and no two tokens or heads overlap.
+    fn check(&self, g: &Attention, tokens: usize, len: usize, what: &str) {
+        if g.batch * tokens * g.heads * g.dim > 0 {
+            let end = self.at(g.batch - 1, tokens - 1, g.heads - 1) + g.dim;
+            assert!(
+                end <= len,
+                "attention: {what} has {len} numbers, {self:?} needs {end}"
+            );
+        }
+    }
+}
+
+/// What attention works on.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a, T> {
+    /// Queries.
+    pub q: &'a [T],
+    /// Where they lie.
+    pub q_layout: Layout,
+    /// Keys.
+    pub k: &'a [T],
+    /// Where they lie.
+    pub k_layout: Layout,
+    /// Values.
+    pub v: &'a [T],
+    /// Where they lie.
+    pub v_layout: Layout,
+    /// Added to the scores of all heads and queries: dense [batch][tk], 0 for a key that takes part, a large negative
+    /// number (or minus infinity) for padding. A query all of whose keys are at minus infinity gives NaN, as in torch.
+    pub mask: Option<&'a [T]>,
+}
+
+/// Where the gradients of attention go, each laid out as its input. Elements that no token owns stay as they are.
+#[derive(Debug)]
+pub struct Gradients<'a, T> {
+    /// Gradient of the queries.
+    pub dq: &'a mut [T],
+    /// Gradient of the keys.
+    pub dk: &'a mut [T],
+    /// Gradient of the values.
+    pub dv: &'a mut [T],
+}
+
+impl Attention {
+    /// Panics unless everything fits.
+    fn check<T>(&self, x: &Inputs<T>, out: usize, out_layout: Layout, lse: usize) {
+        assert!(
+            (0.0..1.0).contains(&self.dropout),
+            "attention: dropout {}",
+            self.dropout
+        );
+        x.q_layout.check(self, self.tq, x.q.len(), "q");
+        x.k_layout.check(self, self.tk, x.k.len(), "k");
+        x.v_layout.check(self, self.tk, x.v.len(), "v");
+        out_layout.check(self, self.tq, out, "out");
+        assert!(
+            x.mask.is_none_or(|mask| mask.len() == self.batch * self.tk),
+            "attention: mask of {} x {}",
+            self.batch,
+            self.tk
+        );
+        assert_eq!(lse, self.batch * self.heads * self.tq, "attention: lse");
+    }
+}
+
+/// Writes `out` (laid out as `out_layout` says) and `lse`, dense [batch][heads][tq].
+///
+/// # Panics
+/// If the sizes do not fit.
+pub fn forward<T: Element>(
+    g: &Attention,
+    x: &Inputs<T>,
+    out: &mut [T],
+    out_layout: Layout,
+    lse: &mut [T],
+) {
+    g.check(x, out.len(), out_layout, lse.len());
+    naive::forward(g, x, out, out_layout, lse);
+}
+
+/// With P = softmax weights, M = dropout mask, dP = M (dout Vᵀ), delta = rowsum(out dout):
+/// dV = (M P)ᵀ dout, dS = P (dP - delta), dQ = scale dS K, dK = scale dSᵀ Q. `dout` is laid out as `out`.
+///
+/// # Panics
+/// If the sizes do not fit.
+pub fn backward<T: Element>(
+    g: &Attention,
+    x: &Inputs<T>,
+    out: &[T],
+    out_layout: Layout,
+    lse: &[T],
+    dout: &[T],
+    grads: Gradients<T>,
+) {
+    g.check(x, out.len().min(dout.len()), out_layout, lse.len());
+    assert!(
+        grads.dq.len() == x.q.len() && grads.dk.len() == x.k.len() && grads.dv.len() == x.v.len(),
+        "attention: gradients"
+    );
+    naive::backward(g, x, out, out_layout, lse, dout, grads);
+}

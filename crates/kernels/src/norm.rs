@@ -1,0 +1,194 @@
+//! Normalisation: batch norm over the columns of [rows, channels] (channels-last memory: rows = N H W), layer norm over
+//! the rows of [rows, features].
+
+use crate::Element;
+use crate::naive::norm as naive;
+use crate::reduce::check;
+
+/// Mean and biased variance (divided by the number of rows) of each column of x: what training normalises with. The
+/// running variance of torch takes the unbiased one: times rows / (rows - 1).
+///
+/// # Panics
+/// If the sizes do not fit, as all functions of this module do.
+pub fn batch_norm_statistics<T: Element>(x: &[T], mean: &mut [T], variance: &mut [T]) {
+    check(x.len(), mean.len());
+    assert_eq!(mean.len(), variance.len(), "batch_norm");
+    naive::batch_norm_statistics(x, mean, variance);
+}
+
+/// y = relu?((x - mean) / sqrt(variance + eps) * gamma + beta + residual?), statistics, gamma and beta one number a
+/// column. Training gives the statistics of the batch, evaluation the running ones.
+/// Source: Ioffe and Szegedy, Batch normalization, 2015.
+pub fn batch_norm_apply<T: Element>(
+    x: &[T],
+    mean: &[T],
+    variance: &[T],
+    gamma: &[T],
+    beta: &[T],
+    eps: f64,
+    residual: Option<&[T]>,
+    relu: bool,
+    y: &mut [T],
+) {
+    let cols = mean.len();
+    check(x.len(), cols);
+    assert_eq!(x.len(), y.len(), "batch_norm");
+    assert!(
+        residual.is_none_or(|r| r.len() == y.len()),
+        "batch_norm: residual"
+    );
+    assert!(
+        variance.len() == cols && gamma.len() == cols && beta.len() == cols,
+        "batch_norm: {cols} columns"
+    );
+    naive::batch_norm_apply(x, mean, variance, gamma, beta, eps, residual, relu, y);
+}
+
+/// What the backward of batch norm needs.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNormBackward<'a, T> {
+    /// The input.
+    pub x: &'a [T],
+    /// The output, if the forward applied ReLU.
+    pub relu_output: Option<&'a [T]>,
+    /// The mean that the forward used.
+    pub mean: &'a [T],
+    /// The variance that the forward used.
+    pub variance: &'a [T],
+    /// The scale.
+    pub gamma: &'a [T],
+    /// As in the forward.
+    pub eps: f64,
+    /// Are mean and variance functions of x (training), or constants (evaluation, frozen statistics)?
+    pub batch_statistics: bool,
+}
+
+/// Where the gradients of batch norm go. dbeta and dgamma are always computed: dx needs them.
+#[derive(Debug)]
+pub struct BatchNormGradients<'a, T> {
+    /// Gradient of x, if wanted.
+    pub dx: Option<&'a mut [T]>,
+    /// Gradient of the residual, if wanted: dy where the ReLU let it pass.
+    pub dresidual: Option<&'a mut [T]>,
+    /// Gradient of gamma.
+    pub dgamma: &'a mut [T],
+    /// Gradient of beta.
+    pub dbeta: &'a mut [T],
+}
+
+/// With g = dy where ReLU let it pass and n = (x - mean) / std:
+/// dbeta = sum g, dgamma = sum g n, dx = gamma / std (g - (dbeta + n dgamma) / rows), without the bracket's second term if
+/// the statistics are constants.
+pub fn batch_norm_backward<T: Element>(
+    p: &BatchNormBackward<T>,
+    dy: &[T],
+    out: BatchNormGradients<T>,
+) {
+    let (len, cols) = (dy.len(), p.mean.len());
+    check(len, cols);
+    let fits = |x: Option<&[T]>| x.is_none_or(|x| x.len() == len);
+    assert!(
+        fits(Some(p.x))
+            && fits(p.relu_output)
+            && fits(out.dx.as_deref())
+            && fits(out.dresidual.as_deref()),
+        "batch_norm_backward: {len} numbers"
+    );
+    let columns = [
+        p.variance.len(),
+        p.gamma.len(),
+        out.dgamma.len(),
+        out.dbeta.len(),
+    ];
+    assert_eq!(columns, [cols; 4], "batch_norm_backward: {cols} columns");
+    naive::batch_norm_backward(p, dy, out);
+}
+
+/// y = (x - mean) inv_std gamma + beta over each row of `gamma.len()` numbers, where inv_std = 1 / sqrt(biased variance +
+/// eps). `mean` and `inv_std` (one number a row) are written for the backward.
+/// Source: Ba, Kiros, Hinton, Layer normalization, 2016.
+pub fn layer_norm<T: Element>(
+    x: &[T],
+    gamma: &[T],
+    beta: &[T],
+    eps: f64,
+    y: &mut [T],
+    mean: &mut [T],
+    inv_std: &mut [T],
+) {
+    check_rows(
+        x.len(),
+        y.len(),
+        gamma.len(),
+        beta.len(),
+        mean.len(),
+        inv_std.len(),
+    );
+    naive::layer_norm(x, gamma, beta, eps, y, mean, inv_std);
+}
+
+/// [`layer_norm`] of sum = x + residual, in one pass. `sum` is what the backward takes as x, and its gradient is that
+/// of both x and the residual.
+pub fn layer_norm_residual<T: Element>(
+    x: &[T],
+    residual: &[T],
+    sum: &mut [T],
+    gamma: &[T],
+    beta: &[T],
+    eps: f64,
+    y: &mut [T],
+    mean: &mut [T],
+    inv_std: &mut [T],
+) {
+    assert_eq!(
+        (residual.len(), sum.len()),
+        (x.len(), x.len()),
+        "layer_norm_residual"
+    );
+    check_rows(
+        x.len(),
+        y.len(),
+        gamma.len(),
+        beta.len(),
+        mean.len(),
+        inv_std.len(),
+    );
+    crate::naive::elementwise::binary(crate::elementwise::Binary::Add, x, residual, sum);
+    naive::layer_norm(sum, gamma, beta, eps, y, mean, inv_std);
+}
+
+/// With n = (x - mean) inv_std and g = dy gamma: dbeta = sum of dy over the rows, dgamma = sum of dy n,
+/// dx = inv_std (g - mean(g) - n mean(g n)), means over the row.
+pub fn layer_norm_backward<T: Element>(
+    x: &[T],
+    mean: &[T],
+    inv_std: &[T],
+    gamma: &[T],
+    dy: &[T],
+    dx: Option<&mut [T]>,
+    dgamma: &mut [T],
+    dbeta: &mut [T],
+) {
+    check_rows(
+        x.len(),
+        dy.len(),
+        gamma.len(),
+        dbeta.len(),
+        mean.len(),
+        inv_std.len(),
+    );
+    assert!(
+        dx.as_deref().is_none_or(|dx| dx.len() == dy.len()),
+        "layer_norm: dx"
+    );
+    assert_eq!(dgamma.len(), gamma.len(), "layer_norm: dgamma");
+    naive::layer_norm_backward(x, mean, inv_std, gamma, dy, dx, dgamma, dbeta);
+}
+
+/// Panics unless x and y are `rows` rows of `cols` numbers.
+fn check_rows(x: usize, y: usize, cols: usize, cols2: usize, rows: usize, rows2: usize) {
+    assert!(
+        x == y && x == rows * cols && rows == rows2 && cols == cols2 && (cols > 0 || rows == 0),
+        "layer_norm: {x} and {y} numbers, {rows} and {rows2} rows of {cols} and {cols2}"
+    );
+}

@@ -1,0 +1,227 @@
+//! Pooling over channels-last images [n][h][w][c], with the rules of torch.
+
+use crate::Element;
+use crate::naive::pool as naive;
+use std::ops::Range;
+
+/// The sizes of a pooling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool2d {
+    /// Images.
+    pub n: usize,
+    /// Input height.
+    pub h: usize,
+    /// Input width.
+    pub w: usize,
+    /// Channels.
+    pub c: usize,
+    /// Window height.
+    pub kh: usize,
+    /// Window width.
+    pub kw: usize,
+    /// Vertical and horizontal step.
+    pub stride: (usize, usize),
+    /// Padding around the input: top, bottom, left, right. At most half the window.
+    pub pad: [usize; 4],
+    /// May the last window hang over the edge? It must start inside the input or the padding before it.
+    pub ceil_mode: bool,
+    /// Do averages divide by the size of the window including padding?
+    pub count_include_pad: bool,
+}
+
+impl Pool2d {
+    /// Output height.
+    pub fn out_h(&self) -> usize {
+        out_size(
+            self.h,
+            self.kh,
+            self.stride.0,
+            self.pad[0],
+            self.pad[1],
+            self.ceil_mode,
+        )
+    }
+    /// Output width.
+    pub fn out_w(&self) -> usize {
+        out_size(
+            self.w,
+            self.kw,
+            self.stride.1,
+            self.pad[2],
+            self.pad[3],
+            self.ceil_mode,
+        )
+    }
+    /// Numbers in x.
+    pub fn x_len(&self) -> usize {
+        self.n * self.h * self.w * self.c
+    }
+    /// Numbers in y.
+    pub fn y_len(&self) -> usize {
+        self.n * self.out_h() * self.out_w() * self.c
+    }
+
+    /// Image, input rows and input columns of output pixel number `pixel`, padding left out.
+    #[inline]
+    pub fn window(&self, pixel: usize) -> (usize, Range<usize>, Range<usize>) {
+        let (oy, ox) = (pixel / self.out_w() % self.out_h(), pixel % self.out_w());
+        (
+            pixel / (self.out_h() * self.out_w()),
+            inside(oy * self.stride.0, self.kh, self.pad[0], self.h),
+            inside(ox * self.stride.1, self.kw, self.pad[2], self.w),
+        )
+    }
+
+    /// What the average of output pixel number `pixel` divides by.
+    #[inline]
+    pub fn divisor(&self, pixel: usize) -> usize {
+        if !self.count_include_pad {
+            let (_, rows, cols) = self.window(pixel);
+            return rows.len() * cols.len();
+        }
+        // Padding counts, but not what hangs over it in ceil mode.
+        let span = |start: usize, k: usize, padded: usize| (start + k).min(padded) - start;
+        let (oy, ox) = (pixel / self.out_w() % self.out_h(), pixel % self.out_w());
+        span(
+            oy * self.stride.0,
+            self.kh,
+            self.h + self.pad[0] + self.pad[1],
+        ) * span(
+            ox * self.stride.1,
+            self.kw,
+            self.w + self.pad[2] + self.pad[3],
+        )
+    }
+
+    /// Panics unless the sizes are possible and the slices have them.
+    fn check(&self, x: usize, y: usize) {
+        assert!(self.stride.0 > 0 && self.stride.1 > 0, "{self:?}: stride 0");
+        assert!(self.kh > 0 && self.kw > 0, "{self:?}: window 0");
+        let [top, bottom, left, right] = self.pad;
+        assert!(
+            2 * top.max(bottom) <= self.kh && 2 * left.max(right) <= self.kw,
+            "{self:?}: padding above half the window"
+        );
+        assert!(
+            self.h * self.w <= u32::MAX as usize,
+            "{self:?}: image too large"
+        );
+        assert_eq!(x, self.x_len(), "{self:?}: input");
+        assert_eq!(y, self.y_len(), "{self:?}: output");
+    }
+}
+
+/// Number of windows along one dimension.
+fn out_size(
+    size: usize,
+    k: usize,
+    stride: usize,
+    before: usize,
+    after: usize,
+    ceil: bool,
+) -> usize {
+    let padded = size + before + after;
+    if padded < k {
+        return 0;
+    }
+    let steps = (padded - k + if ceil { stride - 1 } else { 0 }) / stride;
+    if ceil && steps * stride >= size + before {
+        steps
+    } else {
+        steps + 1
+    }
+}
+
+/// The part of a window that lies in the input; `start` counts from the padding on.
+fn inside(start: usize, k: usize, pad: usize, size: usize) -> Range<usize> {
+    let end = (start + k).saturating_sub(pad).min(size);
+    start.saturating_sub(pad).min(end)..end
+}
+
+/// y = largest of each window, padding left out; `indices` = where it lies in the image (row * w + column), the first if
+/// several are equal. NaN counts as largest.
+///
+/// # Panics
+/// If the sizes do not fit, as all functions of this module do.
+pub fn max_pool2d<T: Element>(g: &Pool2d, x: &[T], y: &mut [T], indices: &mut [u32]) {
+    g.check(x.len(), y.len());
+    assert_eq!(indices.len(), y.len(), "max_pool2d: indices");
+    naive::max_pool2d(g, x, y, indices);
+}
+
+/// dx = dy at the places that [`max_pool2d`] took its results from, summed, and 0 elsewhere.
+pub fn max_pool2d_backward<T: Element>(g: &Pool2d, dy: &[T], indices: &[u32], dx: &mut [T]) {
+    g.check(dx.len(), dy.len());
+    assert_eq!(indices.len(), dy.len(), "max_pool2d: indices");
+    naive::max_pool2d_backward(g, dy, indices, dx);
+}
+
+/// y = mean of each window, see [`Pool2d::divisor`].
+pub fn avg_pool2d<T: Element>(g: &Pool2d, x: &[T], y: &mut [T]) {
+    g.check(x.len(), y.len());
+    naive::avg_pool2d(g, x, y);
+}
+
+/// dx = dy / divisor summed over the windows that each input took part in.
+pub fn avg_pool2d_backward<T: Element>(g: &Pool2d, dy: &[T], dx: &mut [T]) {
+    g.check(dx.len(), dy.len());
+    naive::avg_pool2d_backward(g, dy, dx);
+}
+
+/// The sizes of an adaptive average pooling: output row i averages the input rows from floor(i h / out_h) to before
+/// ceil((i + 1) h / out_h), columns likewise. Global average pooling is `out_h = out_w = 1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdaptivePool2d {
+    /// Images.
+    pub n: usize,
+    /// Input height.
+    pub h: usize,
+    /// Input width.
+    pub w: usize,
+    /// Channels.
+    pub c: usize,
+    /// Output height.
+    pub out_h: usize,
+    /// Output width.
+    pub out_w: usize,
+}
+
+impl AdaptivePool2d {
+    /// Image, input rows and input columns of output pixel number `pixel`.
+    #[inline]
+    pub fn window(&self, pixel: usize) -> (usize, Range<usize>, Range<usize>) {
+        let bin =
+            |i: usize, size: usize, out: usize| i * size / out..((i + 1) * size).div_ceil(out);
+        (
+            pixel / (self.out_h * self.out_w),
+            bin(pixel / self.out_w % self.out_h, self.h, self.out_h),
+            bin(pixel % self.out_w, self.w, self.out_w),
+        )
+    }
+
+    /// Panics unless the slices have these sizes.
+    fn check(&self, x: usize, y: usize) {
+        assert!(
+            (self.h > 0 && self.w > 0) || y == 0,
+            "{self:?}: an average of no pixels"
+        );
+        assert_eq!(x, self.n * self.h * self.w * self.c, "{self:?}: input");
+        assert_eq!(
+            y,
+            self.n * self.out_h * self.out_w * self.c,
+            "{self:?}: output"
+        );
+    }
+}
+
+/// y = mean of each bin of the input.
+pub fn adaptive_avg_pool2d<T: Element>(g: &AdaptivePool2d, x: &[T], y: &mut [T]) {
+    g.check(x.len(), y.len());
+    naive::adaptive_avg_pool2d(g, x, y);
+}
+
+/// dx = dy / size of the bin, summed over the bins that each input took part in.
+pub fn adaptive_avg_pool2d_backward<T: Element>(g: &AdaptivePool2d, dy: &[T], dx: &mut [T]) {
+    g.check(dx.len(), dy.len());
+    naive::adaptive_avg_pool2d_backward(g, dy, dx);
+}
