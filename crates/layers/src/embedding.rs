@@ -1,0 +1,27 @@
+//! A table of vectors, one per token.
+
+use crate::{Init, Param, Pass, Result, Role, Value, module};
+
+/// Row `id` of a table, for each id.
+#[derive(Debug, Clone)]
+pub struct Embedding {
+    /// The table, [entries, D].
+    pub weight: Param,
+}
+
+module!(Embedding { weight });
+
+impl Embedding {
+    /// A table of numbers, normal with this deviation.
+    pub fn new(entries: usize, size: usize, deviation: f32, init: &mut Init) -> Self {
+        Self { weight: Param::new(init.normal(&[entries, size], deviation), Role::Weight) }
+    }
+
+    /// `ids`, in the shape `shape`, to shape + [D].
+    ///
+    /// # Errors
+    /// An id beyond the table.
+    pub fn forward(&self, ids: &[usize], shape: &[usize], pass: &mut Pass) -> Result<Value> {
+        pass.param(&self.weight).embedding(ids, shape)
+    }
+}

@@ -1,0 +1,159 @@
+//! One forward pass, and the way back.
+
+use crate::{Error, Param, ParamId, Result};
+use std::collections::BTreeMap;
+use ukulele_autograd::{NodeId, Tape, Tensor, Unreached, Value};
+use ukulele_kernels::random;
+
+/// ONE forward pass: its mode, tape, randomness, and the changes of statistics it asks for.
+#[derive(Debug)]
+pub struct Pass {
+    training: bool,
+    tape: Option<Tape>,
+    key: u64,
+    drawn: u64,
+    leaves: BTreeMap<ParamId, (NodeId, Value)>,
+    updates: BTreeMap<ParamId, Tensor>,
+}
+
+/// What a pass leaves for the optimiser: gradients of the trainable parameters, and new running statistics.
+#[derive(Debug, Default)]
+pub struct Gradients {
+    gradients: BTreeMap<ParamId, Tensor>,
+    updates: BTreeMap<ParamId, Tensor>,
+}
+
+impl Pass {
+    fn new(training: bool, tape: Option<Tape>, seed: u64) -> Self {
+        let key = random::key(&[seed]);
+        Self { training, tape, key, drawn: 0, leaves: BTreeMap::new(), updates: BTreeMap::new() }
+    }
+
+    /// A training pass: dropout drops, batch norm uses the statistics of the batch, the tape records. Give every step
+    /// its own seed; equal seeds drop equal elements.
+    pub fn train(seed: u64) -> Self {
+        Self::new(true, Some(Tape::new()), seed)
+    }
+
+    /// An inference pass: nothing is random, nothing is recorded.
+    pub fn eval() -> Self {
+        Self::new(false, None, 0)
+    }
+
+    /// A pass that computes as in inference and still records, for gradients of a model in evaluation mode.
+    pub fn eval_with_gradients() -> Self {
+        Self::new(false, Some(Tape::new()), 0)
+    }
+
+    /// Whether this pass trains.
+    pub fn is_training(&self) -> bool {
+        self.training
+    }
+
+    /// The tape, if the pass records.
+    pub fn tape(&self) -> Option<&Tape> {
+        self.tape.as_ref()
+    }
+
+    /// The parameter as a value of this pass: traced if it is trainable and the pass records. A parameter used twice
+    /// (tied weights) is one leaf, and its gradients add up.
+    pub fn param(&mut self, param: &Param) -> Value {
+        let Some(tape) = self.tape.as_ref().filter(|_| param.is_trainable()) else {
+            return param.value.clone().into();
+        };
+        if let Some((_, value)) = self.leaves.get(&param.id()) {
+            return value.clone();
+        }
+        let value = tape.leaf("parameter", param.value.clone());
+        if let Some((_, node)) = value.trace() {
+            self.leaves.insert(param.id(), (node, value.clone()));
+        }
+        value
+    }
+
+    /// A key for the next random op of this pass: it depends on the seed and on how many were drawn before.
+    pub fn draw_key(&mut self) -> u64 {
+        self.drawn += 1;
+        random::key(&[self.key, self.drawn])
+    }
+
+    /// The statistic as the pass has it: what an earlier layer of this pass made of it, or its own value.
+    pub fn statistic(&self, param: &Param) -> Tensor {
+        self.updates.get(&param.id()).unwrap_or(&param.value).clone()
+    }
+
+    /// Asks that the statistic become `value` when the step is taken.
+    pub fn update(&mut self, param: &Param, value: Tensor) {
+        self.updates.insert(param.id(), value);
+    }
+
+    /// The gradients of `loss` by the trainable parameters, and the new statistics. The tape is used up; each record is
+    /// freed as the walk passes it.
+    ///
+    /// # Errors
+    /// The pass does not record, nothing trainable lies behind `loss`, or `loss` is no scalar.
+    pub fn backward(&mut self, loss: &Value) -> Result<Gradients> {
+        let Some(tape) = &self.tape else {
+            return Err(Error::argument("backward", "an evaluation pass records nothing; use Pass::train"));
+        };
+        let leaves = std::mem::take(&mut self.leaves);
+        let mut gradients = tape.backward(loss)?;
+        let gradients = leaves.iter().filter_map(|(id, (node, _))| Some((*id, gradients.take(*node)?))).collect();
+        Ok(Gradients { gradients, updates: std::mem::take(&mut self.updates) })
+    }
+
+    /// The changes of statistics alone, for a pass whose gradients are not wanted.
+    pub fn into_updates(self) -> Gradients {
+        Gradients { gradients: BTreeMap::new(), updates: self.updates }
+    }
+
+    pub(crate) fn node(&self, id: ParamId) -> Option<NodeId> {
+        self.leaves.get(&id).map(|(node, _)| *node)
+    }
+
+    pub(crate) fn unreached(&self, loss: &Value) -> Vec<Unreached> {
+        self.tape.as_ref().map(|tape| tape.unreached(loss)).unwrap_or_default()
+    }
+}
+
+impl Gradients {
+    /// The gradient of a parameter; `None` if it is frozen or has no part in the loss.
+    pub fn of(&self, param: &Param) -> Option<&Tensor> {
+        self.gradients.get(&param.id())
+    }
+
+    /// Takes the gradient of a parameter out.
+    pub fn take(&mut self, param: &Param) -> Option<Tensor> {
+        self.gradients.remove(&param.id())
+    }
+
+    /// The new value of a statistic, if the pass changed it.
+    pub fn statistic(&self, param: &Param) -> Option<&Tensor> {
+        self.updates.get(&param.id())
+    }
+
+    /// All gradients, in the order the parameters were made, to be read or changed (clipping).
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Tensor> {
+        self.gradients.values_mut()
+    }
+
+    /// Adds the gradients of another pass (accumulation over small batches); its statistics replace the earlier ones.
+    ///
+    /// # Errors
+    /// Gradients of another model.
+    pub fn accumulate(&mut self, other: Self) -> Result<()> {
+        for (id, gradient) in other.gradients {
+            match self.gradients.entry(id) {
+                std::collections::btree_map::Entry::Vacant(slot) => {
+                    slot.insert(gradient);
+                }
+                std::collections::btree_map::Entry::Occupied(mut slot) => {
+                    let gradient = gradient.laid_as(slot.get())?;
+                    ukulele_kernels::elementwise::add_assign(slot.get_mut().memory_mut(), gradient.dense_memory());
+                }
+            }
+        }
+        self.updates.extend(other.updates);
+        Ok(())
+    }
+}
