@@ -143,12 +143,16 @@ unsafe fn sum_rows<S: Simd, const R: usize>(
     panel: &[f32],
     sums: &mut Sums<S>,
 ) {
+    if depth == 0 {
+        return;
+    }
     let mut acc = [[s.zero(); 2]; R];
     for (&tap, sources) in tile.taps.iter().zip(tile.sources.chunks_exact(R)) {
         let sources: [*const f32; R] = std::array::from_fn(|r| sources[r]);
-        let b = &panel[tap * depth * 2 * S::LANES..][..depth * 2 * S::LANES];
-        let mut b = b.as_ptr();
-        for k in 0..depth {
+        let panel = &panel[tap * depth * 2 * S::LANES..][..depth * 2 * S::LANES];
+        let (mut b, mut k) = (panel.as_ptr(), 0);
+        // A loop that runs at least once: around one that may not, compilers move all sums from register to register.
+        loop {
             // SAFETY: k < depth: the sources have that many numbers, and b that many rows.
             unsafe {
                 let (b0, b1) = (s.load_ptr(b), s.load_ptr(b.add(S::LANES)));
@@ -158,6 +162,10 @@ unsafe fn sum_rows<S: Simd, const R: usize>(
                     acc[r][0] = s.mul_add(a, b0, acc[r][0]);
                     acc[r][1] = s.mul_add(a, b1, acc[r][1]);
                 }
+            }
+            k += 1;
+            if k == depth {
+                break;
             }
         }
     }

@@ -1,0 +1,182 @@
+//! Speed of matrix products and of the convolutions of ResNet-50, in GFLOP/s.
+//!
+//! `cargo run --release -p ukulele-kernels --example kernel_speed [gemm] [conv]`; threads by `RAYON_NUM_THREADS`,
+//! instruction set by `UKULELE_ISA`. Times are the best of several runs, so that other work on the machine counts little.
+
+use std::time::Instant;
+use ukulele_kernels::conv::*;
+use ukulele_kernels::gemm::*;
+use ukulele_kernels::isa;
+
+/// Seconds of the fastest run, over at least 5 runs and half a second.
+fn best(mut f: impl FnMut()) -> f64 {
+    let (start, mut best, mut runs) = (Instant::now(), f64::INFINITY, 0);
+    while runs < 5 || start.elapsed().as_secs_f64() < 0.5 {
+        let run = Instant::now();
+        f();
+        best = best.min(run.elapsed().as_secs_f64());
+        runs += 1;
+    }
+    best
+}
+
+/// Numbers between -1 and 1.
+fn numbers(n: usize) -> Vec<f32> {
+    (0..n)
+        .map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f32 / (1 << 23) as f32 - 1.0)
+        .collect()
+}
+
+fn gemm_speed(m: usize, n: usize, k: usize) {
+    let (a, b, mut c) = (numbers(m * k), numbers(k * n), vec![0.0; m * n]);
+    let (none, flops) = (Epilogue::NONE, 2e-9 * (m * n * k) as f64);
+    let packed = Packed::new(Mat::new(&b, n, k).t());
+    let fast = best(|| gemm_packed(Mat::new(&a, m, k), &packed, &mut c, n, false, &none));
+    let nt = best(|| {
+        gemm(
+            Mat::new(&a, m, k),
+            Mat::new(&b, n, k).t(),
+            &mut c,
+            n,
+            false,
+            &none,
+        )
+    });
+    let nn = best(|| {
+        gemm(
+            Mat::new(&a, m, k),
+            Mat::new(&b, k, n),
+            &mut c,
+            n,
+            false,
+            &none,
+        )
+    });
+    let tn = best(|| {
+        gemm(
+            Mat::new(&a, k, m).t(),
+            Mat::new(&b, k, n),
+            &mut c,
+            n,
+            false,
+            &none,
+        )
+    });
+    println!(
+        "gemm {m:5} x {n:5} x {k:5}: packed {:6.1}  A·Bt {:6.1}  A·B {:6.1}  At·B {:6.1}",
+        flops / fast,
+        flops / nt,
+        flops / nn,
+        flops / tn
+    );
+}
+
+/// Input size, channels in and out, kernel, stride, and how often ResNet-50 has it.
+const RESNET50: [(usize, usize, usize, usize, usize, usize); 20] = [
+    (224, 3, 64, 7, 2, 1),
+    (56, 64, 64, 1, 1, 1),
+    (56, 64, 64, 3, 1, 3),
+    (56, 64, 256, 1, 1, 4),
+    (56, 256, 64, 1, 1, 2),
+    (56, 256, 128, 1, 1, 1),
+    (56, 128, 128, 3, 2, 1),
+    (28, 128, 512, 1, 1, 4),
+    (56, 256, 512, 1, 2, 1),
+    (28, 512, 128, 1, 1, 3),
+    (28, 128, 128, 3, 1, 3),
+    (28, 512, 256, 1, 1, 1),
+    (28, 256, 256, 3, 2, 1),
+    (14, 256, 1024, 1, 1, 6),
+    (28, 512, 1024, 1, 2, 1),
+    (14, 1024, 256, 1, 1, 5),
+    (14, 256, 256, 3, 1, 5),
+    (14, 1024, 512, 1, 1, 1),
+    (14, 512, 512, 3, 2, 1),
+    (7, 512, 2048, 1, 1, 3),
+];
+/// The rest of the list.
+const RESNET50_TAIL: [(usize, usize, usize, usize, usize, usize); 3] = [
+    (14, 1024, 2048, 1, 2, 1),
+    (7, 2048, 512, 1, 1, 2),
+    (7, 512, 512, 3, 1, 2),
+];
+
+fn conv_speed(batch: usize) {
+    let mut total = [0.0; 5];
+    println!(
+        "ResNet-50, batch {batch}                   packed forward   backward data   backward weight"
+    );
+    for (size, cin, cout, kernel, stride, count) in RESNET50.into_iter().chain(RESNET50_TAIL) {
+        let pad = [kernel / 2; 4];
+        let g = Conv2d {
+            n: batch,
+            h: size,
+            w: size,
+            cin,
+            cout,
+            kh: kernel,
+            kw: kernel,
+            stride: (stride, stride),
+            pad,
+            dilation: (1, 1),
+            groups: 1,
+        };
+        let (mut x, w, mut y) = (numbers(g.x_len()), numbers(g.w_len()), numbers(g.y_len()));
+        let (bias, mut dw) = (numbers(cout), w.clone());
+        let epilogue = Epilogue {
+            bias: Some(&bias),
+            residual: None,
+            activation: Activation::Relu,
+        };
+        let packed = PackedConv::new(&g, &w);
+        let times = [
+            best(|| conv2d_packed(&g, &x, &packed, &mut y, &epilogue)),
+            best(|| conv2d(&g, &x, &w, &mut y, &epilogue)),
+            best(|| conv2d_backward_data(&g, &y, &w, &mut x)),
+            best(|| conv2d_backward_weight(&g, &x, &y, &mut dw)),
+        ];
+        let flops = 2e-9 * g.mults() as f64;
+        print!("{count} x {size:3}² {cin:4} -> {cout:4}, {kernel}x{kernel} / {stride}");
+        for (time, total) in times.iter().zip(&mut total) {
+            print!("{:8.2} ms {:6.1}", time * 1e3, flops / time);
+            *total += time * count as f64;
+        }
+        total[4] += flops * count as f64;
+        println!();
+    }
+    for (what, time) in ["packed", "forward", "backward data", "backward weight"]
+        .iter()
+        .zip(total)
+    {
+        println!(
+            "{what:16} {:7.1} ms, {:6.1} GFLOP/s",
+            time * 1e3,
+            total[4] / time
+        );
+    }
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let wants = |what: &str| args.is_empty() || args.iter().any(|arg| arg == what);
+    println!(
+        "{:?}, {} threads, GFLOP/s",
+        isa::current(),
+        rayon::current_num_threads()
+    );
+    if wants("gemm") {
+        for (m, n, k) in [
+            (1024, 1024, 1024),
+            (1024, 3072, 768),
+            (128, 768, 768),
+            (128, 3072, 768),
+            (128, 768, 3072),
+            (8, 768, 768),
+        ] {
+            gemm_speed(m, n, k);
+        }
+    }
+    if wants("conv") {
+        conv_speed(8);
+    }
+}
