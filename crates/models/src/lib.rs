@@ -1,2 +1,24 @@
-//! ResNet and BERT, one architecture per file
+//! Models, one architecture per file, under the names of the files that distribute their weights.
+//!
+//! ```no_run
+//! use ukulele_models::{Pretrained, ResNet};
+//! use ukulele_layers::Module;
+//! let weights = weights_import::open("resnet18.safetensors")?;
+//! let dialect = weights_import::Dialect::detect(&weights)?;
+//! let mut net = ResNet::resnet18(3);                                  // my 3 classes
+//! net.load(&weights, &dialect)?.only_missing(&["fc."])?;
+//! net.freeze(|name| !name.starts_with("fc."));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
+
+mod bert;
+mod pretrained;
+mod resnet;
+
+pub use bert::{
+    BertAttention, BertConfig, BertEmbeddings, BertEncoder, BertForMaskedLM, BertForSequenceClassification, BertIntermediate, BertLayer,
+    BertMaskedHead, BertModel, BertOutput, BertPooler, BertPredictionTransform, BertPredictions, Pooling, TokenBatch,
+};
+pub use pretrained::Pretrained;
+pub use resnet::{Block, Downsample, ResNet, ResNetConfig, ResidualBlock};

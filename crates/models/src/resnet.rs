@@ -1,0 +1,317 @@
+//! ResNet: residual networks of basic and bottleneck blocks.
+//!
+//! (N, 3, H, W) → conv1 7×7/2, bn1, ReLU, max pool 3×3/2 → layer1..layer4 → mean over H and W → fc → (N, classes).
+//! Names are torchvision's. Sources: He et al. 2015 (v1, stride on the first 1×1), torchvision's v1.5 (stride on the
+//! 3×3). Where other sources differ, [`ResNetConfig`] has a knob.
+
+use ukulele_layers::{BatchNorm2d, Conv2d, Conv2dOptions, Init, Linear, Pass, Pool2d, Result, Value, module};
+
+/// The unit that is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// Two 3×3 convolutions: ResNet-18 and -34.
+    Basic,
+    /// 1×1, 3×3, 1×1 with four times as many channels out: ResNet-50 and deeper.
+    Bottleneck,
+}
+
+impl Block {
+    /// Channels out per channel of width.
+    pub fn expansion(self) -> usize {
+        match self {
+            Self::Basic => 1,
+            Self::Bottleneck => 4,
+        }
+    }
+}
+
+/// A ResNet's measures, and the knobs in which sources differ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResNetConfig {
+    /// The unit that is repeated.
+    pub block: Block,
+    /// Blocks per stage.
+    pub layers: [usize; 4],
+    /// Channels of the first stage; 64 in the paper, 32 at half width.
+    pub width: usize,
+    /// Channels of the image.
+    pub channels: usize,
+    /// Classes out.
+    pub classes: usize,
+    /// Bottleneck blocks take their stride on the first 1×1 (Caffe, Keras v1) instead of the 3×3 (torchvision).
+    pub stride_on_1x1: bool,
+    /// Convolutions that a bias belongs to: the stem's.
+    pub stem_bias: bool,
+    /// ε of all batch norms.
+    pub bn_eps: f64,
+    /// Padding of the stem's max pool, per side (top, bottom, left, right): 1 in torch, 0 with `ceil_mode` in Caffe.
+    pub stem_pool_padding: [usize; 4],
+    /// Whether the stem's max pool rounds its size up.
+    pub stem_pool_ceil: bool,
+}
+
+impl ResNetConfig {
+    /// torchvision's numbers for a depth of 18, 34, 50, 101 or 152.
+    ///
+    /// ```
+    /// # use ukulele_models::ResNetConfig;
+    /// assert_eq!(ResNetConfig::depth(50, 10).unwrap().layers, [3, 4, 6, 3]);
+    /// assert!(ResNetConfig::depth(51, 10).is_none());
+    /// ```
+    pub fn depth(depth: usize, classes: usize) -> Option<Self> {
+        let (block, layers) = match depth {
+            18 => (Block::Basic, [2, 2, 2, 2]),
+            34 => (Block::Basic, [3, 4, 6, 3]),
+            50 => (Block::Bottleneck, [3, 4, 6, 3]),
+            101 => (Block::Bottleneck, [3, 4, 23, 3]),
+            152 => (Block::Bottleneck, [3, 8, 36, 3]),
+            _ => return None,
+        };
+        Some(Self {
+            block,
+            layers,
+            width: 64,
+            channels: 3,
+            classes,
+            stride_on_1x1: false,
+            stem_bias: false,
+            bn_eps: 1e-5,
+            stem_pool_padding: [1; 4],
+            stem_pool_ceil: false,
+        })
+    }
+
+    /// Channels of the pooled features.
+    pub fn features(&self) -> usize {
+        self.width * 8 * self.block.expansion()
+    }
+}
+
+/// The projection of a shortcut whose shape changes: `downsample.0` and `downsample.1`.
+#[derive(Debug, Clone)]
+pub struct Downsample {
+    /// 1×1, with the block's stride.
+    pub conv: Conv2d,
+    /// Its norm.
+    pub norm: BatchNorm2d,
+}
+
+module!(Downsample { conv => "0", norm => "1" });
+
+/// One residual unit: ReLU(f(x) + shortcut(x)).
+#[derive(Debug, Clone)]
+pub struct ResidualBlock {
+    /// 3×3 in basic blocks, 1×1 in bottlenecks.
+    pub conv1: Conv2d,
+    /// Norm of `conv1`.
+    pub bn1: BatchNorm2d,
+    /// 3×3.
+    pub conv2: Conv2d,
+    /// Norm of `conv2`.
+    pub bn2: BatchNorm2d,
+    /// 1×1 of bottlenecks.
+    pub conv3: Option<Conv2d>,
+    /// Norm of `conv3`.
+    pub bn3: Option<BatchNorm2d>,
+    /// The projection, where the shape changes.
+    pub downsample: Option<Downsample>,
+}
+
+module!(ResidualBlock { conv1, bn1, conv2, bn2, conv3, bn3, downsample });
+
+fn convolution(inputs: usize, outputs: usize, kernel: usize, stride: usize, init: &mut Init) -> Conv2d {
+    let options = Conv2dOptions { stride: [stride; 2], padding: [kernel / 2; 4], ..Default::default() };
+    Conv2d::new(inputs, outputs, kernel, options, init)
+}
+
+impl ResidualBlock {
+    fn new(config: &ResNetConfig, inputs: usize, width: usize, stride: usize, init: &mut Init) -> Self {
+        let outputs = width * config.block.expansion();
+        let norm = |channels| BatchNorm2d::new(channels, config.bn_eps);
+        let downsample = (stride != 1 || inputs != outputs)
+            .then(|| Downsample { conv: convolution(inputs, outputs, 1, stride, init), norm: norm(outputs) });
+        match config.block {
+            Block::Basic => Self {
+                conv1: convolution(inputs, width, 3, stride, init),
+                bn1: norm(width),
+                conv2: convolution(width, width, 3, 1, init),
+                bn2: norm(width),
+                conv3: None,
+                bn3: None,
+                downsample,
+            },
+            Block::Bottleneck => {
+                let (first, second) = if config.stride_on_1x1 { (stride, 1) } else { (1, stride) };
+                Self {
+                    conv1: convolution(inputs, width, 1, first, init),
+                    bn1: norm(width),
+                    conv2: convolution(width, width, 3, second, init),
+                    bn2: norm(width),
+                    conv3: Some(convolution(width, outputs, 1, 1, init)),
+                    bn3: Some(norm(outputs)),
+                    downsample,
+                }
+            }
+        }
+    }
+
+    fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
+        let shortcut = match &self.downsample {
+            Some(d) => d.norm.forward(&d.conv.forward(x, pass)?, pass)?,
+            None => x.clone(),
+        };
+        let y = self.bn1.forward_relu(&self.conv1.forward(x, pass)?, pass)?;
+        let y = self.conv2.forward(&y, pass)?;
+        match (&self.conv3, &self.bn3) {
+            (Some(conv3), Some(bn3)) => {
+                let y = self.bn2.forward_relu(&y, pass)?;
+                bn3.forward_add_relu(&conv3.forward(&y, pass)?, &shortcut, pass)
+            }
+            _ => self.bn2.forward_add_relu(&y, &shortcut, pass),
+        }
+    }
+}
+
+/// A residual network.
+#[derive(Debug, Clone)]
+pub struct ResNet {
+    /// 7×7, stride 2.
+    pub conv1: Conv2d,
+    /// Norm of `conv1`.
+    pub bn1: BatchNorm2d,
+    /// Stage at a quarter of the image's size.
+    pub layer1: Vec<ResidualBlock>,
+    /// Stage at an eighth.
+    pub layer2: Vec<ResidualBlock>,
+    /// Stage at a sixteenth.
+    pub layer3: Vec<ResidualBlock>,
+    /// Stage at a thirty-second.
+    pub layer4: Vec<ResidualBlock>,
+    /// The classifier.
+    pub fc: Linear,
+    config: ResNetConfig,
+}
+
+module!(ResNet { conv1, bn1, layer1, layer2, layer3, layer4, fc });
+
+impl ResNet {
+    /// A network of these measures with fresh weights.
+    pub fn new(config: &ResNetConfig, init: &mut Init) -> Self {
+        let width = config.width;
+        let options = Conv2dOptions { stride: [2; 2], padding: [3; 4], ..Default::default() };
+        let conv1 = Conv2d::new(config.channels, width, 7, options, init);
+        let conv1 = if config.stem_bias { conv1.with_bias() } else { conv1 };
+        let mut inputs = width;
+        let mut stage = |i: usize| -> Vec<ResidualBlock> {
+            let width = width << i;
+            (0..config.layers[i])
+                .map(|j| {
+                    let stride = if i > 0 && j == 0 { 2 } else { 1 };
+                    let block = ResidualBlock::new(config, inputs, width, stride, init);
+                    inputs = width * config.block.expansion();
+                    block
+                })
+                .collect()
+        };
+        let [layer1, layer2, layer3, layer4] = [0, 1, 2, 3].map(&mut stage);
+        let fc = Linear::new(config.features(), config.classes, init);
+        Self { conv1, bn1: BatchNorm2d::new(width, config.bn_eps), layer1, layer2, layer3, layer4, fc, config: config.clone() }
+    }
+
+    /// ResNet-18 with fresh weights, to be loaded or trained.
+    pub fn resnet18(classes: usize) -> Self {
+        Self::of_depth(18, classes)
+    }
+
+    /// ResNet-34.
+    pub fn resnet34(classes: usize) -> Self {
+        Self::of_depth(34, classes)
+    }
+
+    /// ResNet-50.
+    pub fn resnet50(classes: usize) -> Self {
+        Self::of_depth(50, classes)
+    }
+
+    /// ResNet-101.
+    pub fn resnet101(classes: usize) -> Self {
+        Self::of_depth(101, classes)
+    }
+
+    /// ResNet-152.
+    pub fn resnet152(classes: usize) -> Self {
+        Self::of_depth(152, classes)
+    }
+
+    fn of_depth(depth: usize, classes: usize) -> Self {
+        Self::new(&ResNetConfig::depth(depth, classes).expect("a known depth"), &mut Init::new(0))
+    }
+
+    /// The measures.
+    pub fn config(&self) -> &ResNetConfig {
+        &self.config
+    }
+
+    /// conv1, bn1, ReLU and max pool: to a quarter of the size.
+    ///
+    /// # Errors
+    /// No image (N, C, H, W), or one too small.
+    pub fn stem(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
+        let y = self.bn1.forward_relu(&self.conv1.forward(x, pass)?, pass)?;
+        y.max_pool2d(&Pool2d {
+            kernel: [3; 2],
+            stride: [2; 2],
+            padding: self.config.stem_pool_padding,
+            ceil_mode: self.config.stem_pool_ceil,
+            ..Default::default()
+        })
+    }
+
+    /// One of the four stages, counted from 1.
+    ///
+    /// # Errors
+    /// Another number of channels than the stage takes.
+    pub fn stage(&self, number: usize, x: &Value, pass: &mut Pass) -> Result<Value> {
+        let blocks = match number {
+            1 => &self.layer1,
+            2 => &self.layer2,
+            3 => &self.layer3,
+            _ => &self.layer4,
+        };
+        blocks.iter().try_fold(x.clone(), |x, block| block.forward(&x, pass))
+    }
+
+    /// What the classifier sees: (N, C, H, W) to (N, features).
+    ///
+    /// # Errors
+    /// No image (N, C, H, W), or one too small.
+    pub fn features(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
+        let mut y = self.stem(x, pass)?;
+        for number in 1..=4 {
+            y = self.stage(number, &y, pass)?;
+        }
+        y.adaptive_avg_pool2d([1, 1])?.flatten(1)
+    }
+
+    /// Logits: (N, C, H, W) to (N, classes).
+    ///
+    /// # Errors
+    /// No image (N, C, H, W), or one too small.
+    pub fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
+        let features = self.features(x, pass)?;
+        self.fc.forward(&features, pass)
+    }
+
+    /// Gives the network a fresh classifier for `classes` classes.
+    pub fn replace_head(&mut self, classes: usize, init: &mut Init) {
+        self.config.classes = classes;
+        self.fc = Linear::new(self.config.features(), classes, init);
+    }
+
+    /// Prefixes of names from the input to the output, one per group: for freezing up to a depth and for rates that
+    /// grow with depth.
+    pub fn layer_groups(&self) -> Vec<Vec<String>> {
+        let stages = ["layer1.", "layer2.", "layer3.", "layer4.", "fc."].map(|s| vec![s.to_owned()]);
+        std::iter::once(vec!["conv1.".to_owned(), "bn1.".to_owned()]).chain(stages).collect()
+    }
+}
