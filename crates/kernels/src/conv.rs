@@ -2,9 +2,14 @@
 //!
 //! x is [n][h][w][cin], y is [n][out_h][out_w][cout], the weight is [cout][kh][kw][cin/groups].
 
-use crate::Element;
+mod dense;
+mod depthwise;
+mod walk;
+
+use crate::element::{as_f32, as_f32_mut};
 use crate::gemm::Epilogue;
-use crate::naive;
+use crate::isa::{self, Isa};
+use crate::{Element, naive};
 
 /// The sizes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +88,13 @@ impl Conv2d {
         (y < self.h && x < self.w).then_some((y, x))
     }
 
+    /// Has each input channel its own output channels?
+    fn is_depthwise(&self) -> bool {
+        self.groups == self.cin && self.groups > 1
+    }
+
     /// Panics unless the sizes are possible and the slices have them.
-    fn check<T>(&self, x: &[T], w: &[T], y: &[T]) {
+    fn check(&self, x: usize, w: usize, y: usize) {
         assert!(self.stride.0 > 0 && self.stride.1 > 0, "{self:?}: stride 0");
         assert!(
             self.dilation.0 > 0 && self.dilation.1 > 0,
@@ -97,9 +107,9 @@ impl Conv2d {
                 && self.cout.is_multiple_of(self.groups),
             "{self:?}: groups"
         );
-        assert_eq!(x.len(), self.x_len(), "{self:?}: input");
-        assert_eq!(w.len(), self.w_len(), "{self:?}: weight");
-        assert_eq!(y.len(), self.y_len(), "{self:?}: output");
+        assert_eq!(x, self.x_len(), "{self:?}: input");
+        assert_eq!(w, self.w_len(), "{self:?}: weight");
+        assert_eq!(y, self.y_len(), "{self:?}: output");
     }
 }
 
@@ -116,14 +126,40 @@ fn out_size(padded: usize, kernel: usize, stride: usize, dilation: usize) -> usi
 /// A weight rearranged once for many convolutions.
 #[derive(Clone, Debug)]
 pub struct PackedConv<T> {
-    data: Vec<T>,
+    form: Form<T>,
+    isa: Isa,
+    /// The convolution it belongs to, up to what does not matter for the weight.
+    g: Conv2d,
+}
+
+#[derive(Clone, Debug)]
+enum Form<T> {
+    /// As it came, for elements without fast kernels.
+    Plain(Vec<T>),
+    /// Panels of each group.
+    Dense(Vec<Vec<f32>>),
+    /// [tap][channel].
+    Depthwise(Vec<f32>),
 }
 
 impl<T: Element> PackedConv<T> {
-    /// Packs the weight `w` of the convolution `g`, whose `n`, `h`, `w` and `pad` do not matter.
+    /// Packs the weight `w` of the convolution `g`, whose `n`, `h`, `w`, `stride` and `pad` do not matter.
+    ///
+    /// # Panics
+    /// If the sizes do not fit.
     pub fn new(g: &Conv2d, w: &[T]) -> Self {
+        Self::new_with(isa::current(), g, w)
+    }
+
+    /// [`PackedConv::new`] for an instruction set.
+    pub(crate) fn new_with(isa: Isa, g: &Conv2d, w: &[T]) -> Self {
         assert_eq!(w.len(), g.w_len(), "{g:?}: weight");
-        PackedConv { data: w.to_vec() }
+        let form = match as_f32(w) {
+            None => Form::Plain(w.to_vec()),
+            Some(w) if g.is_depthwise() => Form::Depthwise(depthwise::pack(g, w)),
+            Some(w) => Form::Dense(dense::pack_forward(isa, g, w)),
+        };
+        PackedConv { form, isa, g: *g }
     }
 }
 
@@ -132,12 +168,13 @@ impl<T: Element> PackedConv<T> {
 /// # Panics
 /// If the sizes do not fit.
 pub fn conv2d<T: Element>(g: &Conv2d, x: &[T], w: &[T], y: &mut [T], epilogue: &Epilogue<T>) {
-    g.check(x, w, y);
-    epilogue.check(g.cout, y.len());
-    naive::conv::conv2d(g, x, w, y, epilogue);
+    conv2d_packed(g, x, &PackedConv::new(g, w), y, epilogue);
 }
 
 /// [`conv2d`] with a weight that was packed before.
+///
+/// # Panics
+/// If the sizes do not fit.
 pub fn conv2d_packed<T: Element>(
     g: &Conv2d,
     x: &[T],
@@ -145,7 +182,30 @@ pub fn conv2d_packed<T: Element>(
     y: &mut [T],
     epilogue: &Epilogue<T>,
 ) {
-    conv2d(g, x, &w.data, y, epilogue);
+    let same = Conv2d {
+        n: g.n,
+        h: g.h,
+        w: g.w,
+        stride: g.stride,
+        pad: g.pad,
+        ..w.g
+    };
+    assert_eq!(*g, same, "the weight was packed for another convolution");
+    g.check(x.len(), g.w_len(), y.len());
+    epilogue.check(g.cout, y.len());
+    if y.is_empty() {
+        return;
+    }
+    if let Form::Plain(w) = &w.form {
+        return naive::conv::conv2d(g, x, w, y, epilogue);
+    }
+    if let (Some(x), Some(y), Some(epilogue)) = (as_f32(x), as_f32_mut(y), epilogue.as_f32()) {
+        match &w.form {
+            Form::Dense(panels) => dense::forward(w.isa, g, x, panels, y, epilogue),
+            Form::Depthwise(taps) => depthwise::forward(w.isa, g, x, taps, y, &epilogue),
+            Form::Plain(_) => {}
+        }
+    }
 }
 
 /// dx = the gradient of the input: each dx sums dy times weight over all outputs it took part in.
@@ -153,8 +213,28 @@ pub fn conv2d_packed<T: Element>(
 /// # Panics
 /// If the sizes do not fit.
 pub fn conv2d_backward_data<T: Element>(g: &Conv2d, dy: &[T], w: &[T], dx: &mut [T]) {
-    g.check(dx, w, dy);
-    naive::conv::conv2d_backward_data(g, dy, w, dx);
+    backward_data_with(isa::current(), g, dy, w, dx);
+}
+
+/// [`conv2d_backward_data`] on an instruction set.
+pub(crate) fn backward_data_with<T: Element>(
+    isa: Isa,
+    g: &Conv2d,
+    dy: &[T],
+    w: &[T],
+    dx: &mut [T],
+) {
+    g.check(dx.len(), w.len(), dy.len());
+    if dx.is_empty() || dy.is_empty() {
+        return dx.fill(T::ZERO);
+    }
+    match (as_f32(dy), as_f32(w), as_f32_mut(dx)) {
+        (Some(dy), Some(w), Some(dx)) if g.is_depthwise() => {
+            depthwise::backward_data(isa, g, dy, &depthwise::pack(g, w), dx);
+        }
+        (Some(dy), Some(w), Some(dx)) => dense::backward_data(isa, g, dy, w, dx),
+        _ => naive::conv::conv2d_backward_data(g, dy, w, dx),
+    }
 }
 
 /// dw = the gradient of the weight: each dw sums dy times input over all pixels of all images.
@@ -162,6 +242,29 @@ pub fn conv2d_backward_data<T: Element>(g: &Conv2d, dy: &[T], w: &[T], dx: &mut 
 /// # Panics
 /// If the sizes do not fit.
 pub fn conv2d_backward_weight<T: Element>(g: &Conv2d, x: &[T], dy: &[T], dw: &mut [T]) {
-    g.check(x, dw, dy);
-    naive::conv::conv2d_backward_weight(g, x, dy, dw);
+    backward_weight_with(isa::current(), g, x, dy, dw);
 }
+
+/// [`conv2d_backward_weight`] on an instruction set.
+pub(crate) fn backward_weight_with<T: Element>(
+    isa: Isa,
+    g: &Conv2d,
+    x: &[T],
+    dy: &[T],
+    dw: &mut [T],
+) {
+    g.check(x.len(), dw.len(), dy.len());
+    if dw.is_empty() || dy.is_empty() {
+        return dw.fill(T::ZERO);
+    }
+    match (as_f32(x), as_f32(dy), as_f32_mut(dw)) {
+        (Some(x), Some(dy), Some(dw)) if g.is_depthwise() => {
+            depthwise::backward_weight(isa, g, x, dy, dw)
+        }
+        (Some(x), Some(dy), Some(dw)) => dense::backward_weight(isa, g, x, dy, dw),
+        _ => naive::conv::conv2d_backward_weight(g, x, dy, dw),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,11 @@ use crate::{Element, naive};
 use blocks::{pieces, run_blocks, tile_size};
 use outer::{Outer, outer};
 use std::ops::Range;
-use tile::{Panels, Target, Tile};
+use tile::{Block, Panels, Target};
+
+/// Rows whose distance is a multiple of this many numbers (2 KiB) mostly fall into the same few places of the first-level
+/// cache and push each other out.
+pub(crate) const CLASH: usize = 512;
 
 /// A view of a matrix: element (i, j) is `data[i * row_stride + j * col_stride]`.
 #[derive(Clone, Copy, Debug)]
@@ -89,13 +93,12 @@ impl<'a, T: Element> Mat<'a, T> {
 }
 
 impl<'a> Mat<'a, f32> {
-    /// Some rows, each of them contiguous: a view if they are, else a copy in `scratch`. Rows whose distance is a
-    /// multiple of 2 KiB are copied as well: most of them would share the same places of the first-level cache.
+    /// Some rows, each of them contiguous: a view if they are, else a copy in `scratch`. Rows that clash
+    /// in the cache are copied as well.
     fn rows_contiguous<'b>(self, rows: Range<usize>, scratch: &'b mut Vec<f32>) -> Mat<'b, f32>
     where
         'a: 'b,
     {
-        const CLASH: usize = 2048 / size_of::<f32>();
         let view = Mat {
             data: &self.data[(rows.start * self.row_stride).min(self.data.len())..],
             rows: rows.len(),
@@ -379,20 +382,22 @@ fn multiply(
         accumulate,
         epilogue,
     };
-    let tiles = |rows: Range<usize>, scratch: &mut Vec<f32>| {
-        let a = a.rows_contiguous(rows.clone(), scratch);
-        let tile = |part: Range<usize>| Tile {
-            taps: vec![0],
-            sources: part
-                .clone()
-                .map(|i| a.data[(i - rows.start) * a.row_stride..].as_ptr())
-                .collect(),
-            out: part.map(|i| i * ldc).collect(),
-        };
-        pieces(rows.clone(), tile_rows).map(tile).collect()
+    let block = |rows: Range<usize>| {
+        let mut block = Block::default();
+        let mut scratch = Vec::new();
+        let a = a.rows_contiguous(rows.clone(), &mut scratch);
+        for tile in pieces(rows.clone(), tile_rows) {
+            block.tile(tile.clone().map(|i| i * ldc));
+            block.tap(
+                0,
+                tile.map(|i| a.data[(i - rows.start) * a.row_stride..].as_ptr()),
+            );
+        }
+        block.scratch = scratch;
+        block
     };
     // SAFETY: `rows_contiguous` gives rows of `a.cols` numbers, tiles have different rows, and c is large enough.
-    unsafe { run_blocks(isa, serial, a.rows, a.cols, b, target, tiles) };
+    unsafe { run_blocks(isa, serial, a.rows, a.cols, b, target, block) };
 }
 
 /// A·B where A is the transpose of a row-major matrix: a sum of outer products.

@@ -1,6 +1,6 @@
 //! Cutting a product into tasks of fixed size, so that the result does not depend on the number of threads.
 
-use super::tile::{Job, Panels, Target, Tile, run};
+use super::tile::{Block, Job, Panels, Target, run};
 use crate::isa::Isa;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -29,11 +29,11 @@ pub(crate) fn pieces(rows: Range<usize>, most: usize) -> impl Iterator<Item = Ra
     })
 }
 
-/// Computes `rows` rows of a result. `tiles` makes the tiles of some rows (at most `tile_size` rows each), and keeps
-/// what they point to in the scratch buffer if it must; `footprint` says how many numbers a row draws in.
+/// Computes `rows` rows of a result. `block` makes the tiles of some rows, at most `tile_size` rows each; `footprint`
+/// says how many numbers a row draws in.
 ///
 /// # Safety
-/// The sources of all tiles must be readable for `b.depth` numbers while the scratch buffer lives; no two tiles may write
+/// The sources of all tiles must be readable for `b.depth` numbers while the block lives; no two tiles may write
 /// to the same place, and all must write inside the result.
 pub(crate) unsafe fn run_blocks(
     isa: Isa,
@@ -42,7 +42,7 @@ pub(crate) unsafe fn run_blocks(
     footprint: usize,
     b: Panels,
     target: Target,
-    tiles: impl Fn(Range<usize>, &mut Vec<f32>) -> Vec<Tile> + Sync,
+    block: impl Fn(Range<usize>) -> Block + Sync,
 ) {
     let (tile_rows, width) = tile_size(isa);
     let panels = b.cols.div_ceil(width);
@@ -55,12 +55,11 @@ pub(crate) unsafe fn run_blocks(
         TASKS.div_ceil(blocks.len().max(1)).min(panels)
     };
     let task = |i: usize| {
-        let mut scratch = Vec::new();
-        let tiles = tiles(blocks[i / chunks].clone(), &mut scratch);
+        let block = block(blocks[i / chunks].clone());
         let chunk = i % chunks;
         let panels = panels * chunk / chunks..panels * (chunk + 1) / chunks;
         // SAFETY: the caller's promise; tasks differ in their tiles or in their panels.
-        run(isa, &unsafe { Job::new(&tiles, b, panels, target) });
+        run(isa, &unsafe { Job::new(&block, b, panels, target) });
     };
     if small {
         (0..blocks.len() * chunks).for_each(task);

@@ -16,14 +16,57 @@ pub(crate) const MAX_ROWS: usize = 12;
 type Sums<S> = [[<S as Simd>::V; 2]; MAX_ROWS];
 
 /// Rows of the result that are computed together.
-#[derive(Debug, Default)]
-pub(crate) struct Tile {
-    /// The taps at which some row has a source.
-    pub(crate) taps: Vec<usize>,
-    /// `[tap][row]`: the numbers that the row takes part with.
-    pub(crate) sources: Vec<*const f32>,
+#[derive(Debug)]
+struct Tile {
+    rows: usize,
     /// For each row the place of its first column in the result.
-    pub(crate) out: Vec<usize>,
+    out: [usize; MAX_ROWS],
+    /// Its part of the block's taps.
+    taps: Range<usize>,
+}
+
+/// Where the rows of a tile find their numbers at one tap.
+#[derive(Debug)]
+struct Tap {
+    /// Which matrix of the panel they meet.
+    index: usize,
+    sources: [*const f32; MAX_ROWS],
+}
+
+/// A list of tiles.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    tiles: Vec<Tile>,
+    taps: Vec<Tap>,
+    /// Copies of rows that cannot be used where they are; sources may point here.
+    pub(crate) scratch: Vec<f32>,
+}
+
+impl Block {
+    /// Begins a tile whose rows have their first columns at these places of the result.
+    pub(crate) fn tile(&mut self, rows: impl ExactSizeIterator<Item = usize>) {
+        let mut tile = Tile {
+            rows: rows.len(),
+            out: [0; MAX_ROWS],
+            taps: self.taps.len()..self.taps.len(),
+        };
+        rows.zip(&mut tile.out).for_each(|(row, out)| *out = row);
+        self.tiles.push(tile);
+    }
+
+    /// Adds a tap to the last tile: the sources of its rows.
+    pub(crate) fn tap(&mut self, index: usize, rows: impl Iterator<Item = *const f32>) {
+        let mut tap = Tap {
+            index,
+            sources: [std::ptr::null(); MAX_ROWS],
+        };
+        rows.zip(&mut tap.sources)
+            .for_each(|(row, source)| *source = row);
+        self.taps.push(tap);
+        if let Some(tile) = self.tiles.last_mut() {
+            tile.taps.end = self.taps.len();
+        }
+    }
 }
 
 /// Where the result goes, and what happens to it before.
@@ -57,7 +100,7 @@ pub(crate) struct Panels<'a> {
 
 /// Some columns of some rows of the result.
 pub(crate) struct Job<'a> {
-    tiles: &'a [Tile],
+    block: &'a Block,
     b: Panels<'a>,
     panels: Range<usize>,
     target: Target<'a>,
@@ -70,13 +113,13 @@ impl<'a> Job<'a> {
     /// All sources must be readable for `b.depth` numbers; the places `out`, for the columns of these panels, must lie
     /// inside the result and the residual, and no one else may use them as long as the job lives.
     pub(crate) unsafe fn new(
-        tiles: &'a [Tile],
+        block: &'a Block,
         b: Panels<'a>,
         panels: Range<usize>,
         target: Target<'a>,
     ) -> Self {
         Job {
-            tiles,
+            block,
             b,
             panels,
             target,
@@ -87,7 +130,7 @@ impl<'a> Job<'a> {
 #[inline(always)]
 fn run_body<S: Simd>(s: S, job: &Job) {
     let Job {
-        tiles,
+        block,
         b,
         panels,
         target,
@@ -97,12 +140,19 @@ fn run_body<S: Simd>(s: S, job: &Job) {
     for p in panels.clone() {
         let panel = &b.data[p * size..][..size];
         let cols = width.min(b.cols - p * width);
-        for tile in *tiles {
+        for tile in &block.tiles {
             let mut sums = [[s.zero(); 2]; MAX_ROWS];
             // SAFETY: promised to `Job::new`.
             unsafe {
-                sum_tile(s, tile, b.depth, panel, &mut sums);
-                store_tile(s, &sums, &tile.out, p * width, cols, target);
+                sum_tile(
+                    s,
+                    tile.rows,
+                    &block.taps[tile.taps.clone()],
+                    b.depth,
+                    panel,
+                    &mut sums,
+                );
+                store_tile(s, &sums, &tile.out[..tile.rows], p * width, cols, target);
             }
         }
     }
@@ -118,12 +168,19 @@ dispatch!(
 /// # Safety
 /// The sources of the tile must be readable for `depth` numbers.
 #[inline(always)]
-unsafe fn sum_tile<S: Simd>(s: S, tile: &Tile, depth: usize, panel: &[f32], sums: &mut Sums<S>) {
+unsafe fn sum_tile<S: Simd>(
+    s: S,
+    rows: usize,
+    taps: &[Tap],
+    depth: usize,
+    panel: &[f32],
+    sums: &mut Sums<S>,
+) {
     macro_rules! variants {
         ($($rows:literal)*) => {
-            match tile.out.len() {
+            match rows {
                 // SAFETY: the caller's promise.
-                $($rows if $rows <= S::ROWS => unsafe { sum_rows::<S, $rows>(s, tile, depth, panel, sums) },)*
+                $($rows if $rows <= S::ROWS => unsafe { sum_rows::<S, $rows>(s, taps, depth, panel, sums) },)*
                 rows => unreachable!("a tile of {rows} rows"),
             }
         };
@@ -138,7 +195,7 @@ unsafe fn sum_tile<S: Simd>(s: S, tile: &Tile, depth: usize, panel: &[f32], sums
 #[inline(always)]
 unsafe fn sum_rows<S: Simd, const R: usize>(
     s: S,
-    tile: &Tile,
+    taps: &[Tap],
     depth: usize,
     panel: &[f32],
     sums: &mut Sums<S>,
@@ -147,9 +204,9 @@ unsafe fn sum_rows<S: Simd, const R: usize>(
         return;
     }
     let mut acc = [[s.zero(); 2]; R];
-    for (&tap, sources) in tile.taps.iter().zip(tile.sources.chunks_exact(R)) {
-        let sources: [*const f32; R] = std::array::from_fn(|r| sources[r]);
-        let panel = &panel[tap * depth * 2 * S::LANES..][..depth * 2 * S::LANES];
+    for tap in taps {
+        let sources: [*const f32; R] = std::array::from_fn(|r| tap.sources[r]);
+        let panel = &panel[tap.index * depth * 2 * S::LANES..][..depth * 2 * S::LANES];
         let (mut b, mut k) = (panel.as_ptr(), 0);
         // A loop that runs at least once: around one that may not, compilers move all sums from register to register.
         loop {

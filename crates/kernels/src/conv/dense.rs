@@ -1,0 +1,195 @@
+//! Convolution and the gradient of its input as matrix products over a [`Walk`], and the gradient of its weight as a sum
+//! of outer products.
+
+use super::Conv2d;
+use super::walk::Walk;
+use crate::gemm::blocks::{run_blocks, tile_size};
+use crate::gemm::outer::{Outer, outer};
+use crate::gemm::pack::pack;
+use crate::gemm::tile::{Panels, Target};
+use crate::gemm::{Epilogue, Mat};
+use crate::isa::Isa;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Channels up to which a whole row of the kernel is taken as one tap.
+const FEW: usize = 16;
+
+/// Is a whole row of the kernel, `kw * cin` numbers, one tap? It is for images of few channels, where a tap by itself has
+/// too little to do; then the padding has to be there in memory.
+fn row_taps(g: &Conv2d) -> bool {
+    g.groups == 1 && g.cin < FEW && g.kw > 1 && g.dilation.1 == 1
+}
+
+/// The same convolution over the input with its padding written out.
+fn padded<'a>(g: &Conv2d, x: &'a [f32]) -> (Conv2d, Cow<'a, [f32]>) {
+    let [top, bottom, left, right] = g.pad;
+    let (h, w) = (g.h + top + bottom, g.w + left + right);
+    let padded = Conv2d {
+        h,
+        w,
+        pad: [0; 4],
+        ..*g
+    };
+    if g.pad == [0; 4] || g.h == 0 || g.w == 0 {
+        return (
+            padded,
+            if padded.x_len() == x.len() {
+                x.into()
+            } else {
+                vec![0.0; padded.x_len()].into()
+            },
+        );
+    }
+    let mut out = vec![0.0; padded.x_len()];
+    for (i, row) in x.chunks_exact(g.w * g.cin).enumerate() {
+        let y = i / g.h * h + top + i % g.h;
+        out[(y * w + left) * g.cin..][..row.len()].copy_from_slice(row);
+    }
+    (padded, out.into())
+}
+
+/// The weight as panels, one set per group.
+pub(super) fn pack_forward(isa: Isa, g: &Conv2d, w: &[f32]) -> Vec<Vec<f32>> {
+    let (cin, cout) = (g.cin / g.groups, g.cout / g.groups);
+    let (taps, depth) = if row_taps(g) {
+        (g.kh, g.kw * cin)
+    } else {
+        (g.kh * g.kw, cin)
+    };
+    let tap = |group: usize, t: usize| Mat {
+        data: &w[((group * cout * taps + t) * depth).min(w.len())..],
+        rows: depth,
+        cols: cout,
+        row_stride: 1,
+        col_stride: taps * depth,
+    };
+    let group = |group| (0..taps).map(|t| tap(group, t)).collect::<Vec<_>>();
+    (0..g.groups)
+        .map(|i| pack(&group(i), tile_size(isa).1))
+        .collect()
+}
+
+/// See [`super::conv2d`]; `panels` come from [`pack_forward`].
+pub(super) fn forward(
+    isa: Isa,
+    g: &Conv2d,
+    x: &[f32],
+    panels: &[Vec<f32>],
+    y: &mut [f32],
+    epilogue: Epilogue<f32>,
+) {
+    let cout = g.cout / g.groups;
+    let mut source: Cow<[f32]> = x.into();
+    let mut walks: Vec<_> = (0..g.groups).map(|group| Walk::forward(g, group)).collect();
+    if row_taps(g) {
+        let (padded, numbers) = padded(g, x);
+        let mut walk = Walk::forward(&padded, 0);
+        walk.taps.retain(|tap| tap.1 == 0);
+        walk.depth = g.kw * g.cin;
+        (walks, source) = (vec![walk], numbers);
+    }
+    for (group, (walk, panels)) in walks.iter().zip(panels).enumerate() {
+        let bias = epilogue.bias.map(|bias| &bias[group * cout..][..cout]);
+        multiply(
+            isa,
+            walk,
+            &source,
+            panels,
+            cout,
+            y,
+            Epilogue { bias, ..epilogue },
+        );
+    }
+}
+
+/// result = epilogue(source, as the walk sees it, times panels).
+fn multiply(
+    isa: Isa,
+    walk: &Walk,
+    source: &[f32],
+    panels: &[f32],
+    cols: usize,
+    result: &mut [f32],
+    epilogue: Epilogue<f32>,
+) {
+    let b = Panels {
+        data: panels,
+        taps: walk.taps.len(),
+        depth: walk.depth,
+        cols,
+    };
+    let target = Target {
+        c: result.as_mut_ptr(),
+        accumulate: false,
+        epilogue,
+    };
+    let zeros = vec![0.0; walk.depth];
+    let block = |rows: Range<usize>| walk.block(source, &zeros, rows, tile_size(isa).0);
+    // SAFETY: `block` takes sources as slices of `depth` numbers; each pixel of the grid is another pixel of the result,
+    // whose size the caller has checked.
+    unsafe { run_blocks(isa, false, walk.rows(), walk.footprint(), b, target, block) };
+}
+
+/// See [`super::conv2d_backward_data`].
+pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32]) {
+    let (cin, cout, taps) = (g.cin / g.groups, g.cout / g.groups, g.kh * g.kw);
+    let phases = (0..g.stride.0).flat_map(|y| (0..g.stride.1).map(move |x| (y, x)));
+    for (group, phase) in
+        (0..g.groups).flat_map(|group| phases.clone().map(move |phase| (group, phase)))
+    {
+        let (walk, numbers) = Walk::backward(g, group, phase);
+        let tap = |t: usize| Mat {
+            data: &w[((group * cout * taps + t) * cin).min(w.len())..],
+            rows: cout,
+            cols: cin,
+            row_stride: taps * cin,
+            col_stride: 1,
+        };
+        let panels = pack(
+            &numbers.into_iter().map(tap).collect::<Vec<_>>(),
+            tile_size(isa).1,
+        );
+        multiply(isa, &walk, dy, &panels, cin, dx, Epilogue::NONE);
+    }
+}
+
+/// See [`super::conv2d_backward_weight`].
+pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let (cout, rows) = (g.cout / g.groups, row_taps(g));
+    let (seen, x) = if rows { padded(g, x) } else { (*g, x.into()) };
+    let (taps, cols) = if rows {
+        (g.kh, g.kw * g.cin)
+    } else {
+        (g.kh * g.kw, g.cin / g.groups)
+    };
+    let (out_h, out_w) = (g.out_h(), g.out_w());
+    let sum = Outer {
+        left: dy,
+        right: &x,
+        rows: cout,
+        cols,
+        depth: g.n * out_h * out_w,
+        taps,
+        row_stride: taps * cols,
+        accumulate: false,
+    };
+    for group in 0..g.groups {
+        let list = |t: usize, pixels: Range<usize>| {
+            let (ky, kx) = if rows { (t, 0) } else { (t / g.kw, t % g.kw) };
+            let place = |p: usize| {
+                let (iy, ix) = seen.source(p / out_w % out_h, p % out_w, ky, kx)?;
+                let pixel = (p / (out_h * out_w) * seen.h + iy) * seen.w + ix;
+                Some((
+                    (p * g.cout + group * cout) as u32,
+                    (pixel * g.cin + group * cols) as u32,
+                ))
+            };
+            pixels.filter_map(place).collect()
+        };
+        let dw = &mut dw[group * cout * taps * cols..][..cout * taps * cols];
+        outer(isa, false, sum, dw, |pixels| {
+            (0..taps).map(|t| list(t, pixels.clone())).collect()
+        });
+    }
+}

@@ -1,0 +1,215 @@
+//! How a convolution visits its source: the addresses that make it a matrix product without a matrix of patches.
+
+use super::Conv2d;
+use crate::gemm::CLASH;
+use crate::gemm::blocks::pieces;
+use crate::gemm::tile::Block;
+use std::ops::Range;
+
+/// An image in channels-last memory, or some of its channels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Image {
+    /// Height.
+    pub(crate) h: usize,
+    /// Width.
+    pub(crate) w: usize,
+    /// Channels of a pixel in memory.
+    pub(crate) channels: usize,
+    /// The first channel that takes part.
+    pub(crate) first: usize,
+}
+
+impl Image {
+    /// The place of pixel (y, x) of image n.
+    fn place(&self, n: usize, y: usize, x: usize) -> usize {
+        ((n * self.h + y) * self.w + x) * self.channels + self.first
+    }
+}
+
+/// A grid of pixels of the result, and what each of them sees of the source: pixel (y, x) of the grid sees, at each tap
+/// (ty, tx), source pixel (y * step.0 + ty, x * step.1 + tx), and is pixel (y * out_step.0 + out_first.0, ...) of the
+/// result.
+#[derive(Clone, Debug)]
+pub(crate) struct Walk {
+    /// Number of images.
+    pub(crate) images: usize,
+    /// Height and width of the grid.
+    pub(crate) grid: (usize, usize),
+    /// Pixels of the source from one of the grid to the next.
+    pub(crate) step: (usize, usize),
+    /// What a pixel of the grid sees.
+    pub(crate) taps: Vec<(isize, isize)>,
+    /// Numbers that are read from a source pixel on.
+    pub(crate) depth: usize,
+    /// Where the numbers come from.
+    pub(crate) source: Image,
+    /// Where the result goes.
+    pub(crate) out: Image,
+    /// Pixels of the result from one of the grid to the next.
+    pub(crate) out_step: (usize, usize),
+    /// Pixel of the result that is (0, 0) of the grid.
+    pub(crate) out_first: (usize, usize),
+}
+
+impl Walk {
+    /// The forward pass of group `group`.
+    pub(crate) fn forward(g: &Conv2d, group: usize) -> Self {
+        let (cin, cout) = (g.cin / g.groups, g.cout / g.groups);
+        let at = |k: usize, dilation: usize, pad: usize| (k * dilation) as isize - pad as isize;
+        let tap = |ky| {
+            (0..g.kw).map(move |kx| {
+                (
+                    at(ky, g.dilation.0, g.pad[0]),
+                    at(kx, g.dilation.1, g.pad[2]),
+                )
+            })
+        };
+        Walk {
+            images: g.n,
+            grid: (g.out_h(), g.out_w()),
+            step: g.stride,
+            taps: (0..g.kh).flat_map(tap).collect(),
+            depth: cin,
+            source: Image {
+                h: g.h,
+                w: g.w,
+                channels: g.cin,
+                first: group * cin,
+            },
+            out: Image {
+                h: g.out_h(),
+                w: g.out_w(),
+                channels: g.cout,
+                first: group * cout,
+            },
+            out_step: (1, 1),
+            out_first: (0, 0),
+        }
+    }
+
+    /// The gradient of the input, group `group`: the input pixels fall into stride x stride phases, each of which meets
+    /// its own taps; phase by phase it is a convolution of step 1 over dy. Gives also the numbers of the taps.
+    pub(crate) fn backward(g: &Conv2d, group: usize, phase: (usize, usize)) -> (Self, Vec<usize>) {
+        let (cin, cout) = (g.cin / g.groups, g.cout / g.groups);
+        // Output y with y * stride + k * dilation - pad = phase + i * stride is i + offset, if that is an integer.
+        let offset = |phase: usize, pad: usize, k: usize, dilation: usize, stride: usize| {
+            let from = (phase + pad) as isize - (k * dilation) as isize;
+            (from % stride as isize == 0).then_some(from / stride as isize)
+        };
+        let (mut taps, mut numbers) = (Vec::new(), Vec::new());
+        for (ky, kx) in (0..g.kh).flat_map(|ky| (0..g.kw).map(move |kx| (ky, kx))) {
+            let y = offset(phase.0, g.pad[0], ky, g.dilation.0, g.stride.0);
+            let x = offset(phase.1, g.pad[2], kx, g.dilation.1, g.stride.1);
+            if let (Some(y), Some(x)) = (y, x) {
+                taps.push((y, x));
+                numbers.push(ky * g.kw + kx);
+            }
+        }
+        let count =
+            |size: usize, phase: usize, stride: usize| size.saturating_sub(phase).div_ceil(stride);
+        let walk = Walk {
+            images: g.n,
+            grid: (
+                count(g.h, phase.0, g.stride.0),
+                count(g.w, phase.1, g.stride.1),
+            ),
+            step: (1, 1),
+            taps,
+            depth: cout,
+            source: Image {
+                h: g.out_h(),
+                w: g.out_w(),
+                channels: g.cout,
+                first: group * cout,
+            },
+            out: Image {
+                h: g.h,
+                w: g.w,
+                channels: g.cin,
+                first: group * cin,
+            },
+            out_step: g.stride,
+            out_first: phase,
+        };
+        (walk, numbers)
+    }
+
+    /// Pixels of the grid, over all images.
+    pub(crate) fn rows(&self) -> usize {
+        self.images * self.grid.0 * self.grid.1
+    }
+
+    /// How many numbers of the source a pixel draws in: neighbours share most of what they see.
+    pub(crate) fn footprint(&self) -> usize {
+        self.depth * self.taps.len().clamp(1, 3)
+    }
+
+    /// The place in the source that grid pixel (y, x) of image n sees at a tap, if it is not padding.
+    fn source_place(&self, (n, y, x): (usize, usize, usize), tap: (isize, isize)) -> Option<usize> {
+        let y = ((y * self.step.0) as isize + tap.0) as usize;
+        let x = ((x * self.step.1) as isize + tap.1) as usize;
+        (y < self.source.h && x < self.source.w).then(|| self.source.place(n, y, x))
+    }
+
+    /// The tiles of some rows. A row is a pixel of the grid; on small grids the images run fastest, so that the rows of
+    /// a tile meet padding together and the tap is left out. `zeros` holds `depth` zeros.
+    pub(crate) fn block(
+        &self,
+        source: &[f32],
+        zeros: &[f32],
+        rows: Range<usize>,
+        tile_rows: usize,
+    ) -> Block {
+        let area = self.grid.0 * self.grid.1;
+        let pixel = |row: usize| {
+            let (n, at) = if area <= 256 {
+                (row % self.images, row / self.images)
+            } else {
+                (row / area, row % area)
+            };
+            (n, at / self.grid.1, at % self.grid.1)
+        };
+        let place = |(n, y, x): (usize, usize, usize)| {
+            let (y, x) = (
+                y * self.out_step.0 + self.out_first.0,
+                x * self.out_step.1 + self.out_first.1,
+            );
+            self.out.place(n, y, x)
+        };
+        let copy =
+            self.taps.len() == 1 && (self.source.channels * self.step.1).is_multiple_of(CLASH);
+        let mut block = Block::default();
+        if copy {
+            block.scratch.reserve_exact(rows.len() * (self.depth + 16));
+        }
+        for tile in pieces(rows, tile_rows) {
+            let pixels: Vec<_> = tile.map(pixel).collect();
+            block.tile(pixels.iter().map(|&pixel| place(pixel)));
+            for (index, &tap) in self.taps.iter().enumerate() {
+                if pixels
+                    .iter()
+                    .all(|&pixel| self.source_place(pixel, tap).is_none())
+                {
+                    continue;
+                }
+                let numbers = |&pixel| match self.source_place(pixel, tap) {
+                    Some(place) => &source[place..][..self.depth],
+                    None => &zeros[..self.depth],
+                };
+                if copy {
+                    let first = block.scratch.len();
+                    for pixel in &pixels {
+                        block.scratch.extend_from_slice(numbers(pixel));
+                        block.scratch.extend_from_slice(&[0.0; 16]);
+                    }
+                    let rows = block.scratch[first..].chunks_exact(self.depth + 16);
+                    let rows: Vec<_> = rows.map(<[f32]>::as_ptr).collect();
+                    block.tap(index, rows.into_iter());
+                } else {
+                    block.tap(index, pixels.iter().map(|pixel| numbers(pixel).as_ptr()));
+                }
+            }
+        }
+        block
+    }
+}
