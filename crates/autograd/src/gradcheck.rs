@@ -20,7 +20,11 @@ pub struct Example<T: Element> {
 
 impl<T: Element> Example<T> {
     /// An example.
-    pub fn new(label: &'static str, inputs: Vec<Tensor<T>>, run: impl Fn(&[Value<T>]) -> Result<Value<T>> + 'static) -> Self {
+    pub fn new(
+        label: &'static str,
+        inputs: Vec<Tensor<T>>,
+        run: impl Fn(&[Value<T>]) -> Result<Value<T>> + 'static,
+    ) -> Self {
         Self { label, inputs, run: Box::new(run) }
     }
 }
@@ -38,8 +42,51 @@ pub fn numbers<T: Element>(seed: u64, shape: &[usize]) -> Tensor<T> {
     Tensor::from_vec(shape, data.collect()).expect("a shape of a test")
 }
 
+/// Examples for an op of one input of any shape.
+pub fn elementwise<T: Element>(run: impl Fn(&[Value<T>]) -> Result<Value<T>> + Clone + 'static) -> Vec<Example<T>> {
+    [
+        ("matrix", vec![3, 4]),
+        ("scalar", vec![]),
+        ("image", vec![2, 3, 2, 2]),
+        ("one", vec![1, 1]),
+        ("empty", vec![0, 3]),
+    ]
+    .into_iter()
+    .map(|(label, shape)| Example::new(label, vec![numbers(1, &shape)], run.clone()))
+    .collect()
+}
+
+/// Examples for an op of two inputs whose shapes broadcast.
+pub fn broadcasting<T: Element>(
+    run: impl Fn(&Value<T>, &Value<T>) -> Result<Value<T>> + Copy + 'static,
+) -> Vec<Example<T>> {
+    let shapes: [(&str, &[usize], &[usize]); 11] = [
+        ("matrices", &[3, 4], &[3, 4]),
+        ("row", &[3, 4], &[4]),
+        ("column", &[3, 4], &[3, 1]),
+        ("row and column", &[1, 4], &[3, 1]),
+        ("row first", &[4], &[3, 4]),
+        ("scalar", &[2, 3], &[]),
+        ("channels", &[2, 3, 2, 2], &[3, 1, 1]),
+        ("images", &[2, 3, 2, 2], &[1, 3, 2, 2]),
+        ("middle", &[2, 1, 3], &[4, 1]),
+        ("one", &[1], &[1, 1]),
+        ("empty", &[0, 3], &[3]),
+    ];
+    let mut examples: Vec<_> = shapes
+        .into_iter()
+        .map(|(label, a, b)| Example::new(label, vec![numbers(1, a), numbers(2, b)], move |v| run(&v[0], &v[1])))
+        .collect();
+    examples.push(Example::new("the same twice", vec![numbers(1, &[2, 3])], move |v| run(&v[0], &v[0])));
+    examples
+}
+
 /// The output and the gradients of Σ probe·output; `wants` names the inputs that are differentiated.
-fn differentiate<T: Element>(example: &Example<T>, inputs: &[Tensor<T>], wants: &dyn Fn(usize) -> bool) -> Result<(Tensor<T>, Vec<Option<Tensor<T>>>)> {
+fn differentiate<T: Element>(
+    example: &Example<T>,
+    inputs: &[Tensor<T>],
+    wants: &dyn Fn(usize) -> bool,
+) -> Result<(Tensor<T>, Vec<Option<Tensor<T>>>)> {
     let tape = Tape::new();
     let values: Vec<Value<T>> = inputs
         .iter()
@@ -98,7 +145,9 @@ pub fn prove(example: &Example<f64>) -> std::result::Result<(), String> {
                 .map_err(|e| fail(e.to_string()))?;
             let error = (numeric - analytic).abs() / numeric.abs().max(1.0);
             if error.is_nan() || error > 1e-6 {
-                return Err(fail(format!("input {i} element {j}: backward gives {analytic}, differences give {numeric}")));
+                return Err(fail(format!(
+                    "input {i} element {j}: backward gives {analytic}, differences give {numeric}"
+                )));
             }
         }
     }
@@ -132,7 +181,8 @@ pub fn check(examples: &[Example<f64>], fast: &[Example<f32>]) {
         assert!(difference(&quick, &output) < 2e-5, "{label}: f32 differs by {}", difference(&quick, &output));
         for (i, want) in gradients.iter().enumerate() {
             let Some(want) = want else { continue };
-            let has = |g: &Option<Tensor<f64>>| g.clone().unwrap_or_else(|| panic!("{label}: no gradient of input {i}"));
+            let has =
+                |g: &Option<Tensor<f64>>| g.clone().unwrap_or_else(|| panic!("{label}: no gradient of input {i}"));
             assert!(difference(&has(&others[i]), want) < 1e-12, "{label}: gradient {i} depends on the layout");
             let (_, alone) = ok(differentiate(example, &example.inputs, &|j| j == i));
             assert!(difference(&has(&alone[i]), want) < 1e-12, "{label}: gradient {i} depends on the others");

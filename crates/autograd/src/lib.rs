@@ -22,7 +22,15 @@ pub mod ops;
 mod tape;
 mod value;
 
+pub use audit::Unreached;
 pub use op::{Keeps, Kept, Op, Slots};
+pub use ops::attention::AttentionOptions;
+pub use ops::batch_norm_train::{BatchNormOptions, BatchStatistics};
+pub use ops::conv2d::Conv2dOptions;
+pub use ops::cross_entropy::CrossEntropy;
+pub use ops::dropout::Dropout;
+pub use ops::gelu::Gelu;
+pub use ops::max_pool2d::Pool2d;
 pub use tape::{Gradients, NodeId, Tape};
 pub use ukulele_tensor::{Element, Error, Result, Tensor};
 pub use value::Value;

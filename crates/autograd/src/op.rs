@@ -131,10 +131,28 @@ impl<T: Element> Slots<'_, T> {
             Some(sum) => {
                 let mut sum = sum.dense();
                 let gradient = gradient.laid_as(&sum)?;
-                ukulele_kernels::elementwise::add_assign(sum.memory_mut(), gradient.memory()?);
+                ukulele_kernels::elementwise::axpy(T::ONE, gradient.memory()?, sum.memory_mut());
                 sum
             }
         });
+        Ok(())
+    }
+
+    /// Adds to the gradient of the entries from `start` on along `dim` of input `i`.
+    ///
+    /// # Errors
+    /// A gradient that does not fit there.
+    pub fn add_to_narrow(&mut self, i: usize, dim: usize, start: usize, gradient: &Tensor<T>) -> Result<()> {
+        let Some(node) = self.inputs.get(i).copied().flatten() else { return Ok(()) };
+        let mut sum = match self.gradients[node].take() {
+            Some(sum) => sum,
+            None => gradient.zeros_like(dim, self.shapes[i].get(dim).copied().unwrap_or(0))?,
+        };
+        if *sum.shape() != *self.shapes[i] {
+            return Err(Error::shapes(self.op, gradient.shape(), &self.shapes[i]));
+        }
+        sum.add_to_narrow(dim, start, gradient)?;
+        self.gradients[node] = Some(sum);
         Ok(())
     }
 }

@@ -113,7 +113,13 @@ impl<T: Element> Tape<T> {
         self.lock().cuts.push((op, node.0));
     }
 
-    pub(crate) fn record(&self, op: Box<dyn Op<T>>, inputs: &[&Tensor<T>], nodes: &[Option<NodeId>], output: &Tensor<T>) -> NodeId {
+    pub(crate) fn record(
+        &self,
+        op: Box<dyn Op<T>>,
+        inputs: &[&Tensor<T>],
+        nodes: &[Option<NodeId>],
+        output: &Tensor<T>,
+    ) -> NodeId {
         let wants: Vec<bool> = nodes.iter().map(Option::is_some).collect();
         let keeps = op.keeps(&wants);
         self.push(Node {
@@ -145,7 +151,9 @@ impl<T: Element> Tape<T> {
     pub fn backward_from(&self, value: &Value<T>, gradient: Tensor<T>) -> Result<Gradients<T>> {
         let end = match value.trace() {
             Some((tape, node)) if tape.same(self) => node.0,
-            _ => return Err(Error::argument("backward", "the loss does not depend on anything trainable of this tape")),
+            _ => {
+                return Err(Error::argument("backward", "the loss does not depend on anything trainable of this tape"));
+            }
         };
         if value.shape() != gradient.shape() {
             return Err(Error::shapes("backward", value.shape(), gradient.shape()));
@@ -153,7 +161,10 @@ impl<T: Element> Tape<T> {
         let mut nodes = {
             let mut record = self.lock();
             if std::mem::replace(&mut record.spent, true) {
-                return Err(Error::argument("backward", "this tape was already used; run the forward pass again on a new one"));
+                return Err(Error::argument(
+                    "backward",
+                    "this tape was already used; run the forward pass again on a new one",
+                ));
             }
             std::mem::take(&mut record.nodes)
         };
@@ -169,7 +180,8 @@ impl<T: Element> Tape<T> {
                 continue;
             };
             let kept = Kept { op: op.name(), inputs: node.kept, output: node.output };
-            let mut slots = Slots { op: op.name(), inputs: &node.inputs, shapes: &node.shapes, gradients: &mut gradients };
+            let mut slots =
+                Slots { op: op.name(), inputs: &node.inputs, shapes: &node.shapes, gradients: &mut gradients };
             op.backward(&kept, &gradient, &mut slots)?;
         }
         Ok(Gradients { leaves })

@@ -60,7 +60,16 @@ impl<T: Element> Value<T> {
     ///
     /// # Errors
     /// Those of the op's forward; inputs that lie on different tapes.
-    pub fn apply(mut op: impl Op<T>, inputs: &[&Self]) -> Result<Self> {
+    pub fn apply(op: impl Op<T>, inputs: &[&Self]) -> Result<Self> {
+        Ok(Self::apply_then(op, inputs, |_| ())?.0)
+    }
+
+    /// As [`Value::apply`], for an op whose forward finds more than its output: `read` sees the op after its forward,
+    /// before the tape takes it.
+    ///
+    /// # Errors
+    /// As [`Value::apply`].
+    pub fn apply_then<O: Op<T>, R>(mut op: O, inputs: &[&Self], read: impl FnOnce(&O) -> R) -> Result<(Self, R)> {
         let mut tape: Option<&Tape<T>> = None;
         for (other, _) in inputs.iter().filter_map(|v| v.trace.as_ref()) {
             if tape.is_some_and(|t| !t.same(other)) {
@@ -70,9 +79,10 @@ impl<T: Element> Value<T> {
         }
         let tensors: Vec<&Tensor<T>> = inputs.iter().map(|v| &v.tensor).collect();
         let output = op.forward(&tensors, tape.is_some())?;
-        let Some(tape) = tape else { return Ok(output.into()) };
+        let found = read(&op);
+        let Some(tape) = tape else { return Ok((output.into(), found)) };
         let nodes: Vec<Option<NodeId>> = inputs.iter().map(|v| v.trace.as_ref().map(|(_, n)| *n)).collect();
         let node = tape.record(Box::new(op), &tensors, &nodes, &output);
-        Ok(Self::traced(output, tape.clone(), node))
+        Ok((Self::traced(output, tape.clone(), node), found))
     }
 }

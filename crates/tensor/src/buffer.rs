@@ -96,7 +96,8 @@ impl Pool {
     /// Frees pooled buffers, the largest first, until live and pooled together fit below the peak.
     fn evict(&mut self) {
         while self.usage.pooled > 0 && self.usage.live + self.usage.pooled > self.usage.limit {
-            let Some(mut last) = self.free.iter().filter(|(_, v)| !v.is_empty()).map(|(k, _)| *k).max_by_key(|k| k.1) else {
+            let Some(mut last) = self.free.iter().filter(|(_, v)| !v.is_empty()).map(|(k, _)| *k).max_by_key(|k| k.1)
+            else {
                 break;
             };
             if let Some(list) = self.free.get_mut(&last) {

@@ -12,7 +12,10 @@ impl<T: Element> Tensor<T> {
     pub fn from_vec(shape: &[usize], data: Vec<T>) -> Result<Self> {
         let dims = Shape::new(shape)?;
         if dims.numel() != data.len() {
-            return Err(Error::argument("from_vec", format!("shape {shape:?} wants {} elements, {} given", dims.numel(), data.len())));
+            return Err(Error::argument(
+                "from_vec",
+                format!("shape {shape:?} wants {} elements, {} given", dims.numel(), data.len()),
+            ));
         }
         Ok(Self::over(Buffer::from_vec(data), dims, dims.row_major()))
     }
@@ -73,13 +76,26 @@ impl<T: Element> Tensor<T> {
         Ok(Self::over(buffer, shape, shape.channels_last()))
     }
 
+    /// A tensor whose dimensions lie in memory in `order`, a permutation, slowest first; `fill` must write every element,
+    /// in the order of memory.
+    ///
+    /// # Errors
+    /// Too large a shape.
+    pub fn build_in_order(shape: &[usize], order: &[usize], fill: impl FnOnce(&mut [T])) -> Result<Self> {
+        let shape = Shape::new(shape)?;
+        let strides = shape.strides_in(order);
+        let mut buffer = Buffer::scratch(shape.numel());
+        fill(buffer.as_mut_slice());
+        Ok(Self::over(buffer, shape, strides))
+    }
+
     /// A tensor of the shape and memory order of `self`; `fill` must write every element, in that order.
     /// Gaps of a view are not repeated: the result is dense.
     ///
     /// # Errors
     /// None that `self` did not have.
     pub fn build_like(&self, fill: impl FnOnce(&mut [T])) -> Result<Self> {
-        let strides = self.shape.strides_in(&self.order());
+        let strides = self.shape.strides_in(&self.memory_order());
         let mut buffer = Buffer::scratch(self.numel());
         fill(buffer.as_mut_slice());
         Ok(Self::over(buffer, self.shape, strides))

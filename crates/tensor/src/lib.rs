@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod buffer;
+mod concat;
 mod create;
 mod error;
 mod shape;

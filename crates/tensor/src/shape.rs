@@ -65,6 +65,15 @@ impl Shape {
         strides
     }
 
+    /// The entries in the order of the dimensions in memory.
+    pub(crate) fn ordered(&self, order: &[usize]) -> Self {
+        let mut ordered = *self;
+        for (i, &d) in order.iter().enumerate() {
+            ordered.dims[i] = self[d];
+        }
+        ordered
+    }
+
     pub(crate) fn set(&mut self, dim: usize, value: usize) {
         self.dims[dim] = value;
     }

@@ -66,11 +66,11 @@ impl<T: Element> Tensor<T> {
 
     /// Whether the elements fill a stretch of memory without gaps or overlap, in any order of the dimensions.
     pub fn is_dense(&self) -> bool {
-        self.lies_as(&self.shape.strides_in(&self.order()))
+        self.lies_as(&self.shape.strides_in(&self.memory_order()))
     }
 
     /// The dimensions from the slowest to the fastest in memory.
-    pub(crate) fn order(&self) -> Vec<usize> {
+    pub fn memory_order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.rank()).collect();
         order.sort_by_key(|&d| std::cmp::Reverse((self.strides[d], self.shape[d])));
         order
@@ -82,7 +82,10 @@ impl<T: Element> Tensor<T> {
     /// The memory is not row-major; take [`Tensor::contiguous`] first.
     pub fn as_slice(&self) -> Result<&[T]> {
         if !self.is_contiguous() {
-            return Err(Error::argument("as_slice", format!("shape {:?} with strides {:?} is not row-major", self.shape, self.strides)));
+            return Err(Error::argument(
+                "as_slice",
+                format!("shape {:?} with strides {:?} is not row-major", self.shape, self.strides),
+            ));
         }
         Ok(&self.buffer.as_slice()[self.offset..self.offset + self.numel()])
     }
@@ -93,7 +96,10 @@ impl<T: Element> Tensor<T> {
     /// The tensor is a view with gaps or repeats; take [`Tensor::contiguous`] first.
     pub fn memory(&self) -> Result<&[T]> {
         if !self.is_dense() {
-            return Err(Error::argument("memory", format!("shape {:?} with strides {:?} is not dense", self.shape, self.strides)));
+            return Err(Error::argument(
+                "memory",
+                format!("shape {:?} with strides {:?} is not dense", self.shape, self.strides),
+            ));
         }
         Ok(&self.buffer.as_slice()[self.offset..self.offset + self.numel()])
     }
@@ -145,7 +151,7 @@ impl<T: Element> Tensor<T> {
     fn copy_to(&self, out: &mut [T]) {
         match self.as_slice() {
             Ok(slice) => out.copy_from_slice(slice),
-            Err(_) => ukulele_kernels::elementwise::copy_strided(self.strided(), &self.shape, &self.strides, out),
+            Err(_) => ukulele_kernels::strided::gather(&self.shape, self.strided(), &self.strides, out),
         }
     }
 
@@ -170,11 +176,13 @@ impl<T: Element> Tensor<T> {
         Self { buffer: Arc::new(buffer), shape: self.shape, strides: self.shape.row_major(), offset: 0 }
     }
 
-    /// The same elements with the dimensions lying in memory in `order`, slowest first.
-    fn in_order(&self, order: &[usize]) -> Self {
-        let dims: Vec<usize> = order.iter().map(|&d| self.shape[d]).collect();
-        let strides: Vec<usize> = order.iter().map(|&d| self.strides[d]).collect();
-        let view = Self { shape: Shape::list(&dims), strides: Shape::list(&strides), ..self.clone() };
+    /// The same elements with the dimensions lying in memory in `order`, a permutation, slowest first; no copy if they do
+    /// so already.
+    ///
+    /// # Panics
+    /// `order` names a dimension that the tensor does not have: a bug of the caller.
+    pub fn in_memory_order(&self, order: &[usize]) -> Self {
+        let view = Self { shape: self.shape.ordered(order), strides: self.strides.ordered(order), ..self.clone() };
         Self { shape: self.shape, strides: self.shape.strides_in(order), ..view.contiguous() }
     }
 
@@ -182,7 +190,7 @@ impl<T: Element> Tensor<T> {
     pub fn channels_last(&self) -> Self {
         match self.rank() {
             4 if self.is_channels_last() => self.clone(),
-            4 => self.in_order(&[0, 2, 3, 1]),
+            4 => self.in_memory_order(&[0, 2, 3, 1]),
             _ => self.contiguous(),
         }
     }
@@ -195,7 +203,7 @@ impl<T: Element> Tensor<T> {
         if self.shape != other.shape {
             return Err(Error::shapes("laid_as", self.shape(), other.shape()));
         }
-        Ok(if other.same_layout(self) { self.clone() } else { self.in_order(&other.order()) })
+        Ok(if other.same_layout(self) { self.clone() } else { self.in_memory_order(&other.memory_order()) })
     }
 
     /// The same elements as another type, through f64.
@@ -206,7 +214,12 @@ impl<T: Element> Tensor<T> {
         for (out, x) in buffer.as_mut_slice().iter_mut().zip(memory) {
             *out = U::from_f64(x.to_f64());
         }
-        Tensor { buffer: Arc::new(buffer), shape: source.shape, strides: source.shape.strides_in(&source.order()), offset: 0 }
+        Tensor {
+            buffer: Arc::new(buffer),
+            shape: source.shape,
+            strides: source.shape.strides_in(&source.memory_order()),
+            offset: 0,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{Element, Error, Result, Shape, Tensor};
 
 impl<T: Element> Tensor<T> {
-    fn check_dim(&self, op: &'static str, dim: usize) -> Result<()> {
+    pub(crate) fn check_dim(&self, op: &'static str, dim: usize) -> Result<()> {
         if dim < self.rank() {
             return Ok(());
         }
@@ -30,7 +30,11 @@ impl<T: Element> Tensor<T> {
         let mut sorted = order.to_vec();
         sorted.sort_unstable();
         if !sorted.iter().copied().eq(0..self.rank()) {
-            return Err(Error::shape("permute", self.shape(), format!("as many dimensions as in the order {order:?}, each once")));
+            return Err(Error::shape(
+                "permute",
+                self.shape(),
+                format!("as many dimensions as in the order {order:?}, each once"),
+            ));
         }
         let dims: Vec<usize> = order.iter().map(|&d| self.shape[d]).collect();
         let strides: Vec<usize> = order.iter().map(|&d| self.strides[d]).collect();
@@ -60,7 +64,9 @@ impl<T: Element> Tensor<T> {
         }
         let mut view = self.clone();
         view.shape.set(dim, len);
-        view.offset += start * self.strides[dim];
+        if view.numel() > 0 {
+            view.offset += start * self.strides[dim];
+        }
         Ok(view)
     }
 
@@ -106,9 +112,15 @@ mod tests {
     fn views_show_the_right_elements() {
         let x = count(&[2, 3, 4]);
         assert_eq!(x.permute(&[2, 0, 1]).unwrap().to_vec()[..6], [0., 4., 8., 12., 16., 20.]);
-        assert_eq!(x.narrow(1, 1, 2).unwrap().to_vec(), [4., 5., 6., 7., 8., 9., 10., 11., 16., 17., 18., 19., 20., 21., 22., 23.]);
+        assert_eq!(
+            x.narrow(1, 1, 2).unwrap().to_vec(),
+            [4., 5., 6., 7., 8., 9., 10., 11., 16., 17., 18., 19., 20., 21., 22., 23.]
+        );
         assert_eq!(x.select(2, 3).unwrap().to_vec(), [3., 7., 11., 15., 19., 23.]);
-        assert_eq!(count(&[3, 1]).expand(&[2, 3, 2]).unwrap().to_vec(), [0., 0., 1., 1., 2., 2., 0., 0., 1., 1., 2., 2.]);
+        assert_eq!(
+            count(&[3, 1]).expand(&[2, 3, 2]).unwrap().to_vec(),
+            [0., 0., 1., 1., 2., 2., 0., 0., 1., 1., 2., 2.]
+        );
         assert_eq!(x.transpose(0, 2).unwrap().reshape(&[24]).unwrap().to_vec()[..4], [0., 12., 4., 16.]);
     }
 
@@ -130,6 +142,12 @@ mod tests {
         let view = x.clone();
         x.memory_mut()[0] = 9.;
         assert_eq!((x.to_vec()[0], view.to_vec()[0]), (9., 0.));
+    }
+
+    #[test]
+    fn empty_views_of_empty_views_are_empty() {
+        let x = count(&[2, 3]).narrow(0, 2, 0).unwrap().narrow(1, 3, 0).unwrap();
+        assert!(x.as_slice().unwrap().is_empty() && x.memory().unwrap().is_empty() && x.to_vec().is_empty());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! y = max(x, 0); ∂L/∂x = ∂L/∂y where y > 0, else 0.
 
-use crate::gradcheck::{Example, numbers};
+use crate::gradcheck::{Example, elementwise};
+use crate::ops::elementwise::{unary, unary_backward};
 use crate::{Element, Keeps, Kept, Op, Result, Slots, Tensor, Value};
-use ukulele_kernels::elementwise;
+use ukulele_kernels::elementwise::Unary;
 
-/// y = max(x, 0), elementwise, any shape.
+/// max(x, 0), elementwise.
 #[derive(Debug, Clone, Copy)]
 pub struct Relu;
 
@@ -18,19 +19,16 @@ impl<T: Element> Op<T> for Relu {
     }
 
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
-        let x = inputs[0].dense();
-        x.build_like(|y| elementwise::relu(x.dense_memory(), y))
+        unary(Unary::Relu, inputs[0])
     }
 
     fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
-        let y = kept.output()?;
-        let grad = grad.laid_as(y)?;
-        slots.add(0, y.build_like(|dx| elementwise::relu_backward(y.dense_memory(), grad.dense_memory(), dx))?)
+        slots.add(0, unary_backward(Unary::Relu, kept.output()?, grad)?)
     }
 }
 
 impl<T: Element> Value<T> {
-    /// y = max(x, 0).
+    /// max(x, 0), elementwise.
     ///
     /// ```
     /// # use ukulele_autograd::{Tensor, Value};
@@ -48,8 +46,5 @@ impl<T: Element> Value<T> {
 
 /// Where the op is proven.
 pub fn examples<T: Element>() -> Vec<Example<T>> {
-    [("matrix", vec![3, 4]), ("scalar", vec![]), ("image", vec![2, 3, 2, 2]), ("empty", vec![0, 3])]
-        .into_iter()
-        .map(|(label, shape)| Example::new(label, vec![numbers(1, &shape)], |v| v[0].relu()))
-        .collect()
+    elementwise(|v| v[0].relu())
 }

@@ -1,0 +1,103 @@
+//! y = relu?(γ·(x − μ)/√(σ² + ε) + β + residual?), with constants μ and σ² per channel.
+//!
+//! With g = ∂L/∂y where ReLU let it pass and n = (x − μ)/√(σ² + ε): ∂L/∂β = Σg, ∂L/∂γ = Σg·n, ∂L/∂x = γ/√(σ² + ε)·g,
+//! ∂L/∂residual = g.
+
+use crate::gradcheck::Example;
+use crate::ops::batch_norm_train::{BatchNormOptions, batch_norm_examples, enter, leave};
+use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
+use ukulele_kernels::norm;
+
+/// Batch normalisation by running statistics: inputs x (N, C, ..), γ (C), β (C) and, optionally, the residual.
+#[derive(Debug, Clone)]
+pub struct BatchNormEval<T: Element> {
+    /// The mean of each channel.
+    pub mean: Tensor<T>,
+    /// The variance of each channel.
+    pub variance: Tensor<T>,
+    /// Added to the variance.
+    pub eps: f64,
+    /// Whether max(·, 0) follows.
+    pub relu: bool,
+}
+
+impl<T: Element> Op<T> for BatchNormEval<T> {
+    fn name(&self) -> &'static str {
+        "batch_norm_eval"
+    }
+
+    fn keeps(&self, _: &[bool]) -> Keeps {
+        let keeps = if self.relu { Keeps::OUTPUT } else { Keeps::NOTHING };
+        keeps.and_inputs(&[0, 1])
+    }
+
+    fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
+        let (x, residual) = enter("batch_norm_eval", inputs)?;
+        for statistic in [&self.mean, &self.variance] {
+            if *statistic.shape() != [x.shape()[1]] {
+                return Err(Error::shapes("batch_norm_eval (statistics)", x.shape(), statistic.shape()));
+            }
+        }
+        let (gamma, beta) = (inputs[1].contiguous(), inputs[2].contiguous());
+        x.build_like(|y| {
+            norm::batch_norm_apply(
+                x.dense_memory(),
+                self.mean.dense_memory(),
+                self.variance.dense_memory(),
+                gamma.dense_memory(),
+                beta.dense_memory(),
+                self.eps,
+                residual.as_ref().map(Tensor::dense_memory),
+                self.relu,
+                y,
+            );
+        })
+    }
+
+    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+        leave(kept, grad, slots, (&self.mean, &self.variance), (self.eps, self.relu, false))
+    }
+}
+
+impl<T: Element> Value<T> {
+    /// relu?(γ·(x − `mean`)/√(`variance` + `eps`) + β + residual?) for x (N, C, H, W) or (N, C).
+    ///
+    /// ```
+    /// # use ukulele_autograd::{BatchNormOptions, Tensor, Value};
+    /// let x: Value = Tensor::from_vec(&[2, 1], vec![1., 3.])?.into();
+    /// let [one, four] = [1., 4.].map(|c| Tensor::full(&[1], c).unwrap());
+    /// let (gamma, beta) = (one.clone().into(), one.clone().into());
+    /// let y = x.batch_norm_eval(&gamma, &beta, &one, &four, 0.0, &BatchNormOptions::default())?;
+    /// assert_eq!(y.tensor().to_vec(), [1., 2.]);
+    /// # Ok::<(), ukulele_autograd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn batch_norm_eval(
+        &self,
+        gamma: &Self,
+        beta: &Self,
+        mean: &Tensor<T>,
+        variance: &Tensor<T>,
+        eps: f64,
+        options: &BatchNormOptions<T>,
+    ) -> Result<Self> {
+        let (mean, variance) = (mean.contiguous(), variance.contiguous());
+        let mut inputs = vec![self, gamma, beta];
+        inputs.extend(options.residual);
+        Self::apply(BatchNormEval { mean, variance, eps, relu: options.relu }, &inputs)
+    }
+}
+
+/// Where the op is proven.
+pub fn examples<T: Element>() -> Vec<Example<T>> {
+    batch_norm_examples(|v, options| {
+        let channels = v[1].tensor().numel();
+        let [mean, variance] = [0.1, 0.6].map(|start| {
+            let values = (0..channels).map(|c| T::from_f64(start + 0.2 * c as f64)).collect();
+            Tensor::from_vec(&[channels], values)
+        });
+        v[0].batch_norm_eval(&v[1], &v[2], &mean?, &variance?, 1e-3, options)
+    })
+}

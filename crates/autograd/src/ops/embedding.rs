@@ -1,0 +1,80 @@
+//! y[i] = row ids[i] of a table; ∂L/∂table adds ∂L/∂y[i] to row ids[i].
+
+use crate::gradcheck::{Example, numbers};
+use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
+use ukulele_kernels::embedding::{gather, scatter_add};
+
+/// Rows of a table (rows, dim) by number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embedding {
+    /// The numbers of the rows.
+    pub ids: Vec<i64>,
+    /// The dimensions of the ids: those of the output but the last.
+    pub shape: Vec<usize>,
+}
+
+impl<T: Element> Op<T> for Embedding {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn keeps(&self, _: &[bool]) -> Keeps {
+        Keeps::NOTHING
+    }
+
+    fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
+        let table = inputs[0].contiguous();
+        let [rows, dim] = table.dims("embedding", "a table (rows, dim)")?;
+        let (ids, shape) = (&self.ids, &self.shape);
+        if shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) != Some(ids.len()) {
+            return Err(Error::argument("embedding", format!("{} ids do not fill the shape {shape:?}", ids.len())));
+        }
+        if let Some(at) = ids.iter().position(|&id| !(0..rows as i64).contains(&id)) {
+            let message = format!("id {} at position {at} is not in the table of {rows} rows", ids[at]);
+            return Err(Error::argument("embedding", message));
+        }
+        Tensor::build(&[shape, &[dim][..]].concat(), |y| gather(table.dense_memory(), dim, ids, y))
+    }
+
+    fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+        let grad = grad.contiguous();
+        let dim = slots.shape(0)[1];
+        let mut table = Tensor::zeros(slots.shape(0))?;
+        scatter_add(grad.dense_memory(), dim, &self.ids, None, table.memory_mut());
+        slots.add(0, table)
+    }
+}
+
+impl<T: Element> Value<T> {
+    /// The rows `ids` of the table `self` (rows, dim): of the shape `shape` and one more dimension, dim.
+    ///
+    /// ```
+    /// # use ukulele_autograd::{Tensor, Value};
+    /// let table: Value = Tensor::from_vec(&[2, 2], vec![1., 2., 3., 4.])?.into();
+    /// assert_eq!(table.embedding(&[1, 0], &[2])?.tensor().to_vec(), [3., 4., 1., 2.]);
+    /// let error = table.embedding(&[1, 2], &[2]).unwrap_err();
+    /// assert_eq!(error.to_string(), "embedding: id 2 at position 1 is not in the table of 2 rows");
+    /// # Ok::<(), ukulele_autograd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// An id beyond the table, with its position; ids that do not fill `shape`.
+    pub fn embedding(&self, ids: &[usize], shape: &[usize]) -> Result<Self> {
+        let ids = ids.iter().map(|&id| i64::try_from(id).unwrap_or(i64::MAX)).collect();
+        Self::apply(Embedding { ids, shape: shape.to_vec() }, &[self])
+    }
+}
+
+/// Where the op is proven.
+pub fn examples<T: Element>() -> Vec<Example<T>> {
+    let example = |label, table: [usize; 2], ids: &'static [usize], shape: &'static [usize]| {
+        Example::new(label, vec![numbers(1, &table)], move |v| v[0].embedding(ids, shape))
+    };
+    vec![
+        example("sentence", [5, 3], &[4, 0, 2], &[3]),
+        example("repeated", [3, 2], &[1, 1, 2, 1], &[2, 2]),
+        example("one", [1, 1], &[0], &[]),
+        example("no ids", [3, 2], &[], &[0]),
+        example("rows without elements", [3, 0], &[1, 2], &[2]),
+    ]
+}
