@@ -1,0 +1,342 @@
+//! Dialects: the same architecture, named and shaped differently by different sources.
+//!
+//! A dialect is data: a [`Table`] of name rules, fills and numeric [`Knobs`]. The tables live in `dialects/`, one a
+//! file; to add one, write its table and list it in `dialects/mod.rs`.
+
+use crate::{Entry, Error, Result, Weights, dialects, pattern};
+
+/// How a tensor of the model is made from tensors of the file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum How {
+    /// The first source as it is.
+    Copy,
+    /// The first source, which the file keeps for another tensor too (shared weights); reported as tied.
+    Tied,
+    /// The first source with its axes in this order, e.g. `[3, 2, 0, 1]` for a kernel HWIO to OIHW.
+    Permute(&'static [usize]),
+    /// first / second, the second having one element; 0 if that is 0. Caffe stores sums and their weight.
+    Ratio,
+    /// first / second - third: a running mean that takes in the bias of the convolution before it.
+    RatioMinus,
+    /// No source: every element has this value. Reported as filled.
+    Fill(f32),
+}
+
+/// One name rule: where the tensor `target` of the model comes from.
+///
+/// Names are patterns: `{s}` is a number, `{s-1}` that number less one, `{*}` any text. The first rule of a table whose
+/// target matches and whose sources are all in the file is taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// Name in the model.
+    pub target: &'static str,
+    /// Names in the file.
+    pub sources: &'static [&'static str],
+    /// What is done with them.
+    pub how: How,
+}
+
+/// The activation of BERT's feed-forward part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gelu {
+    /// x Φ(x), by the error function: Hugging Face's `gelu`.
+    Erf,
+    /// The tanh approximation: `gelu_new`, `gelu_pytorch_tanh`, google-research.
+    Tanh,
+}
+
+/// Numbers and choices that names and shapes do not tell, but that change what the network computes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Knobs {
+    /// Batch norm: y = (x - mean) / sqrt(variance + eps).
+    pub bn_eps: f64,
+    /// Bottleneck blocks: the stride is at the first 1x1 convolution (Caffe, Keras v1), not at the 3x3 (torchvision).
+    pub stride_on_1x1: bool,
+    /// Padding of the stem's 3x3 max pooling: top, bottom, left, right.
+    pub stem_pool_padding: [usize; 4],
+    /// The stem's max pooling rounds its output size up (Caffe), windows then reach over the edge.
+    pub stem_pool_ceil: bool,
+    /// Convolutions have biases of their own. (A dialect may fold them into the batch norm's mean instead.)
+    pub conv_bias: bool,
+    /// Classes before the first real one (TF-slim counts the background as class 0).
+    pub class_offset: usize,
+    /// Which GELU.
+    pub gelu: Gelu,
+    /// Layer norm: as `bn_eps`.
+    pub layer_norm_eps: f64,
+}
+
+impl Knobs {
+    /// torchvision's and Hugging Face's.
+    pub const STANDARD: Self = Self {
+        bn_eps: 1e-5,
+        stride_on_1x1: false,
+        stem_pool_padding: [1; 4],
+        stem_pool_ceil: false,
+        conv_bias: false,
+        class_offset: 0,
+        gelu: Gelu::Erf,
+        layer_norm_eps: 1e-12,
+    };
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Self::STANDARD
+    }
+}
+
+/// A dialect as data.
+#[derive(Debug)]
+pub struct Table {
+    /// Its name, e.g. `torchvision`.
+    pub name: &'static str,
+    /// Who writes it, for people.
+    pub about: &'static str,
+    /// What gives it away: of one of these groups, each pattern must match a tensor of the file, all behind the same
+    /// prefix (which is then a wrapper such as `module.`, and is stripped).
+    pub signs: &'static [&'static [&'static str]],
+    /// A prefix that the model's names may have and the file's not, or the other way round, e.g. `bert.`; or empty.
+    pub optional_prefix: &'static str,
+    /// The name rules, tried in order.
+    pub rules: &'static [Rule],
+    /// Tensors of the file that no model needs: pattern and why.
+    pub ignored: &'static [(&'static str, &'static str)],
+    /// Pairs of tensors of the file that hold the same values: the first may go unused if they are equal.
+    pub tied: &'static [(&'static str, &'static str)],
+    /// Shapes are filled up with ones on the left (Caffe's old four dimensions).
+    pub leading_ones: bool,
+    /// The numeric choices.
+    pub knobs: Knobs,
+    /// The preset of image preprocessing: `imagenet`, `caffe_bgr` or `none`.
+    pub preprocess: &'static str,
+    /// Corrects the knobs by what the file itself says; an error if it turns out to be something else.
+    pub tune: Option<fn(&Weights, &mut Knobs) -> Result<()>>,
+}
+
+/// A [`Table`] as it applies to one file.
+#[derive(Debug, Clone)]
+pub struct Dialect {
+    /// The numeric choices, corrected by what the file says.
+    pub knobs: Knobs,
+    table: &'static Table,
+    wrapper: String,
+    evidence: String,
+}
+
+impl Dialect {
+    /// Finds the dialect of a file from its names.
+    ///
+    /// # Errors
+    /// No known dialect, or several models in one file.
+    pub fn detect(weights: &Weights) -> Result<Self> {
+        for table in dialects::ALL {
+            if let Some(dialect) = Self::recognise(table, weights)? {
+                return Ok(dialect);
+            }
+        }
+        let names: Vec<&str> = weights.entries().iter().take(3).map(|e| e.name.as_str()).collect();
+        let seen = match names.as_slice() {
+            [] => "it holds no tensors".to_string(),
+            names => format!("its tensors are named like {}", names.join(", ")),
+        };
+        let message = format!("naming not recognised: {seen}; known are {}", Self::names().join(", "));
+        Err(Error::Dialect { file: weights.source().to_string(), message })
+    }
+
+    /// The dialect of this name, for weights that [`Dialect::detect`] does not recognise.
+    ///
+    /// # Errors
+    /// The name is not known, or the table rejects the file.
+    pub fn named(name: &str, weights: &Weights) -> Result<Self> {
+        let Some(table) = dialects::ALL.iter().copied().chain([&dialects::PLAIN]).find(|t| t.name == name) else {
+            return Err(Error::Argument(format!("no dialect named {name}; known are {}", Self::names().join(", "))));
+        };
+        match Self::recognise(table, weights)? {
+            Some(dialect) => Ok(dialect),
+            None => Self::of(table, weights, String::new(), "chosen by name".to_string()),
+        }
+    }
+
+    /// Names as they are, nothing transformed: for weights that this library saved.
+    pub fn plain() -> Self {
+        Self::from_table(&dialects::PLAIN)
+    }
+
+    /// A dialect of one's own.
+    pub fn from_table(table: &'static Table) -> Self {
+        Self { knobs: table.knobs, table, wrapper: String::new(), evidence: "chosen".to_string() }
+    }
+
+    /// The names of all dialects.
+    pub fn names() -> Vec<&'static str> {
+        dialects::ALL.iter().map(|t| t.name).chain([dialects::PLAIN.name]).collect()
+    }
+
+    /// Its name, e.g. `torchvision`.
+    pub fn name(&self) -> &'static str {
+        self.table.name
+    }
+
+    /// What the recognition rests on, in words.
+    pub fn evidence(&self) -> &str {
+        &self.evidence
+    }
+
+    /// The preset of image preprocessing that these weights expect: `imagenet` (RGB, mean and deviation), `caffe_bgr`
+    /// (BGR 0..255 minus means) or `none`.
+    pub fn preprocess(&self) -> &'static str {
+        self.table.preprocess
+    }
+
+    /// The prefix of all names that is stripped, e.g. `module.`; often empty.
+    pub fn wrapper(&self) -> &str {
+        &self.wrapper
+    }
+
+    pub(crate) fn table(&self) -> &'static Table {
+        self.table
+    }
+
+    fn of(table: &'static Table, weights: &Weights, wrapper: String, evidence: String) -> Result<Self> {
+        let mut knobs = table.knobs;
+        if let Some(tune) = table.tune {
+            tune(weights, &mut knobs)?;
+        }
+        Ok(Self { knobs, table, wrapper, evidence })
+    }
+
+    fn recognise(table: &'static Table, weights: &Weights) -> Result<Option<Self>> {
+        for signs in table.signs {
+            let mut found: Vec<(String, usize, &str)> = Vec::new(); // wrapper, tensors that match the first sign, example
+            for entry in weights.entries() {
+                let Some(wrapper) = wrapper(table, signs[0], &entry.name) else { continue };
+                match found.iter_mut().find(|(w, ..)| w == wrapper) {
+                    Some((_, count, _)) => *count += 1,
+                    None => found.push((wrapper.to_string(), 1, &entry.name)),
+                }
+            }
+            found.retain(|(known, ..)| {
+                signs[1..]
+                    .iter()
+                    .all(|sign| weights.entries().iter().any(|e| wrapper(table, sign, &e.name) == Some(known)))
+            });
+            match found.as_slice() {
+                [] => {}
+                [(wrapper, count, example)] => {
+                    let mut evidence = format!("{count} tensors are named like {example}");
+                    if !wrapper.is_empty() {
+                        evidence += &format!(", all behind {wrapper}");
+                    }
+                    return Self::of(table, weights, wrapper.clone(), evidence).map(Some);
+                }
+                several => {
+                    let wrappers: Vec<&str> = several.iter().map(|(w, ..)| w.as_str()).collect();
+                    return Err(Error::Dialect {
+                        file: weights.source().to_string(),
+                        message: format!(
+                            "holds {} models of the {} naming (under {}); save the one you want alone",
+                            several.len(),
+                            table.name,
+                            wrappers.iter().map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(", "),
+                        ),
+                    });
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The entry of the file that holds `name`, with the wrapper and with or without the optional prefix.
+    pub(crate) fn find<'w>(&self, name: &str, weights: &'w Weights) -> Option<&'w Entry> {
+        let prefix = self.table.optional_prefix;
+        let wrapper = &self.wrapper;
+        weights.entry(&format!("{wrapper}{name}")).or_else(|| match name.strip_prefix(prefix) {
+            _ if prefix.is_empty() => None,
+            Some(rest) => weights.entry(&format!("{wrapper}{rest}")),
+            None => weights.entry(&format!("{wrapper}{prefix}{name}")),
+        })
+    }
+
+    /// Where the model's tensor `target` comes from: the first rule that can be followed.
+    pub(crate) fn rule<'w>(&self, target: &str, weights: &'w Weights) -> Option<(How, Vec<&'w Entry>)> {
+        self.table.rules.iter().find_map(|rule| {
+            let captures = pattern::matches(rule.target, target)?;
+            let sources = rule
+                .sources
+                .iter()
+                .map(|source| self.find(&pattern::fill(source, &captures)?, weights))
+                .collect::<Option<Vec<_>>>()?;
+            Some((rule.how, sources))
+        })
+    }
+
+    /// The name in the file without the wrapper.
+    pub(crate) fn inner<'n>(&self, name: &'n str) -> &'n str {
+        name.strip_prefix(self.wrapper.as_str()).unwrap_or(name)
+    }
+
+    /// The tensors that a model could take from this file under their model names (without the optional prefix), with
+    /// the shapes they would have there.
+    pub fn targets(&self, weights: &Weights) -> Vec<(String, Vec<usize>)> {
+        let prefix = self.table.optional_prefix;
+        let mut targets = Vec::new();
+        for entry in weights.entries() {
+            let inner = self.inner(&entry.name);
+            if self.why_ignored(inner).is_some() {
+                continue;
+            }
+            let target = self.table.rules.iter().rev().find_map(|rule| match rule.how {
+                How::Tied | How::Fill(_) => None,
+                how => {
+                    let captures = pattern::matches(rule.sources[0], inner)?;
+                    let shape = how.shape(&self.trimmed(&entry.shape))?;
+                    Some((pattern::fill(rule.target, &captures)?, shape))
+                }
+            });
+            if let Some((name, shape)) = target {
+                let name = name.strip_prefix(prefix).map(str::to_string).unwrap_or(name);
+                targets.push((name, shape));
+            }
+        }
+        targets
+    }
+
+    /// The shape without the ones that the dialect fills up with.
+    pub(crate) fn trimmed(&self, shape: &[usize]) -> Vec<usize> {
+        match shape {
+            [1, 1, rest @ ..] if self.table.leading_ones && !rest.is_empty() => {
+                let ones = rest[..rest.len() - 1].iter().take_while(|&&n| n == 1).count();
+                rest[ones..].to_vec()
+            }
+            shape => shape.to_vec(),
+        }
+    }
+
+    pub(crate) fn why_ignored(&self, inner: &str) -> Option<&'static str> {
+        self.table.ignored.iter().find(|(p, _)| pattern::matches(p, inner).is_some()).map(|(_, why)| *why)
+    }
+}
+
+impl How {
+    /// The shape that comes of a first source of this shape; `None` if it does not fit.
+    pub(crate) fn shape(self, first: &[usize]) -> Option<Vec<usize>> {
+        match self {
+            Self::Permute(order) if order.len() != first.len() => None,
+            Self::Permute(order) => Some(order.iter().map(|&axis| first[axis]).collect()),
+            _ => Some(first.to_vec()),
+        }
+    }
+}
+
+/// What stands before `sign` (and before the optional prefix) in `name`, if `name` ends with `sign`.
+fn wrapper<'n>(table: &Table, sign: &str, name: &'n str) -> Option<&'n str> {
+    let start = (0..name.len())
+        .filter(|&i| i == 0 || name.as_bytes()[i - 1] == b'.')
+        .find(|&i| pattern::matches(sign, &name[i..]).is_some())?;
+    let before = &name[..start];
+    match before.strip_suffix(table.optional_prefix) {
+        Some(outer) if outer.is_empty() || outer.ends_with('.') => Some(outer),
+        _ => Some(before),
+    }
+}

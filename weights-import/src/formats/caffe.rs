@@ -1,0 +1,303 @@
+//! Caffe `.caffemodel`: a binary `NetParameter` with the blobs of each layer.
+//!
+//! Read are the current form (`layer`, field 100) and the one before it (`layers`, field 2). Tensors are named
+//! `<layer>.<number of the blob>`, e.g. `conv_1.0`; the layers' settings are metadata, e.g. `conv_1.type`,
+//! `conv_1.stride`. Source: Caffe's `src/caffe/proto/caffe.proto`, `blob.cpp` (a legacy dimension wins over `shape`).
+
+use crate::protobuf::{Value, Wire};
+use crate::{Dtype, Entry, Error, Raw, Reader, Result, Source};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+const FORMAT: &str = "caffe";
+
+/// Longest name of a layer, in bytes.
+const LONGEST_NAME: u64 = 256;
+
+/// Most dimensions of a blob (Caffe's own limit).
+const MOST_DIMS: usize = 32;
+
+/// A run of numbers in the file: packed, or each behind its own tag.
+#[derive(Debug, Clone)]
+struct Run {
+    start: u64,
+    count: u64,
+    stride: u64,
+}
+
+#[derive(Debug)]
+struct Caffe {
+    source: Source,
+    entries: Vec<Entry>,
+    runs: Vec<Vec<Run>>,
+    metadata: BTreeMap<String, String>,
+}
+
+/// Field numbers of the two forms of a layer.
+struct Form {
+    name: u32,
+    kind: u32,
+    blobs: u32,
+    convolution: u32,
+    pooling: u32,
+    batch_norm: u32,
+}
+
+const CURRENT: Form = Form { name: 1, kind: 2, blobs: 7, convolution: 106, pooling: 121, batch_norm: 139 };
+/// Field 0 does not exist: this form has no batch norm.
+const OLD: Form = Form { name: 4, kind: 5, blobs: 6, convolution: 10, pooling: 19, batch_norm: 0 };
+
+/// Settings that become metadata: field number and key.
+const CONVOLUTION: &[(u32, &str)] = &[
+    (2, "bias_term"),
+    (3, "pad"),
+    (4, "kernel_size"),
+    (5, "group"),
+    (6, "stride"),
+    (9, "pad_h"),
+    (10, "pad_w"),
+    (11, "kernel_h"),
+    (12, "kernel_w"),
+    (13, "stride_h"),
+    (14, "stride_w"),
+    (18, "dilation"),
+];
+const POOLING: &[(u32, &str)] =
+    &[(1, "pool"), (2, "kernel_size"), (3, "stride"), (4, "pad"), (12, "global_pooling"), (13, "round_mode")];
+const BATCH_NORM: &[(u32, &str)] = &[(3, "eps")];
+
+/// There is no signature: the first fields must be those of a network, and the first layer must have a name.
+pub(super) fn probe(head: &[u8], source: &Source) -> bool {
+    if !matches!(head, [0x0a | 0x12, ..] | [0xa2, 0x06, ..]) {
+        return false;
+    }
+    let mut wire = Wire::new(source, FORMAT);
+    let mut net = 0..source.len();
+    for _ in 0..64 {
+        let (form, mut layer) = match wire.field(&mut net) {
+            Ok(Some((100, Value::Span(layer)))) => (&CURRENT, layer),
+            Ok(Some((2, Value::Span(layer)))) => (&OLD, layer),
+            // name, input, input_shape, input_dim, force_backward, state, debug_info
+            Ok(Some((1 | 3..=8, _))) => continue,
+            _ => return false,
+        };
+        // A layer of either form starts with its name, or has it soon.
+        for _ in 0..16 {
+            match wire.field(&mut layer) {
+                Ok(Some((field, Value::Span(span)))) if field == form.name => {
+                    return wire.text(&span, LONGEST_NAME, "name").is_ok();
+                }
+                Ok(Some((1, Value::Span(_)))) if form.name != 1 => return true, // the oldest form, refused with words
+                Ok(Some(_)) => {}
+                _ => break,
+            }
+        }
+    }
+    false
+}
+
+pub(super) fn open(source: Source) -> Result<Box<dyn Reader>> {
+    let mut index = Index::default();
+    // What the index may take in memory: real networks need far less.
+    index.budget = source.len().saturating_mul(4).saturating_add(1 << 20);
+    let mut wire = Wire::new(&source, FORMAT);
+    let mut net = 0..source.len();
+    while let Some((field, value)) = wire.field(&mut net)? {
+        match (field, value) {
+            (100, Value::Span(layer)) => index.layer(&mut wire, layer, &CURRENT)?,
+            (2, Value::Span(layer)) => index.layer(&mut wire, layer, &OLD)?,
+            _ => {}
+        }
+    }
+    if index.entries.is_empty() {
+        return wire.fail("no layer has weights (is it a network definition?)");
+    }
+    let Index { entries, runs, metadata, .. } = index;
+    Ok(Box::new(Caffe { entries, runs, metadata, source }))
+}
+
+#[derive(Default)]
+struct Index {
+    entries: Vec<Entry>,
+    runs: Vec<Vec<Run>>,
+    metadata: BTreeMap<String, String>,
+    names: BTreeSet<String>,
+    budget: u64,
+}
+
+impl Index {
+    fn spend(&mut self, wire: &Wire<'_>, bytes: usize) -> Result<()> {
+        match self.budget.checked_sub(bytes as u64) {
+            Some(left) => self.budget = left,
+            None => return wire.fail("more layers, blobs and settings than a file of this size can have"),
+        }
+        Ok(())
+    }
+
+    fn layer(&mut self, wire: &mut Wire<'_>, layer: Range<u64>, form: &Form) -> Result<()> {
+        let mut name = None;
+        let mut said = Vec::new();
+        let mut fields = layer.clone();
+        while let Some((field, value)) = wire.field(&mut fields)? {
+            match value {
+                Value::Span(span) if field == form.name => name = Some(wire.text(&span, LONGEST_NAME, "name")?),
+                Value::Span(span) if field == form.kind => said.push(("type", wire.text(&span, LONGEST_NAME, "type")?)),
+                Value::Varint(kind) if field == form.kind => said.push(("type", kind.to_string())),
+                Value::Span(_) if field == 1 && form.name != 1 => {
+                    return wire.fail("a layer in Caffe's oldest form: update the file with upgrade_net_proto_binary");
+                }
+                Value::Span(span) if field == form.convolution => settings(wire, span, CONVOLUTION, &mut said)?,
+                Value::Span(span) if field == form.pooling => settings(wire, span, POOLING, &mut said)?,
+                Value::Span(span) if field == form.batch_norm => settings(wire, span, BATCH_NORM, &mut said)?,
+                _ => {}
+            }
+        }
+        let name = name.unwrap_or_default();
+        for (key, value) in said {
+            let key = format!("{name}.{key}");
+            self.spend(wire, 128 + key.len())?;
+            self.metadata.insert(key, value);
+        }
+        let mut fields = layer;
+        let mut number = 0;
+        while let Some((field, value)) = wire.field(&mut fields)? {
+            if let (true, Value::Span(span)) = (field == form.blobs, value) {
+                self.blob(wire, span, format!("{name}.{number}"))?;
+                number += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn blob(&mut self, wire: &mut Wire<'_>, mut blob: Range<u64>, name: String) -> Result<()> {
+        let mut legacy: Option<[u64; 4]> = None;
+        let mut shape = Vec::new();
+        let (mut floats, mut doubles) = (Vec::new(), Vec::new());
+        while let Some((field, value)) = wire.field(&mut blob)? {
+            match (field, value) {
+                (1..=4, Value::Varint(size)) => legacy.get_or_insert([0; 4])[field as usize - 1] = size,
+                (5, Value::Span(span)) => {
+                    packed(&mut floats, span, 4).or_else(|e| wire.fail(format!("{name}: {e}")))?
+                }
+                (5, Value::Fixed32(span)) => single(&mut floats, span.start, 5),
+                (8, Value::Span(span)) => {
+                    packed(&mut doubles, span, 8).or_else(|e| wire.fail(format!("{name}: {e}")))?
+                }
+                (8, Value::Fixed64(span)) => single(&mut doubles, span.start, 9),
+                (7, Value::Span(span)) => dims(wire, span, &mut shape, &name)?,
+                _ => {}
+            }
+        }
+        if let Some(legacy) = legacy {
+            shape = legacy.to_vec();
+        }
+        let (dtype, runs) = if doubles.is_empty() { (Dtype::F32, floats) } else { (Dtype::F64, doubles) };
+        let count: u64 = runs.iter().map(|run: &Run| run.count).sum();
+        let expected = shape.iter().try_fold(1u64, |product, &size| product.checked_mul(size));
+        if expected != Some(count) || count == 0 {
+            return wire.fail(format!("blob {name} has the shape {shape:?}, but {count} values"));
+        }
+        self.spend(wire, 400 + 3 * name.len() + 24 * runs.len())?;
+        if !self.names.insert(name.clone()) {
+            return wire.fail(format!("two layers have a blob named {name}"));
+        }
+        let sizes = shape.iter().map(|&size| usize::try_from(size)).collect::<std::result::Result<Vec<_>, _>>();
+        let Ok(shape) = sizes else { return wire.fail(format!("blob {name} is too large for this machine")) };
+        self.entries.push(Entry { name, shape, dtype });
+        self.runs.push(runs);
+        Ok(())
+    }
+}
+
+fn settings(
+    wire: &mut Wire<'_>,
+    mut span: Range<u64>,
+    keys: &[(u32, &'static str)],
+    said: &mut Vec<(&'static str, String)>,
+) -> Result<()> {
+    while let Some((field, value)) = wire.field(&mut span)? {
+        let Some((_, key)) = keys.iter().find(|(number, _)| *number == field) else { continue };
+        let value = match value {
+            Value::Varint(mode) if *key == "round_mode" => if mode == 0 { "ceil" } else { "floor" }.to_string(),
+            Value::Varint(number) => number.to_string(),
+            Value::Fixed32(span) => wire.float(&span)?.to_string(),
+            // Packed: the first stands for all.
+            Value::Span(mut packed) if packed.start < packed.end => wire.varint(&mut packed)?.to_string(),
+            _ => continue,
+        };
+        if !said.iter().any(|(known, _)| known == key) {
+            said.push((key, value));
+        }
+    }
+    Ok(())
+}
+
+/// `BlobShape`: dim 1, packed or not.
+fn dims(wire: &mut Wire<'_>, mut span: Range<u64>, shape: &mut Vec<u64>, name: &str) -> Result<()> {
+    while let Some((field, value)) = wire.field(&mut span)? {
+        match (field, value) {
+            (1, Value::Varint(size)) => shape.push(size),
+            (1, Value::Span(mut packed)) => {
+                while packed.start < packed.end && shape.len() <= MOST_DIMS {
+                    shape.push(wire.varint(&mut packed)?);
+                }
+            }
+            _ => {}
+        }
+        if shape.len() > MOST_DIMS {
+            return wire.fail(format!("blob {name} has more than {MOST_DIMS} dimensions"));
+        }
+    }
+    Ok(())
+}
+
+fn packed(runs: &mut Vec<Run>, span: Range<u64>, size: u64) -> std::result::Result<(), String> {
+    let len = span.end - span.start;
+    if !len.is_multiple_of(size) {
+        return Err(format!("{len} bytes of values are no multiple of {size}"));
+    }
+    if len > 0 {
+        runs.push(Run { start: span.start, count: len / size, stride: size });
+    }
+    Ok(())
+}
+
+/// One number behind a tag of one byte: joins the run before it if it follows it.
+fn single(runs: &mut Vec<Run>, start: u64, stride: u64) {
+    match runs.last_mut() {
+        Some(run) if run.stride == stride && run.start + run.count * stride == start => run.count += 1,
+        _ => runs.push(Run { start, count: 1, stride }),
+    }
+}
+
+impl Reader for Caffe {
+    fn format(&self) -> &'static str {
+        FORMAT
+    }
+
+    fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    fn read(&self, index: usize) -> Result<Raw> {
+        let Some((entry, runs)) = self.entries.get(index).zip(self.runs.get(index)) else {
+            return Err(Error::Argument(format!("no tensor number {index} in {}", self.source.name())));
+        };
+        let size = entry.dtype.bits() / 8;
+        let mut bytes = Vec::with_capacity(entry.numel() * size);
+        for run in runs {
+            let span = (run.count - 1) * run.stride + size as u64;
+            let read = self.source.read(run.start, span)?;
+            if run.stride == size as u64 {
+                bytes.extend_from_slice(&read);
+            } else {
+                read.chunks(run.stride as usize).for_each(|number| bytes.extend_from_slice(&number[..size]));
+            }
+        }
+        Ok(Raw { dtype: entry.dtype, shape: entry.shape.clone(), bytes })
+    }
+
+    fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+}

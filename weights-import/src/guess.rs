@@ -1,0 +1,200 @@
+//! Which architecture, of which size, do names and shapes tell of?
+
+use crate::{Dialect, Weights};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// An architecture with its configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Architecture {
+    /// A residual network.
+    ResNet(ResNet),
+    /// A BERT encoder.
+    Bert(Bert),
+}
+
+/// The residual block of a [`ResNet`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// Two 3x3 convolutions (ResNet-18, -34).
+    Basic,
+    /// 1x1, 3x3, 1x1 with four times the channels outside (ResNet-50, -101, -152).
+    Bottleneck,
+}
+
+/// Configuration of a residual network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResNet {
+    /// Its blocks.
+    pub block: Block,
+    /// Number of blocks of each stage, e.g. `[3, 4, 6, 3]`.
+    pub layers: [usize; 4],
+    /// Channels of the image.
+    pub channels: usize,
+    /// Channels after the stem convolution: 64.
+    pub stem: usize,
+    /// Width of the first stage, doubled by each further one: 64. A bottleneck block has four times that outside.
+    pub width: usize,
+    /// Channels of the first stage's 3x3 convolutions: as `width`, unless the network is "wide" or grouped.
+    pub inner: usize,
+    /// Groups of the 3x3 convolutions: 1.
+    pub groups: usize,
+    /// Classes of `fc`, if there is one.
+    pub classes: Option<usize>,
+}
+
+/// Configuration of a BERT encoder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bert {
+    /// Number of encoder layers.
+    pub layers: usize,
+    /// Width of a token.
+    pub hidden: usize,
+    /// Attention heads: from `config.json`, else `hidden / 64`, as the shapes do not tell.
+    pub heads: usize,
+    /// Width of the feed-forward part.
+    pub intermediate: usize,
+    /// Size of the vocabulary.
+    pub vocab: usize,
+    /// Longest text in tokens.
+    pub positions: usize,
+    /// Token types (segments).
+    pub types: usize,
+    /// Has the pooler.
+    pub pooler: bool,
+    /// Has the head of the masked language model.
+    pub mlm: bool,
+    /// Classes of `classifier`, if there is one.
+    pub classes: Option<usize>,
+}
+
+impl Architecture {
+    /// Whether both have the same trunk: the same but for heads (classes, pooler, masked language model) and the number
+    /// of attention heads, which shapes do not tell.
+    pub fn same_trunk(&self, other: &Self) -> bool {
+        let trunk = |a: &Self| match a.clone() {
+            Self::ResNet(net) => Self::ResNet(ResNet { classes: None, ..net }),
+            Self::Bert(net) => Self::Bert(Bert {
+                heads: 0,
+                pooler: false,
+                mlm: false,
+                classes: None,
+                vocab: 0,
+                positions: 0,
+                types: 0,
+                ..net
+            }),
+        };
+        trunk(self) == trunk(other)
+    }
+}
+
+impl ResNet {
+    /// The usual name, e.g. `ResNet-50`, or `ResNet` if the number of blocks is unusual.
+    pub fn name(&self) -> String {
+        let depth = match (self.block, self.layers) {
+            (Block::Basic, [2, 2, 2, 2]) => 18,
+            (Block::Basic, [3, 4, 6, 3]) => 34,
+            (Block::Bottleneck, [3, 4, 6, 3]) => 50,
+            (Block::Bottleneck, [3, 4, 23, 3]) => 101,
+            (Block::Bottleneck, [3, 8, 36, 3]) => 152,
+            _ => return "ResNet".to_string(),
+        };
+        format!("ResNet-{depth}")
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ResNet(net) => {
+                let block = if net.block == Block::Basic { "basic" } else { "bottleneck" };
+                let layers: Vec<String> = net.layers.iter().map(usize::to_string).collect();
+                write!(f, "a {} ({block} blocks {}, width {}", net.name(), layers.join("-"), net.width)?;
+                if net.inner != net.width || net.groups != 1 {
+                    write!(f, ", inner width {}, groups {}", net.inner, net.groups)?;
+                }
+                match net.classes {
+                    Some(classes) => write!(f, ", {classes} classes)"),
+                    None => write!(f, ", no head)"),
+                }
+            }
+            Self::Bert(net) => {
+                write!(f, "a BERT ({} layers, hidden {}, {} words", net.layers, net.hidden, net.vocab)?;
+                if net.mlm {
+                    write!(f, ", masked-LM head")?;
+                }
+                match net.classes {
+                    Some(classes) => write!(f, ", {classes} classes)"),
+                    None => write!(f, ")"),
+                }
+            }
+        }
+    }
+}
+
+/// The architecture of a file.
+pub fn guess(weights: &Weights, dialect: &Dialect) -> Option<Architecture> {
+    let mut architecture = guess_from(&dialect.targets(weights))?;
+    if let Architecture::Bert(bert) = &mut architecture
+        && let Ok(Some(config)) = weights.config()
+        && let Some(heads) = config["num_attention_heads"].as_u64().and_then(|n| usize::try_from(n).ok())
+        && heads > 0
+        && bert.hidden.is_multiple_of(heads)
+    {
+        bert.heads = heads;
+    }
+    Some(architecture)
+}
+
+/// The architecture that has tensors of these names (our models' names, `bert.` optional) and shapes.
+pub fn guess_from(tensors: &[(String, Vec<usize>)]) -> Option<Architecture> {
+    let shapes: BTreeMap<&str, &[usize]> =
+        tensors.iter().map(|(name, shape)| (name.strip_prefix("bert.").unwrap_or(name), shape.as_slice())).collect();
+    resnet(&shapes).map(Architecture::ResNet).or_else(|| bert(&shapes).map(Architecture::Bert))
+}
+
+fn resnet(shapes: &BTreeMap<&str, &[usize]>) -> Option<ResNet> {
+    let shape = |name: &str| shapes.get(name).copied();
+    let &[stem, channels, _, _] = shape("conv1.weight")? else { return None };
+    let blocks = |stage: usize| {
+        (0..shapes.len()).take_while(|b| shape(&format!("layer{stage}.{b}.conv1.weight")).is_some()).count()
+    };
+    let layers = [blocks(1), blocks(2), blocks(3), blocks(4)];
+    if layers.contains(&0) {
+        return None;
+    }
+    let &[inner, grouped, _, _] = shape("layer1.0.conv2.weight")? else { return None };
+    let (block, width) = match shape("layer1.0.conv3.weight") {
+        Some(&[out, _, _, _]) => (Block::Bottleneck, out / 4),
+        _ => (Block::Basic, inner),
+    };
+    let classes = shape("fc.weight").and_then(|s| s.first().copied());
+    let groups = inner.checked_div(grouped).unwrap_or(1);
+    Some(ResNet { block, layers, channels, stem, width, inner, groups, classes })
+}
+
+fn bert(shapes: &BTreeMap<&str, &[usize]>) -> Option<Bert> {
+    let shape = |name: &str| shapes.get(name).copied();
+    let matrix = |name: &str| match shape(name) {
+        Some(&[rows, columns]) => Some((rows, columns)),
+        _ => None,
+    };
+    let (vocab, hidden) = matrix("embeddings.word_embeddings.weight")?;
+    let layers = (0..shapes.len())
+        .take_while(|l| shape(&format!("encoder.layer.{l}.attention.self.query.weight")).is_some())
+        .count();
+    let (intermediate, _) = matrix("encoder.layer.0.intermediate.dense.weight")?;
+    Some(Bert {
+        layers,
+        hidden,
+        heads: (hidden / 64).max(1),
+        intermediate,
+        vocab,
+        positions: matrix("embeddings.position_embeddings.weight")?.0,
+        types: matrix("embeddings.token_type_embeddings.weight")?.0,
+        pooler: shape("pooler.dense.weight").is_some(),
+        mlm: shape("cls.predictions.transform.dense.weight").is_some(),
+        classes: matrix("classifier.weight").map(|(rows, _)| rows),
+    })
+}

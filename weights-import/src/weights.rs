@@ -1,0 +1,192 @@
+//! An opened weights file.
+
+use crate::{Dtype, Entry, Error, Raw, Reader, Result, Source, dtype, formats, near};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use ukulele_tensor::Tensor;
+
+/// Largest `config.json` that is read, in bytes.
+const LARGEST_CONFIG: u64 = 1 << 20;
+
+/// A weights file: its index in memory, its tensors read when asked for.
+#[derive(Debug)]
+pub struct Weights {
+    reader: Box<dyn Reader>,
+    names: BTreeMap<String, usize>,
+    source: String,
+    folder: Option<PathBuf>,
+}
+
+/// Opens a weights file, or a folder that holds `model.safetensors` or exactly one weights file.
+///
+/// The format is found from the content; the ending of the name does not matter. Only the index is read.
+///
+/// # Errors
+/// The file cannot be read, has another format (the error says which and what to do), or is broken.
+pub fn open(path: impl AsRef<Path>) -> Result<Weights> {
+    let path = path.as_ref();
+    let file = if path.is_dir() { in_folder(path)? } else { path.to_path_buf() };
+    let source = Source::file(&file)?;
+    let name = source.name().to_string();
+    Ok(Weights::new(formats::open(source)?, name, file.parent().map(Path::to_path_buf)))
+}
+
+/// Opens the bytes of a weights file; `name` stands in error messages.
+///
+/// # Errors
+/// As [`open`].
+pub fn from_bytes(bytes: Vec<u8>, name: &str) -> Result<Weights> {
+    let source = Source::memory(bytes, name);
+    Ok(Weights::new(formats::open(source)?, name.to_string(), None))
+}
+
+/// The weights file of a folder.
+fn in_folder(folder: &Path) -> Result<PathBuf> {
+    let usual = folder.join("model.safetensors");
+    if usual.is_file() {
+        return Ok(usual);
+    }
+    let mut found = Vec::new();
+    let mut sharded = None;
+    for item in std::fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))? {
+        let path = item.map_err(|e| Error::io("read", folder, e))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        if name.ends_with(".safetensors.index.json") {
+            sharded = Some(name);
+        } else if formats::ENDINGS.iter().any(|ending| name.ends_with(ending)) && path.is_file() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    let folder_name = folder.display().to_string();
+    match (sharded, found.as_slice()) {
+        (Some(index), _) => Err(Error::format(
+            &folder_name,
+            format!("holds sharded weights ({index}), which are not read yet: save them as one model.safetensors"),
+        )),
+        (None, [one]) => Ok(one.clone()),
+        (None, []) => {
+            let endings = formats::ENDINGS.join(", ");
+            Err(Error::format(
+                &folder_name,
+                format!("holds no model.safetensors and no other weights file ({endings})"),
+            ))
+        }
+        (None, several) => {
+            let names: Vec<_> = several.iter().map(|p| p.file_name().unwrap_or_default().to_string_lossy()).collect();
+            Err(Error::format(
+                &folder_name,
+                format!("holds {} weights files ({}): name one of them", names.len(), names.join(", ")),
+            ))
+        }
+    }
+}
+
+impl Weights {
+    fn new(reader: Box<dyn Reader>, source: String, folder: Option<PathBuf>) -> Self {
+        let names = reader.entries().iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect();
+        Self { reader, names, source, folder }
+    }
+
+    /// Weights from a reader of one's own, e.g. for a format that this crate does not know.
+    pub fn from_reader(reader: Box<dyn Reader>, name: &str) -> Self {
+        Self::new(reader, name.to_string(), None)
+    }
+
+    /// Name of the format, e.g. `safetensors`.
+    pub fn format(&self) -> &'static str {
+        self.reader.format()
+    }
+
+    /// The file (or name) these weights come from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// All tensors in the file's order.
+    pub fn entries(&self) -> &[Entry] {
+        self.reader.entries()
+    }
+
+    /// The index entry of a name.
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        self.names.get(name).map(|&i| &self.entries()[i])
+    }
+
+    /// Reads a tensor as `f32`, row-major.
+    ///
+    /// `F16` and `BF16` widen exactly, `F64` is rounded, integers convert if `f32` holds each exactly.
+    ///
+    /// # Errors
+    /// No such tensor (with near names), values that `f32` cannot hold, or a file that cannot be read.
+    pub fn get(&self, name: &str) -> Result<Tensor> {
+        let raw = self.raw(name)?;
+        let values = dtype::to_f32(name, raw.dtype, &raw.bytes)?;
+        Ok(Tensor::from_vec(&raw.shape, values)?)
+    }
+
+    /// Reads a tensor of integers: its shape and values, row-major.
+    ///
+    /// # Errors
+    /// As [`Weights::get`], and for floating point tensors.
+    pub fn get_i64(&self, name: &str) -> Result<(Vec<usize>, Vec<i64>)> {
+        let raw = self.raw(name)?;
+        let values = dtype::to_i64(name, raw.dtype, &raw.bytes)?;
+        Ok((raw.shape, values))
+    }
+
+    /// Reads a tensor's bytes as they are: little-endian, row-major, in the file's element type.
+    ///
+    /// # Errors
+    /// No such tensor (with near names), or a file that cannot be read.
+    pub fn raw(&self, name: &str) -> Result<Raw> {
+        match self.names.get(name) {
+            Some(&index) => self.reader.read(index),
+            None => Err(Error::NoTensor {
+                file: self.source.clone(),
+                name: name.to_string(),
+                near: near::names(name, self.names.keys().map(String::as_str)),
+            }),
+        }
+    }
+
+    /// What the file says besides its tensors: safetensors' `__metadata__`; for Caffe the layers' settings as
+    /// `<layer>.type`, `<layer>.stride` ...
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        self.reader.metadata()
+    }
+
+    /// The `config.json` beside the file, as Hugging Face models have it; `None` if there is none.
+    ///
+    /// # Errors
+    /// It is larger than 1 MiB, or not a JSON object.
+    pub fn config(&self) -> Result<Option<serde_json::Value>> {
+        let Some(path) = self.folder.as_ref().map(|f| f.join("config.json")).filter(|p| p.is_file()) else {
+            return Ok(None);
+        };
+        let name = path.display().to_string();
+        let file = Source::file(&path)?;
+        if file.len() > LARGEST_CONFIG {
+            return Err(Error::format(&name, format!("is too large for a configuration ({} bytes)", file.len())));
+        }
+        match serde_json::from_slice::<serde_json::Value>(&file.head(LARGEST_CONFIG)?) {
+            Ok(value) if value.is_object() => Ok(Some(value)),
+            Ok(_) => Err(Error::format(&name, "is JSON, but not an object")),
+            Err(e) => Err(Error::format(&name, format!("is not JSON: {e}"))),
+        }
+    }
+
+    /// Number of elements of all floating point tensors.
+    pub fn parameters(&self) -> usize {
+        self.entries().iter().filter(|e| e.dtype.is_float()).map(Entry::numel).sum()
+    }
+
+    /// The element types in the file with their number of tensors.
+    pub fn dtypes(&self) -> BTreeMap<Dtype, usize> {
+        let mut counts = BTreeMap::new();
+        for entry in self.entries() {
+            *counts.entry(entry.dtype).or_insert(0) += 1;
+        }
+        counts
+    }
+}
