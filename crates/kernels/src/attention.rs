@@ -42,21 +42,13 @@ pub struct Layout {
 impl Layout {
     /// Dense [batch][tokens][heads][dim], which is what a linear layer writes.
     pub fn dense(tokens: usize, heads: usize, dim: usize) -> Self {
-        Layout {
-            batch: tokens * heads * dim,
-            token: heads * dim,
-            head: dim,
-        }
+        Layout { batch: tokens * heads * dim, token: heads * dim, head: dim }
     }
 
     /// One of the three of a fused [batch][tokens][3][heads][dim] buffer; its slice starts at 0, heads * dim or 2 * heads *
     /// dim.
     pub fn fused(tokens: usize, heads: usize, dim: usize) -> Self {
-        Layout {
-            batch: 3 * tokens * heads * dim,
-            token: 3 * heads * dim,
-            head: dim,
-        }
+        Layout { batch: 3 * tokens * heads * dim, token: 3 * heads * dim, head: dim }
     }
 
     /// Where the numbers of batch element b, token t, head h start.
@@ -69,10 +61,7 @@ impl Layout {
     fn check(&self, g: &Attention, tokens: usize, len: usize, what: &str) {
         if g.batch * tokens * g.heads * g.dim > 0 {
             let end = self.at(g.batch - 1, tokens - 1, g.heads - 1) + g.dim;
-            assert!(
-                end <= len,
-                "attention: {what} has {len} numbers, {self:?} needs {end}"
-            );
+            assert!(end <= len, "attention: {what} has {len} numbers, {self:?} needs {end}");
         }
     }
 }
@@ -111,11 +100,7 @@ pub struct Gradients<'a, T> {
 impl Attention {
     /// Panics unless everything fits.
     fn check<T>(&self, x: &Inputs<T>, out: usize, out_layout: Layout, lse: usize) {
-        assert!(
-            (0.0..1.0).contains(&self.dropout),
-            "attention: dropout {}",
-            self.dropout
-        );
+        assert!((0.0..1.0).contains(&self.dropout), "attention: dropout {}", self.dropout);
         x.q_layout.check(self, self.tq, x.q.len(), "q");
         x.k_layout.check(self, self.tk, x.k.len(), "k");
         x.v_layout.check(self, self.tk, x.v.len(), "v");
@@ -134,13 +119,7 @@ impl Attention {
 ///
 /// # Panics
 /// If the sizes do not fit.
-pub fn forward<T: Element>(
-    g: &Attention,
-    x: &Inputs<T>,
-    out: &mut [T],
-    out_layout: Layout,
-    lse: &mut [T],
-) {
+pub fn forward<T: Element>(g: &Attention, x: &Inputs<T>, out: &mut [T], out_layout: Layout, lse: &mut [T]) {
     g.check(x, out.len(), out_layout, lse.len());
     naive::forward(g, x, out, out_layout, lse);
 }

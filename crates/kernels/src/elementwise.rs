@@ -1,7 +1,14 @@
 //! Functions of one element at a time: y = f(x), dx = dy f'(x), and products and sums of equal shapes.
 
+pub(crate) mod fast;
+#[cfg(test)]
+mod tests;
+
 use crate::Element;
+use crate::element::is_f32;
+use crate::isa::current;
 use crate::naive::elementwise as naive;
+use bytemuck::{cast_slice, cast_slice_mut};
 
 /// A function of one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,31 +98,51 @@ pub enum Binary {
 /// If the lengths differ, as all functions of this module do.
 pub fn unary<T: Element>(op: Unary, x: &[T], y: &mut [T]) {
     assert_eq!(x.len(), y.len(), "{op:?}");
-    naive::unary(op, x, y);
+    if is_f32::<T>() {
+        fast::unary(current(), op, cast_slice(x), cast_slice_mut(y));
+    } else {
+        naive::unary(op, x, y);
+    }
 }
 
 /// dx = dy f'(x), where `kept` is x or f(x) as [`Unary::keeps`] says.
 pub fn unary_backward<T: Element>(op: Unary, kept: &[T], dy: &[T], dx: &mut [T]) {
     assert_eq!((kept.len(), dy.len()), (dx.len(), dx.len()), "{op:?}");
-    naive::unary_backward(op, kept, dy, dx);
+    if is_f32::<T>() {
+        fast::unary_backward(current(), op, cast_slice(kept), cast_slice(dy), cast_slice_mut(dx));
+    } else {
+        naive::unary_backward(op, kept, dy, dx);
+    }
 }
 
 /// y = a op b
 pub fn binary<T: Element>(op: Binary, a: &[T], b: &[T], y: &mut [T]) {
     assert_eq!((a.len(), b.len()), (y.len(), y.len()), "{op:?}");
-    naive::binary(op, a, b, y);
+    if is_f32::<T>() {
+        fast::binary(current(), op, cast_slice(a), cast_slice(b), cast_slice_mut(y));
+    } else {
+        naive::binary(op, a, b, y);
+    }
 }
 
 /// y = scale x + shift
 pub fn affine<T: Element>(scale: T, shift: T, x: &[T], y: &mut [T]) {
     assert_eq!(x.len(), y.len(), "affine");
-    naive::affine(scale, shift, x, y);
+    if is_f32::<T>() {
+        fast::affine(current(), scale.to_f32(), shift.to_f32(), cast_slice(x), cast_slice_mut(y));
+    } else {
+        naive::affine(scale, shift, x, y);
+    }
 }
 
 /// y += alpha x; how gradients are accumulated (alpha = 1).
 pub fn axpy<T: Element>(alpha: T, x: &[T], y: &mut [T]) {
     assert_eq!(x.len(), y.len(), "axpy");
-    naive::axpy(alpha, x, y);
+    if is_f32::<T>() {
+        fast::axpy(current(), alpha.to_f32(), cast_slice(x), cast_slice_mut(y));
+    } else {
+        naive::axpy(alpha, x, y);
+    }
 }
 
 /// y = x + bias, the bias added to each row of `bias.len()` numbers.
@@ -127,7 +154,11 @@ pub fn add_columns<T: Element>(x: &[T], bias: &[T], y: &mut [T]) {
         bias.len(),
         x.len()
     );
-    naive::add_columns(x, bias, y);
+    if is_f32::<T>() {
+        fast::add_columns(current(), cast_slice(x), cast_slice(bias), cast_slice_mut(y));
+    } else {
+        naive::add_columns(x, bias, y);
+    }
 }
 
 /// y = x m, where element i of the mask m is 1 / (1 - rate) if [`crate::random::keep`]`(key, i, rate)`, else 0. The
@@ -139,5 +170,9 @@ pub fn add_columns<T: Element>(x: &[T], bias: &[T], y: &mut [T]) {
 pub fn dropout<T: Element>(key: u64, rate: f64, x: &[T], y: &mut [T]) {
     assert_eq!(x.len(), y.len(), "dropout");
     assert!((0.0..1.0).contains(&rate), "dropout rate {rate}");
-    naive::dropout(key, rate, x, y);
+    if is_f32::<T>() {
+        fast::dropout(current(), key, rate, cast_slice(x), cast_slice_mut(y));
+    } else {
+        naive::dropout(key, rate, x, y);
+    }
 }

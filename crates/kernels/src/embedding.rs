@@ -13,13 +13,7 @@ pub fn gather<T: Element>(table: &[T], dim: usize, ids: &[i64], y: &mut [T]) {
 }
 
 /// dtable[ids[i]] += dy[i], in the order of i: the gradient of [`gather`]. Rows with the id `padding` get nothing.
-pub fn scatter_add<T: Element>(
-    dy: &[T],
-    dim: usize,
-    ids: &[i64],
-    padding: Option<i64>,
-    dtable: &mut [T],
-) {
+pub fn scatter_add<T: Element>(dy: &[T], dim: usize, ids: &[i64], padding: Option<i64>, dtable: &mut [T]) {
     check(dtable.len(), dim, ids, dy.len());
     naive::scatter_add(dy, dim, ids, padding, dtable);
 }
@@ -30,9 +24,6 @@ fn check(table: usize, dim: usize, ids: &[i64], y: usize) {
     crate::reduce::check(table, dim);
     let rows = table.checked_div(dim).unwrap_or(0) as i64;
     for &id in ids {
-        assert!(
-            dim == 0 || (0..rows).contains(&id),
-            "embedding: id {id} of {rows} rows"
-        );
+        assert!(dim == 0 || (0..rows).contains(&id), "embedding: id {id} of {rows} rows");
     }
 }

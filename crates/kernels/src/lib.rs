@@ -10,12 +10,15 @@
 
 #[macro_use]
 pub mod isa;
+#[macro_use]
+mod lanes;
 pub mod attention;
 pub mod conv;
 pub mod element;
 pub mod elementwise;
 pub mod embedding;
 pub mod gemm;
+pub mod math;
 pub mod naive;
 pub mod norm;
 pub mod optim;
@@ -25,6 +28,8 @@ pub mod reduce;
 pub mod simd;
 pub mod softmax;
 pub mod strided;
+#[cfg(test)]
+mod testing;
 
 pub use element::Element;
 pub use isa::Isa;

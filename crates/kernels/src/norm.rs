@@ -33,14 +33,8 @@ pub fn batch_norm_apply<T: Element>(
     let cols = mean.len();
     check(x.len(), cols);
     assert_eq!(x.len(), y.len(), "batch_norm");
-    assert!(
-        residual.is_none_or(|r| r.len() == y.len()),
-        "batch_norm: residual"
-    );
-    assert!(
-        variance.len() == cols && gamma.len() == cols && beta.len() == cols,
-        "batch_norm: {cols} columns"
-    );
+    assert!(residual.is_none_or(|r| r.len() == y.len()), "batch_norm: residual");
+    assert!(variance.len() == cols && gamma.len() == cols && beta.len() == cols, "batch_norm: {cols} columns");
     naive::batch_norm_apply(x, mean, variance, gamma, beta, eps, residual, relu, y);
 }
 
@@ -79,27 +73,15 @@ pub struct BatchNormGradients<'a, T> {
 /// With g = dy where ReLU let it pass and n = (x - mean) / std:
 /// dbeta = sum g, dgamma = sum g n, dx = gamma / std (g - (dbeta + n dgamma) / rows), without the bracket's second term if
 /// the statistics are constants.
-pub fn batch_norm_backward<T: Element>(
-    p: &BatchNormBackward<T>,
-    dy: &[T],
-    out: BatchNormGradients<T>,
-) {
+pub fn batch_norm_backward<T: Element>(p: &BatchNormBackward<T>, dy: &[T], out: BatchNormGradients<T>) {
     let (len, cols) = (dy.len(), p.mean.len());
     check(len, cols);
     let fits = |x: Option<&[T]>| x.is_none_or(|x| x.len() == len);
     assert!(
-        fits(Some(p.x))
-            && fits(p.relu_output)
-            && fits(out.dx.as_deref())
-            && fits(out.dresidual.as_deref()),
+        fits(Some(p.x)) && fits(p.relu_output) && fits(out.dx.as_deref()) && fits(out.dresidual.as_deref()),
         "batch_norm_backward: {len} numbers"
     );
-    let columns = [
-        p.variance.len(),
-        p.gamma.len(),
-        out.dgamma.len(),
-        out.dbeta.len(),
-    ];
+    let columns = [p.variance.len(), p.gamma.len(), out.dgamma.len(), out.dbeta.len()];
     assert_eq!(columns, [cols; 4], "batch_norm_backward: {cols} columns");
     naive::batch_norm_backward(p, dy, out);
 }
@@ -116,14 +98,7 @@ pub fn layer_norm<T: Element>(
     mean: &mut [T],
     inv_std: &mut [T],
 ) {
-    check_rows(
-        x.len(),
-        y.len(),
-        gamma.len(),
-        beta.len(),
-        mean.len(),
-        inv_std.len(),
-    );
+    check_rows(x.len(), y.len(), gamma.len(), beta.len(), mean.len(), inv_std.len());
     naive::layer_norm(x, gamma, beta, eps, y, mean, inv_std);
 }
 
@@ -140,19 +115,8 @@ pub fn layer_norm_residual<T: Element>(
     mean: &mut [T],
     inv_std: &mut [T],
 ) {
-    assert_eq!(
-        (residual.len(), sum.len()),
-        (x.len(), x.len()),
-        "layer_norm_residual"
-    );
-    check_rows(
-        x.len(),
-        y.len(),
-        gamma.len(),
-        beta.len(),
-        mean.len(),
-        inv_std.len(),
-    );
+    assert_eq!((residual.len(), sum.len()), (x.len(), x.len()), "layer_norm_residual");
+    check_rows(x.len(), y.len(), gamma.len(), beta.len(), mean.len(), inv_std.len());
     crate::naive::elementwise::binary(crate::elementwise::Binary::Add, x, residual, sum);
     naive::layer_norm(sum, gamma, beta, eps, y, mean, inv_std);
 }
@@ -169,18 +133,8 @@ pub fn layer_norm_backward<T: Element>(
     dgamma: &mut [T],
     dbeta: &mut [T],
 ) {
-    check_rows(
-        x.len(),
-        dy.len(),
-        gamma.len(),
-        dbeta.len(),
-        mean.len(),
-        inv_std.len(),
-    );
-    assert!(
-        dx.as_deref().is_none_or(|dx| dx.len() == dy.len()),
-        "layer_norm: dx"
-    );
+    check_rows(x.len(), dy.len(), gamma.len(), dbeta.len(), mean.len(), inv_std.len());
+    assert!(dx.as_deref().is_none_or(|dx| dx.len() == dy.len()), "layer_norm: dx");
     assert_eq!(dgamma.len(), gamma.len(), "layer_norm: dgamma");
     naive::layer_norm_backward(x, mean, inv_std, gamma, dy, dx, dgamma, dbeta);
 }

@@ -58,16 +58,8 @@ impl Adam {
     pub(crate) fn constants(&self, step: u64) -> AdamConstants {
         let correction = |beta: f64| 1.0 - beta.powf(step as f64);
         AdamConstants {
-            l2: if self.decoupled {
-                0.0
-            } else {
-                self.weight_decay
-            },
-            shrink: if self.decoupled {
-                1.0 - self.rate * self.weight_decay
-            } else {
-                1.0
-            },
+            l2: if self.decoupled { 0.0 } else { self.weight_decay },
+            shrink: if self.decoupled { 1.0 - self.rate * self.weight_decay } else { 1.0 },
             step_size: self.rate / correction(self.beta1),
             root_correction: correction(self.beta2).sqrt(),
         }
@@ -80,10 +72,7 @@ impl Adam {
 /// If the lengths differ.
 pub fn sgd<T: Element>(o: &Sgd, param: &mut [T], grad: &[T], velocity: &mut [T]) {
     assert_eq!(param.len(), grad.len(), "sgd: gradient");
-    assert!(
-        o.momentum == 0.0 || velocity.len() == param.len(),
-        "sgd: velocity"
-    );
+    assert!(o.momentum == 0.0 || velocity.len() == param.len(), "sgd: velocity");
     naive::sgd(o, param, grad, velocity);
 }
 
@@ -91,19 +80,9 @@ pub fn sgd<T: Element>(o: &Sgd, param: &mut [T], grad: &[T], velocity: &mut [T])
 ///
 /// # Panics
 /// If the lengths differ, or at step 0.
-pub fn adam<T: Element>(
-    o: &Adam,
-    step: u64,
-    param: &mut [T],
-    grad: &[T],
-    m: &mut [T],
-    v: &mut [T],
-) {
+pub fn adam<T: Element>(o: &Adam, step: u64, param: &mut [T], grad: &[T], m: &mut [T], v: &mut [T]) {
     let n = param.len();
-    assert!(
-        grad.len() == n && m.len() == n && v.len() == n,
-        "adam: lengths"
-    );
+    assert!(grad.len() == n && m.len() == n && v.len() == n, "adam: lengths");
     assert!(step > 0, "adam: steps count from 1");
     naive::adam(o, step, param, grad, m, v);
 }

@@ -32,25 +32,11 @@ pub struct Pool2d {
 impl Pool2d {
     /// Output height.
     pub fn out_h(&self) -> usize {
-        out_size(
-            self.h,
-            self.kh,
-            self.stride.0,
-            self.pad[0],
-            self.pad[1],
-            self.ceil_mode,
-        )
+        out_size(self.h, self.kh, self.stride.0, self.pad[0], self.pad[1], self.ceil_mode)
     }
     /// Output width.
     pub fn out_w(&self) -> usize {
-        out_size(
-            self.w,
-            self.kw,
-            self.stride.1,
-            self.pad[2],
-            self.pad[3],
-            self.ceil_mode,
-        )
+        out_size(self.w, self.kw, self.stride.1, self.pad[2], self.pad[3], self.ceil_mode)
     }
     /// Numbers in x.
     pub fn x_len(&self) -> usize {
@@ -82,15 +68,8 @@ impl Pool2d {
         // Padding counts, but not what hangs over it in ceil mode.
         let span = |start: usize, k: usize, padded: usize| (start + k).min(padded) - start;
         let (oy, ox) = (pixel / self.out_w() % self.out_h(), pixel % self.out_w());
-        span(
-            oy * self.stride.0,
-            self.kh,
-            self.h + self.pad[0] + self.pad[1],
-        ) * span(
-            ox * self.stride.1,
-            self.kw,
-            self.w + self.pad[2] + self.pad[3],
-        )
+        span(oy * self.stride.0, self.kh, self.h + self.pad[0] + self.pad[1])
+            * span(ox * self.stride.1, self.kw, self.w + self.pad[2] + self.pad[3])
     }
 
     /// Panics unless the sizes are possible and the slices have them.
@@ -102,34 +81,20 @@ impl Pool2d {
             2 * top.max(bottom) <= self.kh && 2 * left.max(right) <= self.kw,
             "{self:?}: padding above half the window"
         );
-        assert!(
-            self.h * self.w <= u32::MAX as usize,
-            "{self:?}: image too large"
-        );
+        assert!(self.h * self.w <= u32::MAX as usize, "{self:?}: image too large");
         assert_eq!(x, self.x_len(), "{self:?}: input");
         assert_eq!(y, self.y_len(), "{self:?}: output");
     }
 }
 
 /// Number of windows along one dimension.
-fn out_size(
-    size: usize,
-    k: usize,
-    stride: usize,
-    before: usize,
-    after: usize,
-    ceil: bool,
-) -> usize {
+fn out_size(size: usize, k: usize, stride: usize, before: usize, after: usize, ceil: bool) -> usize {
     let padded = size + before + after;
     if padded < k {
         return 0;
     }
     let steps = (padded - k + if ceil { stride - 1 } else { 0 }) / stride;
-    if ceil && steps * stride >= size + before {
-        steps
-    } else {
-        steps + 1
-    }
+    if ceil && steps * stride >= size + before { steps } else { steps + 1 }
 }
 
 /// The part of a window that lies in the input; `start` counts from the padding on.
@@ -190,8 +155,7 @@ impl AdaptivePool2d {
     /// Image, input rows and input columns of output pixel number `pixel`.
     #[inline]
     pub fn window(&self, pixel: usize) -> (usize, Range<usize>, Range<usize>) {
-        let bin =
-            |i: usize, size: usize, out: usize| i * size / out..((i + 1) * size).div_ceil(out);
+        let bin = |i: usize, size: usize, out: usize| i * size / out..((i + 1) * size).div_ceil(out);
         (
             pixel / (self.out_h * self.out_w),
             bin(pixel / self.out_w % self.out_h, self.h, self.out_h),
@@ -201,16 +165,9 @@ impl AdaptivePool2d {
 
     /// Panics unless the slices have these sizes.
     fn check(&self, x: usize, y: usize) {
-        assert!(
-            (self.h > 0 && self.w > 0) || y == 0,
-            "{self:?}: an average of no pixels"
-        );
+        assert!((self.h > 0 && self.w > 0) || y == 0, "{self:?}: an average of no pixels");
         assert_eq!(x, self.n * self.h * self.w * self.c, "{self:?}: input");
-        assert_eq!(
-            y,
-            self.n * self.out_h * self.out_w * self.c,
-            "{self:?}: output"
-        );
+        assert_eq!(y, self.n * self.out_h * self.out_w * self.c, "{self:?}: output");
     }
 }
 

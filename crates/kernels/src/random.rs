@@ -23,9 +23,7 @@ pub fn bits(key: u64, index: u64) -> u64 {
 
 /// One stream out of several numbers, such as seed, epoch, sample and op. The order matters.
 pub fn key(parts: &[u64]) -> u64 {
-    parts
-        .iter()
-        .fold(0x0123_4567_89AB_CDEF, |key, &part| bits(key, mix(part)))
+    parts.iter().fold(0x0123_4567_89AB_CDEF, |key, &part| bits(key, mix(part)))
 }
 
 /// Uniform in [0, 1), a multiple of 2^-53.
@@ -57,6 +55,32 @@ pub(crate) fn threshold(rate: f64) -> u32 {
     (rate * 4_294_967_296.0) as u32
 }
 
+/// What dropout multiplies elements `first`, `first + 1`, ... with: 1 / (1 - rate) where [`keep`], else 0. Inlined so that
+/// it is compiled for the instruction set of the caller.
+#[inline(always)]
+pub(crate) fn keep_mask(key: u64, first: u64, rate: f64, mask: &mut [f32]) {
+    const WORDS: usize = 64;
+    let (threshold, scale) = (threshold(rate), (1.0 / (1.0 - rate)) as f32);
+    // Each word serves two elements; the first word may begin with one before the first.
+    let skip = (first % 2) as usize;
+    let mut word = first / 2;
+    let mut done = 0;
+    let mut words = [0u64; WORDS];
+    while done < mask.len() + skip {
+        for w in &mut words {
+            *w = bits(key, word).to_le();
+            word += 1;
+        }
+        let from = if done == 0 { skip } else { 0 };
+        let halves: &[u32] = &bytemuck::cast_slice(&words)[from..];
+        let start = (done + from) - skip;
+        for (mask, &half) in mask[start..].iter_mut().zip(halves) {
+            *mask = if half >= threshold { scale } else { 0.0 };
+        }
+        done += 2 * WORDS;
+    }
+}
+
 /// Uniform numbers in [low, high).
 pub fn fill_uniform<T: Element>(key: u64, low: f64, high: f64, out: &mut [T]) {
     for (i, out) in out.iter_mut().enumerate() {
@@ -76,10 +100,7 @@ pub fn fill_normal<T: Element>(key: u64, mean: f64, std: f64, out: &mut [T]) {
 /// # Panics
 /// Unless `cut` > 0.
 pub fn fill_truncated_normal<T: Element>(key: u64, mean: f64, std: f64, cut: f64, out: &mut [T]) {
-    assert!(
-        cut > 0.0,
-        "a normal number within {cut} standard deviations"
-    );
+    assert!(cut > 0.0, "a normal number within {cut} standard deviations");
     for (i, out) in out.iter_mut().enumerate() {
         let stream = bits(key, i as u64);
         let z = (0..).map(|attempt| normal(stream, attempt));
@@ -95,12 +116,7 @@ mod tests {
     #[test]
     fn splitmix_matches_its_reference() {
         // The first outputs of the reference implementation (prng.di.unimi.it/splitmix64.c) for the seed 1234567.
-        let want = [
-            6457827717110365317,
-            3203168211198807973,
-            9817491932198370423,
-            4593380528125082431,
-        ];
+        let want = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431];
         for (i, want) in want.into_iter().enumerate() {
             assert_eq!(bits(1234567, i as u64), want);
         }
@@ -125,10 +141,19 @@ mod tests {
         assert!((var(&z) - 4.0).abs() < 0.07);
         assert!(u.iter().all(|u| (-1.0..3.0).contains(u)));
         let kept = (0..n as u64).filter(|&i| keep(7, i, 0.1)).count() as f64 / n as f64;
-        assert!(
-            (kept - 0.9).abs() < 5.0 * (0.09f64 / n as f64).sqrt(),
-            "{kept}"
-        );
+        assert!((kept - 0.9).abs() < 5.0 * (0.09f64 / n as f64).sqrt(), "{kept}");
+    }
+
+    #[test]
+    fn keep_mask_is_keep() {
+        for (first, len) in [(0, 0), (0, 1), (1, 1), (7, 127), (8, 128), (5, 1000)] {
+            let mut mask = vec![9.0; len];
+            keep_mask(11, first, 0.25, &mut mask);
+            for (i, &m) in mask.iter().enumerate() {
+                assert_eq!(m > 0.0, keep(11, first + i as u64, 0.25), "{first} {i}");
+                assert!(m == 0.0 || m == (1.0 / 0.75) as f32);
+            }
+        }
     }
 
     #[test]
@@ -140,13 +165,7 @@ mod tests {
 
     #[test]
     fn keys_differ_by_order_and_length() {
-        let keys = [
-            key(&[]),
-            key(&[0]),
-            key(&[0, 0]),
-            key(&[1, 2]),
-            key(&[2, 1]),
-        ];
+        let keys = [key(&[]), key(&[0]), key(&[0, 0]), key(&[1, 2]), key(&[2, 1])];
         for (i, a) in keys.iter().enumerate() {
             assert!(keys[i + 1..].iter().all(|b| a != b));
         }

@@ -66,8 +66,5 @@ pub fn argmax_rows<T: Element>(x: &[T], cols: usize, y: &mut [usize]) {
 
 /// Panics unless `len` numbers are whole rows of `cols`.
 pub(crate) fn check(len: usize, cols: usize) {
-    assert!(
-        len == 0 || (cols > 0 && len.is_multiple_of(cols)),
-        "{len} numbers are no rows of {cols}"
-    );
+    assert!(len == 0 || (cols > 0 && len.is_multiple_of(cols)), "{len} numbers are no rows of {cols}");
 }

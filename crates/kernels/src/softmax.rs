@@ -49,12 +49,7 @@ pub struct CrossEntropy<'a, T> {
 impl<T: Element> CrossEntropy<'_, T> {
     /// No smoothing, no weights, -100 ignored.
     pub fn new(classes: usize) -> Self {
-        CrossEntropy {
-            classes,
-            ignore_index: -100,
-            label_smoothing: 0.0,
-            weights: None,
-        }
+        CrossEntropy { classes, ignore_index: -100, label_smoothing: 0.0, weights: None }
     }
 
     /// What the sum of the losses is divided by: the summed weights of the targets, or their number.
@@ -82,19 +77,9 @@ pub fn cross_entropy<T: Element>(
     dlogits: Option<&mut [T]>,
 ) -> f64 {
     let classes = spec.classes;
-    assert_eq!(
-        logits.len(),
-        targets.len() * classes,
-        "cross_entropy: {classes} classes"
-    );
-    assert!(
-        dlogits.as_deref().is_none_or(|d| d.len() == logits.len()),
-        "cross_entropy: dlogits"
-    );
-    assert!(
-        spec.weights.is_none_or(|w| w.len() == classes),
-        "cross_entropy: weights"
-    );
+    assert_eq!(logits.len(), targets.len() * classes, "cross_entropy: {classes} classes");
+    assert!(dlogits.as_deref().is_none_or(|d| d.len() == logits.len()), "cross_entropy: dlogits");
+    assert!(spec.weights.is_none_or(|w| w.len() == classes), "cross_entropy: weights");
     for &t in targets {
         assert!(
             t == spec.ignore_index || (0..classes as i64).contains(&t),

@@ -33,13 +33,7 @@ pub fn scatter_add<T: Element>(shape: &[usize], x: &[T], y: &mut [T], strides: &
 }
 
 /// y = a op b over `shape`; y is dense, and a and b are `(slice, strides)` with strides of 0 where they broadcast.
-pub fn binary<T: Element>(
-    op: Binary,
-    shape: &[usize],
-    a: (&[T], &[usize]),
-    b: (&[T], &[usize]),
-    y: &mut [T],
-) {
+pub fn binary<T: Element>(op: Binary, shape: &[usize], a: (&[T], &[usize]), b: (&[T], &[usize]), y: &mut [T]) {
     check(shape, a.1, a.0.len());
     check(shape, b.1, b.0.len());
     assert_eq!(numel(shape), y.len(), "{op:?}: {shape:?}");
@@ -51,9 +45,7 @@ pub fn binary<T: Element>(
 pub fn sum_dims<T: Element>(shape: &[usize], x: &[T], summed: &[bool], y: &mut [T]) {
     assert_eq!(shape.len(), summed.len(), "sum_dims: {shape:?}, {summed:?}");
     assert_eq!(numel(shape), x.len(), "sum_dims: {shape:?}");
-    let kept: usize = (0..shape.len())
-        .map(|d| if summed[d] { 1 } else { shape[d] })
-        .product();
+    let kept: usize = (0..shape.len()).map(|d| if summed[d] { 1 } else { shape[d] }).product();
     assert_eq!(kept, y.len(), "sum_dims: {shape:?} over {summed:?}");
     naive::sum_dims(shape, x, summed, y);
 }
@@ -68,9 +60,6 @@ fn check(shape: &[usize], strides: &[usize], len: usize) {
     assert_eq!(shape.len(), strides.len(), "{shape:?}, strides {strides:?}");
     if numel(shape) > 0 {
         let last: usize = shape.iter().zip(strides).map(|(n, s)| (n - 1) * s).sum();
-        assert!(
-            last < len,
-            "{shape:?}, strides {strides:?}: beyond {len} numbers"
-        );
+        assert!(last < len, "{shape:?}, strides {strides:?}: beyond {len} numbers");
     }
 }

@@ -29,13 +29,7 @@ fn kept<T: Element>(g: &Attention, b: usize, h: usize, i: usize, j: usize) -> T 
 }
 
 /// See [`crate::attention::forward`].
-pub fn forward<T: Element>(
-    g: &Attention,
-    x: &Inputs<T>,
-    out: &mut [T],
-    out_layout: Layout,
-    lse: &mut [T],
-) {
+pub fn forward<T: Element>(g: &Attention, x: &Inputs<T>, out: &mut [T], out_layout: Layout, lse: &mut [T]) {
     for b in 0..g.batch {
         for h in 0..g.heads {
             for i in 0..g.tq {

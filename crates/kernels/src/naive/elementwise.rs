@@ -125,10 +125,7 @@ pub fn add_columns<T: Element>(x: &[T], bias: &[T], y: &mut [T]) {
 pub fn dropout<T: Element>(key: u64, rate: f64, x: &[T], y: &mut [T]) {
     let scale = T::from_f64(1.0 / (1.0 - rate));
     for (i, (y, &x)) in y.iter_mut().zip(x).enumerate() {
-        *y = if random::keep(key, i as u64, rate) {
-            x * scale
-        } else {
-            T::ZERO
-        };
+        let kept = random::keep(key, i as u64, rate);
+        *y = x * if kept { scale } else { T::ZERO };
     }
 }

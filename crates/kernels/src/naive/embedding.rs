@@ -11,13 +11,7 @@ pub fn gather<T: Element>(table: &[T], dim: usize, ids: &[i64], y: &mut [T]) {
 }
 
 /// See [`crate::embedding::scatter_add`].
-pub fn scatter_add<T: Element>(
-    dy: &[T],
-    dim: usize,
-    ids: &[i64],
-    padding: Option<i64>,
-    dtable: &mut [T],
-) {
+pub fn scatter_add<T: Element>(dy: &[T], dim: usize, ids: &[i64], padding: Option<i64>, dtable: &mut [T]) {
     for (i, &id) in ids.iter().enumerate() {
         if Some(id) != padding {
             for d in 0..dim {

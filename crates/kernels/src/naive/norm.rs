@@ -47,11 +47,7 @@ pub fn batch_norm_apply<T: Element>(
 }
 
 /// See [`crate::norm::batch_norm_backward`].
-pub fn batch_norm_backward<T: Element>(
-    p: &BatchNormBackward<T>,
-    dy: &[T],
-    out: BatchNormGradients<T>,
-) {
+pub fn batch_norm_backward<T: Element>(p: &BatchNormBackward<T>, dy: &[T], out: BatchNormGradients<T>) {
     let cols = p.mean.len();
     let rows = T::from_usize(dy.len() / cols.max(1));
     let g = |i: usize| match p.relu_output {
@@ -67,11 +63,7 @@ pub fn batch_norm_backward<T: Element>(
         let dgamma: T = column.clone().map(|i| g(i) * normal(i)).sum();
         for i in column {
             if let Some(dx) = &mut dx {
-                let through_statistics = if p.batch_statistics {
-                    (dbeta + normal(i) * dgamma) / rows
-                } else {
-                    T::ZERO
-                };
+                let through_statistics = if p.batch_statistics { (dbeta + normal(i) * dgamma) / rows } else { T::ZERO };
                 dx[i] = p.gamma[j] * scale * (g(i) - through_statistics);
             }
             if let Some(dresidual) = &mut dresidual {

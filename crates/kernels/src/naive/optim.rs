@@ -10,25 +10,14 @@ pub fn sgd<T: Element>(o: &Sgd, param: &mut [T], grad: &[T], velocity: &mut [T])
         let mut g = c(o.grad_scale) * grad[i] + c(o.weight_decay) * param[i];
         if o.momentum != 0.0 {
             velocity[i] = c(o.momentum) * velocity[i] + g;
-            g = if o.nesterov {
-                g + c(o.momentum) * velocity[i]
-            } else {
-                velocity[i]
-            };
+            g = if o.nesterov { g + c(o.momentum) * velocity[i] } else { velocity[i] };
         }
         param[i] += -c(o.rate) * g;
     }
 }
 
 /// See [`crate::optim::adam`].
-pub fn adam<T: Element>(
-    o: &Adam,
-    step: u64,
-    param: &mut [T],
-    grad: &[T],
-    m: &mut [T],
-    v: &mut [T],
-) {
+pub fn adam<T: Element>(o: &Adam, step: u64, param: &mut [T], grad: &[T], m: &mut [T], v: &mut [T]) {
     let c = T::from_f64;
     let k = o.constants(step);
     for i in 0..param.len() {

@@ -54,8 +54,7 @@ pub fn avg_pool2d_backward<T: Element>(g: &Pool2d, dy: &[T], dx: &mut [T]) {
         let (image, rows, cols) = g.window(pixel);
         for iy in rows {
             for ix in cols.clone() {
-                dx[((image * g.h + iy) * g.w + ix) * g.c + c] +=
-                    dy[i] / T::from_usize(g.divisor(pixel));
+                dx[((image * g.h + iy) * g.w + ix) * g.c + c] += dy[i] / T::from_usize(g.divisor(pixel));
             }
         }
     }

@@ -90,9 +90,5 @@ pub fn cross_entropy<T: Element>(
             }
         }
     }
-    if normaliser == T::ZERO {
-        f64::NAN
-    } else {
-        loss
-    }
+    if normaliser == T::ZERO { f64::NAN } else { loss }
 }

@@ -44,10 +44,7 @@ pub fn binary<T: Element>(
     y: &mut [T],
 ) {
     for (i, y) in y.iter_mut().enumerate() {
-        let (a, b) = (
-            a[offset(shape, a_strides, i)],
-            b[offset(shape, b_strides, i)],
-        );
+        let (a, b) = (a[offset(shape, a_strides, i)], b[offset(shape, b_strides, i)]);
         *y = combine(op, a, b);
     }
 }
