@@ -1,6 +1,6 @@
 //! Does every trainable parameter have a way to the loss?
 
-use crate::tape::{NodeId, Record};
+use crate::tape::{NodeId, Record, spent};
 use crate::{Element, Error, Result, Tape, Value};
 
 /// A leaf from which no way leads to the loss.
@@ -29,8 +29,11 @@ impl<T: Element> Tape<T> {
     /// ```
     ///
     /// # Errors
-    /// Names each leaf that is not reached, and the op at which its way ends.
+    /// Names each leaf that is not reached, and the op at which its way ends. Backward was called before.
     pub fn audit(&self, loss: &Value<T>) -> Result<()> {
+        if self.lock().spent {
+            return Err(spent("audit"));
+        }
         let lost: Vec<String> = self.unreached(loss).iter().map(|u| format!("{} ({})", u.name, u.reason)).collect();
         if lost.is_empty() {
             return Ok(());

@@ -4,7 +4,7 @@
 //! compares this for every element of every input, and further asks that the result does not depend on the layout of
 //! the inputs, that each input alone gets the gradient it gets among all, and that f32 (the fast kernels) agrees.
 
-use crate::{Element, Result, Tape, Tensor, Value};
+use crate::{Element, Error, Result, Tape, Tensor, Value};
 
 type Function<T> = Box<dyn Fn(&[Value<T>]) -> Result<Value<T>>>;
 
@@ -116,42 +116,58 @@ fn difference<T: Element, U: Element>(a: &Tensor<T>, b: &Tensor<U>) -> f64 {
         .fold(0.0, |worst, d| if d.is_nan() { f64::INFINITY } else { f64::max(worst, d) })
 }
 
-/// Proves one example against central differences.
-///
-/// # Errors
-/// The message says which input and element differ, and by how much.
-pub fn prove(example: &Example<f64>) -> std::result::Result<(), String> {
-    let fail = |what: String| format!("{}: {what}", example.label);
-    let (_, gradients) = differentiate(example, &example.inputs, &|_| true).map_err(|e| fail(e.to_string()))?;
+/// ∂L/∂xᵢ by central differences, of each element of each input.
+fn differences(example: &Example<f64>) -> Result<Vec<Vec<f64>>> {
     let step = 1e-6;
-    for (i, input) in example.inputs.iter().enumerate() {
-        let Some(analytic) = &gradients[i] else {
-            if input.numel() == 0 {
-                continue;
-            }
-            return Err(fail(format!("input {i} got no gradient")));
+    let slope = |i: usize, j: usize| {
+        let input = &example.inputs[i];
+        let at = |x: f64| {
+            let mut moved = input.to_vec();
+            moved[j] += x;
+            let mut inputs = example.inputs.clone();
+            inputs[i] = Tensor::from_vec(input.shape(), moved)?;
+            loss(example, &inputs)
         };
-        let (values, analytic) = (input.to_vec(), analytic.to_vec());
-        for (j, analytic) in analytic.iter().enumerate() {
-            let at = |x: f64| {
-                let mut inputs = example.inputs.clone();
-                let mut moved = values.clone();
-                moved[j] = x;
-                inputs[i] = Tensor::from_vec(input.shape(), moved)?;
-                loss(example, &inputs)
-            };
-            let numeric = at(values[j] + step)
-                .and_then(|up| Ok((up - at(values[j] - step)?) / (2.0 * step)))
-                .map_err(|e| fail(e.to_string()))?;
-            let error = (numeric - analytic).abs() / numeric.abs().max(1.0);
-            if error.is_nan() || error > 1e-6 {
-                return Err(fail(format!(
-                    "input {i} element {j}: backward gives {analytic}, differences give {numeric}"
-                )));
-            }
+        Ok((at(step)? - at(-step)?) / (2.0 * step))
+    };
+    (0..example.inputs.len()).map(|i| (0..example.inputs[i].numel()).map(|j| slope(i, j)).collect()).collect()
+}
+
+/// Whether a gradient is what differences say; the message says where it is not.
+fn compare(example: &Example<f64>, i: usize, analytic: &[f64], numeric: &[f64]) -> std::result::Result<(), String> {
+    for (j, (analytic, numeric)) in analytic.iter().zip(numeric).enumerate() {
+        let error = (numeric - analytic).abs() / numeric.abs().max(1.0);
+        if error.is_nan() || error > 1e-6 {
+            let found = format!("backward gives {analytic}, differences give {numeric}");
+            return Err(format!("{}: input {i} element {j}: {found}", example.label));
         }
     }
     Ok(())
+}
+
+/// Proves one example against central differences. Returns, for each input, whether a gradient that is wrong by 1 %
+/// would have been found.
+///
+/// # Errors
+/// The message says which input and element differ, and by how much.
+pub fn prove(example: &Example<f64>) -> std::result::Result<Vec<bool>, String> {
+    let fail = |e: Error| format!("{}: {e}", example.label);
+    let (_, gradients) = differentiate(example, &example.inputs, &|_| true).map_err(fail)?;
+    let differences = differences(example).map_err(fail)?;
+    let mut sensitive = vec![false; gradients.len()];
+    for (i, (gradient, numeric)) in gradients.iter().zip(&differences).enumerate() {
+        match gradient {
+            Some(gradient) => {
+                let analytic = gradient.to_vec();
+                compare(example, i, &analytic, numeric)?;
+                let wrong: Vec<f64> = analytic.iter().map(|g| g * 1.01).collect();
+                sensitive[i] = compare(example, i, &wrong, numeric).is_err();
+            }
+            None if numeric.is_empty() => {}
+            None => return Err(format!("{}: input {i} got no gradient", example.label)),
+        }
+    }
+    Ok(sensitive)
 }
 
 /// The same elements, lying in memory in the opposite order of dimensions.
@@ -161,40 +177,53 @@ fn turned<T: Element>(tensor: &Tensor<T>) -> Tensor<T> {
     turn(&turn(tensor).contiguous())
 }
 
-/// Proves an op at its examples: see the module.
+/// Proves an op at its examples: see the module. And that the examples prove something: each input has one that a wrong
+/// gradient fails.
 ///
 /// # Panics
 /// With the op's example and element, if anything differs.
 pub fn check(examples: &[Example<f64>], fast: &[Example<f32>]) {
     assert!(!examples.is_empty(), "an op without examples is not proven");
     assert_eq!(examples.len(), fast.len());
+    let mut sensitive = vec![];
     for (example, fast) in examples.iter().zip(fast) {
-        prove(example).unwrap_or_else(|e| panic!("{e}"));
+        let found = prove(example).unwrap_or_else(|e| panic!("{e}"));
+        sensitive.resize(found.len().max(sensitive.len()), false);
+        found.iter().zip(&mut sensitive).for_each(|(found, any)| *any |= found);
         let label = example.label;
-        let ok = |r: Result<_>| r.unwrap_or_else(|e| panic!("{label}: {e}"));
-        let (output, gradients) = ok(differentiate(example, &example.inputs, &|_| true));
-        let turned: Vec<_> = example.inputs.iter().map(turned).collect();
-        let (other, others) = ok(differentiate(example, &turned, &|_| true));
+        let (output, gradients) = run(example, &example.inputs, &|_| true);
+        let (other, others) = run(example, &example.inputs.iter().map(turned).collect::<Vec<_>>(), &|_| true);
         assert!(difference(&other, &output) < 1e-12, "{label}: the result depends on the layout");
-        let single = fast.inputs.clone();
-        let (quick, quicks) = fast_run(fast, &single);
-        assert!(difference(&quick, &output) < 2e-5, "{label}: f32 differs by {}", difference(&quick, &output));
+        let (quick, quicks) = run(fast, &fast.inputs, &|_| true);
+        let (quick_turned, quicks_turned) = run(fast, &fast.inputs.iter().map(turned).collect::<Vec<_>>(), &|_| true);
+        for quick in [quick, quick_turned] {
+            assert!(difference(&quick, &output) < 2e-5, "{label}: f32 differs by {}", difference(&quick, &output));
+        }
         for (i, want) in gradients.iter().enumerate() {
             let Some(want) = want else { continue };
-            let has =
-                |g: &Option<Tensor<f64>>| g.clone().unwrap_or_else(|| panic!("{label}: no gradient of input {i}"));
-            assert!(difference(&has(&others[i]), want) < 1e-12, "{label}: gradient {i} depends on the layout");
-            let (_, alone) = ok(differentiate(example, &example.inputs, &|j| j == i));
-            assert!(difference(&has(&alone[i]), want) < 1e-12, "{label}: gradient {i} depends on the others");
-            let quick = quicks[i].as_ref().unwrap_or_else(|| panic!("{label}: no f32 gradient of input {i}"));
-            let error = difference(quick, want);
-            assert!(error < 5e-5, "{label}: f32 gradient {i} differs by {error}");
+            let missing = || panic!("{label}: no gradient of input {i}");
+            let other = others[i].as_ref().unwrap_or_else(missing);
+            assert!(difference(other, want) < 1e-12, "{label}: gradient {i} depends on the layout");
+            let (_, alone) = run(example, &example.inputs, &|j| j == i);
+            let alone = alone[i].as_ref().unwrap_or_else(missing);
+            assert!(difference(alone, want) < 1e-12, "{label}: gradient {i} depends on the others");
+            for quick in [&quicks[i], &quicks_turned[i]] {
+                let quick = quick.as_ref().unwrap_or_else(|| panic!("{label}: no f32 gradient of input {i}"));
+                let error = difference(quick, want);
+                assert!(error < 5e-5, "{label}: f32 gradient {i} differs by {error}");
+            }
         }
     }
+    assert!(sensitive.iter().all(|&s| s), "no example would find a wrong gradient of some input: {sensitive:?}");
 }
 
-fn fast_run(example: &Example<f32>, inputs: &[Tensor<f32>]) -> (Tensor<f32>, Vec<Option<Tensor<f32>>>) {
-    differentiate(example, inputs, &|_| true).unwrap_or_else(|e| panic!("{}: {e}", example.label))
+/// [`differentiate`], or a panic that names the example.
+fn run<T: Element>(
+    example: &Example<T>,
+    inputs: &[Tensor<T>],
+    wants: &dyn Fn(usize) -> bool,
+) -> (Tensor<T>, Vec<Option<Tensor<T>>>) {
+    differentiate(example, inputs, wants).unwrap_or_else(|e| panic!("{}: {e}", example.label))
 }
 
 #[cfg(test)]
@@ -228,5 +257,21 @@ mod tests {
         let example = Example::new("wrong", vec![numbers(1, &[3])], |v| Value::apply(Wrong, &[&v[0]]));
         let error = prove(&example).unwrap_err();
         assert!(error.contains("wrong: input 0 element 0"), "{error}");
+    }
+
+    #[test]
+    #[should_panic(expected = "no example would find a wrong gradient")]
+    fn examples_that_prove_nothing_are_found() {
+        fn nothing<T: Element>() -> [Example<T>; 1] {
+            [Example::new("nothing", vec![numbers(1, &[3])], |v| v[0].scale(0.0))]
+        }
+        check(&nothing(), &nothing());
+    }
+
+    #[test]
+    #[should_panic(expected = "got no gradient")]
+    fn a_missing_gradient_is_found() {
+        let example = Example::new("detached", vec![numbers(1, &[3]), numbers(2, &[3])], |v| v[0].detach().add(&v[1]));
+        prove(&example).unwrap_or_else(|e| panic!("{e}"));
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Record<T: Element> {
     /// Where a gradient was cut off on purpose: the op and the node it read.
     pub(crate) cuts: Vec<(&'static str, usize)>,
     /// Set by backward: the records are gone.
-    spent: bool,
+    pub(crate) spent: bool,
 }
 
 /// The record of one forward pass. A handle: clones share the record.
@@ -103,10 +103,14 @@ impl<T: Element> Tape<T> {
         Value::traced(tensor, self.clone(), id)
     }
 
+    /// Records a node; a tape that backward has used up records nothing more.
     fn push(&self, node: Node<T>) -> NodeId {
-        let nodes = &mut self.lock().nodes;
-        nodes.push(node);
-        NodeId(nodes.len() - 1)
+        let mut record = self.lock();
+        if record.spent {
+            return NodeId(usize::MAX);
+        }
+        record.nodes.push(node);
+        NodeId(record.nodes.len() - 1)
     }
 
     pub(crate) fn cut(&self, op: &'static str, node: NodeId) {
@@ -176,7 +180,7 @@ impl<T: Element> Tape<T> {
             let at = nodes.len();
             let Some(gradient) = gradients[at].take() else { continue };
             let Some(op) = node.op else {
-                leaves.insert(NodeId(at), gradient);
+                leaves.insert(NodeId(at), gradient.dense());
                 continue;
             };
             let kept = Kept { op: op.name(), inputs: node.kept, output: node.output };
@@ -185,5 +189,76 @@ impl<T: Element> Tape<T> {
             op.backward(&kept, &gradient, &mut slots)?;
         }
         Ok(Gradients { leaves })
+    }
+}
+
+/// Backward was called before.
+pub(crate) fn spent(op: &'static str) -> Error {
+    Error::argument(op, "this tape was already used; run the forward pass again on a new one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(tape: &Tape) -> Value {
+        tape.leaf("x", Tensor::from_vec(&[2], vec![1.0, -2.0]).unwrap())
+    }
+
+    #[test]
+    fn gradients_of_all_ways_add_up() -> Result<()> {
+        let tape = Tape::new();
+        let x = leaf(&tape);
+        let loss = x.square()?.add(&x.scale(3.0)?)?.sub(&x)?.sum()?;
+        assert_eq!(tape.backward(&loss)?.of(&x).unwrap().to_vec(), [4.0, -2.0]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_not_trainable_is_not_recorded() -> Result<()> {
+        let tape = Tape::new();
+        let x = leaf(&tape);
+        let frozen: Value = Tensor::ones(&[2])?.into();
+        let y = frozen.exp()?.scale(2.0)?;
+        assert!(!y.is_traced() && tape.len() == 1);
+        assert!(y.mul(&x)?.is_traced() && tape.len() == 2);
+        assert!(!x.detach().is_traced() && x.detach().square()?.trace().is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn values_after_the_loss_get_no_gradient() -> Result<()> {
+        let tape = Tape::new();
+        let x = leaf(&tape);
+        let loss = x.sum()?;
+        let other = tape.leaf("other", Tensor::scalar(1.0));
+        loss.mul(&other)?;
+        let gradients = tape.backward(&loss)?;
+        assert!(gradients.of(&other).is_none() && gradients.of(&x).unwrap().is_dense());
+        Ok(())
+    }
+
+    #[test]
+    fn a_tape_serves_once() -> Result<()> {
+        let tape = Tape::new();
+        let x = leaf(&tape);
+        let loss = x.sum()?;
+        tape.backward(&loss)?;
+        let more = loss.scale(2.0)?;
+        assert!(tape.is_empty());
+        let errors = [tape.backward(&more).unwrap_err(), tape.audit(&more).unwrap_err()];
+        assert!(errors.iter().all(|e| e.to_string().contains("already used")), "{errors:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn wrong_losses_are_errors() -> Result<()> {
+        let (tape, other) = (Tape::new(), Tape::new());
+        let x = leaf(&tape);
+        assert!(tape.backward(&x).unwrap_err().to_string().contains("scalar"));
+        assert!(tape.backward(&leaf(&other).sum()?).unwrap_err().to_string().contains("depend on"));
+        assert!(tape.backward_from(&x, Tensor::ones(&[3])?).unwrap_err().to_string().contains("[2] and [3]"));
+        assert!(x.add(&leaf(&other)).unwrap_err().to_string().contains("different tapes"));
+        Ok(())
     }
 }
