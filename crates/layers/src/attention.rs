@@ -23,7 +23,7 @@ module!(MultiHeadAttention { query, key, value, dropout });
 
 impl MultiHeadAttention {
     /// Projections normal with this deviation.
-    pub fn new(size: usize, heads: usize, dropout: f32, deviation: f32, init: &mut Init) -> Self {
+    pub fn new(size: usize, heads: usize, dropout: f32, deviation: f64, init: &mut Init) -> Self {
         let mut linear = || Linear::normal(size, size, deviation, init);
         Self { query: linear(), key: linear(), value: linear(), dropout: Dropout::new(dropout), heads }
     }

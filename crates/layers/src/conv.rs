@@ -19,7 +19,7 @@ impl Conv2d {
     /// A convolution without bias. W is normal with deviation √(2 / (out·kernel area)), as torchvision's ResNets begin
     /// (He et al. 2015, fan-out).
     pub fn new(inputs: usize, outputs: usize, kernel: usize, options: Conv2dOptions, init: &mut Init) -> Self {
-        let deviation = (2.0 / (outputs * kernel * kernel).max(1) as f32).sqrt();
+        let deviation = (2.0 / (outputs * kernel * kernel).max(1) as f64).sqrt();
         let shape = [outputs, inputs / options.groups.max(1), kernel, kernel];
         Self { weight: Param::new(init.normal(&shape, deviation), Role::Weight), bias: None, options }
     }

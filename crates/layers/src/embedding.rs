@@ -13,7 +13,7 @@ module!(Embedding { weight });
 
 impl Embedding {
     /// A table of numbers, normal with this deviation.
-    pub fn new(entries: usize, size: usize, deviation: f32, init: &mut Init) -> Self {
+    pub fn new(entries: usize, size: usize, deviation: f64, init: &mut Init) -> Self {
         Self { weight: Param::new(init.normal(&[entries, size], deviation), Role::Weight) }
     }
 

@@ -24,12 +24,12 @@ impl Init {
     }
 
     /// Uniform on [-bound, bound).
-    pub fn uniform(&mut self, shape: &[usize], bound: f32) -> Tensor {
+    pub fn uniform(&mut self, shape: &[usize], bound: f64) -> Tensor {
         self.draw(shape, |key, out| random::fill_uniform(key, -bound, bound, out))
     }
 
     /// Normal with mean 0.
-    pub fn normal(&mut self, shape: &[usize], deviation: f32) -> Tensor {
+    pub fn normal(&mut self, shape: &[usize], deviation: f64) -> Tensor {
         self.draw(shape, |key, out| random::fill_normal(key, 0.0, deviation, out))
     }
 

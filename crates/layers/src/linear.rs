@@ -16,7 +16,7 @@ module!(Linear { weight, bias });
 impl Linear {
     /// W and b uniform on ±1/√in, as torch begins.
     pub fn new(inputs: usize, outputs: usize, init: &mut Init) -> Self {
-        let bound = 1.0 / (inputs.max(1) as f32).sqrt();
+        let bound = 1.0 / (inputs.max(1) as f64).sqrt();
         Self {
             weight: Param::new(init.uniform(&[outputs, inputs], bound), Role::Weight),
             bias: Some(Param::new(init.uniform(&[outputs], bound), Role::Bias)),
@@ -24,7 +24,7 @@ impl Linear {
     }
 
     /// W normal with this deviation, b zero, as BERT begins.
-    pub fn normal(inputs: usize, outputs: usize, deviation: f32, init: &mut Init) -> Self {
+    pub fn normal(inputs: usize, outputs: usize, deviation: f64, init: &mut Init) -> Self {
         Self {
             weight: Param::new(init.normal(&[outputs, inputs], deviation), Role::Weight),
             bias: Some(Init::constant(outputs, 0.0, Role::Bias)),

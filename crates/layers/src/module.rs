@@ -156,6 +156,7 @@ pub fn join(path: &str, part: &str) -> String {
 macro_rules! module {
     ($type:ty { $($field:ident $(=> $name:literal)?),* $(,)? }) => {
         impl $crate::Module for $type {
+            #[allow(unused_variables)] // a layer may have no fields
             fn each(&mut self, path: &str, f: &mut dyn FnMut(&str, &mut $crate::Param)) {
                 $($crate::Module::each(&mut self.$field, &$crate::join(path, $crate::module!(@ $field $($name)?)), f);)*
             }

@@ -149,7 +149,7 @@ impl Gradients {
                 }
                 std::collections::btree_map::Entry::Occupied(mut slot) => {
                     let gradient = gradient.laid_as(slot.get())?;
-                    ukulele_kernels::elementwise::add_assign(slot.get_mut().memory_mut(), gradient.dense_memory());
+                    ukulele_kernels::elementwise::axpy(1.0, gradient.dense_memory(), slot.get_mut().memory_mut());
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Pooling layers: no parameters, only shapes.
 
-use crate::{Param, Pass, Pool2d, Result, Value, module};
+use crate::{Pass, Pool2d, Result, Value, module};
 
 /// The largest value of each window of (N, C, H, W).
 #[derive(Debug, Clone)]
