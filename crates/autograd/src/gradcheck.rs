@@ -6,6 +6,9 @@
 
 use crate::{Element, Error, Result, Tape, Tensor, Value};
 
+/// The output, and the gradient of each input that got one.
+type Derivative<T> = (Tensor<T>, Vec<Option<Tensor<T>>>);
+
 type Function<T> = Box<dyn Fn(&[Value<T>]) -> Result<Value<T>>>;
 
 /// Inputs at which an op is proven.
@@ -86,7 +89,7 @@ fn differentiate<T: Element>(
     example: &Example<T>,
     inputs: &[Tensor<T>],
     wants: &dyn Fn(usize) -> bool,
-) -> Result<(Tensor<T>, Vec<Option<Tensor<T>>>)> {
+) -> Result<Derivative<T>> {
     let tape = Tape::new();
     let values: Vec<Value<T>> = inputs
         .iter()
@@ -218,11 +221,7 @@ pub fn check(examples: &[Example<f64>], fast: &[Example<f32>]) {
 }
 
 /// [`differentiate`], or a panic that names the example.
-fn run<T: Element>(
-    example: &Example<T>,
-    inputs: &[Tensor<T>],
-    wants: &dyn Fn(usize) -> bool,
-) -> (Tensor<T>, Vec<Option<Tensor<T>>>) {
+fn run<T: Element>(example: &Example<T>, inputs: &[Tensor<T>], wants: &dyn Fn(usize) -> bool) -> Derivative<T> {
     differentiate(example, inputs, wants).unwrap_or_else(|e| panic!("{}: {e}", example.label))
 }
 

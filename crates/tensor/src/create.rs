@@ -76,6 +76,24 @@ impl<T: Element> Tensor<T> {
         Ok(Self::over(buffer, shape, shape.channels_last()))
     }
 
+    /// Several row-major tensors at once; `fill` must write every element of all.
+    ///
+    /// # Errors
+    /// Too large a shape.
+    pub fn build_all<const N: usize>(shapes: [&[usize]; N], fill: impl FnOnce([&mut [T]; N])) -> Result<[Self; N]> {
+        let mut dims = [Shape::default(); N];
+        for (dims, shape) in dims.iter_mut().zip(shapes) {
+            *dims = Shape::new(shape)?;
+        }
+        let mut buffers = dims.map(|shape| Buffer::scratch(shape.numel()));
+        fill(buffers.each_mut().map(Buffer::as_mut_slice));
+        let mut dims = dims.into_iter();
+        Ok(buffers.map(|buffer| {
+            let shape = dims.next().unwrap_or_default();
+            Self::over(buffer, shape, shape.row_major())
+        }))
+    }
+
     /// A tensor whose dimensions lie in memory in `order`, a permutation, slowest first; `fill` must write every element,
     /// in the order of memory.
     ///

@@ -104,12 +104,11 @@ impl<T: Element> Op<T> for Attention<T> {
             v_layout: layout(&v, g.dim),
             mask: self.options.mask.as_ref().map(Tensor::dense_memory),
         };
-        let mut log_sum_exp = Tensor::zeros(&[g.batch, g.heads, g.tq])?;
-        let output = Tensor::build(q.shape(), |out| {
-            attention::forward(&g, &x, out, Layout::dense(g.tq, g.heads, g.dim), log_sum_exp.memory_mut());
-        });
+        let [output, log_sum_exp] = Tensor::build_all([q.shape(), &[g.batch, g.heads, g.tq]], |[out, lse]| {
+            attention::forward(&g, &x, out, Layout::dense(g.tq, g.heads, g.dim), lse);
+        })?;
         self.log_sum_exp = record.then_some(log_sum_exp);
-        output
+        Ok(output)
     }
 
     fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
@@ -129,10 +128,10 @@ impl<T: Element> Op<T> for Attention<T> {
             v_layout: keys,
             mask: self.options.mask.as_ref().map(Tensor::dense_memory),
         };
-        let [mut dq, mut dk, mut dv] = [Tensor::zeros(q.shape())?, Tensor::zeros(k.shape())?, Tensor::zeros(v.shape())?];
-        let gradients = Gradients { dq: dq.memory_mut(), dk: dk.memory_mut(), dv: dv.memory_mut() };
-        let (output, grad) = (output.dense_memory(), grad.dense_memory());
-        attention::backward(&g, &x, output, queries, log_sum_exp.dense_memory(), grad, gradients);
+        let (output, grad, lse) = (output.dense_memory(), grad.dense_memory(), log_sum_exp.dense_memory());
+        let [dq, dk, dv] = Tensor::build_all([q.shape(), k.shape(), v.shape()], |[dq, dk, dv]| {
+            attention::backward(&g, &x, output, queries, lse, grad, Gradients { dq, dk, dv });
+        })?;
         slots.add(0, dq)?;
         slots.add(1, dk)?;
         slots.add(2, dv)

@@ -127,9 +127,8 @@ impl<T: Element> Op<T> for BatchNormTrain<T> {
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
         let (x, residual) = enter("batch_norm_train", inputs)?;
         let (gamma, beta) = (inputs[1].contiguous(), inputs[2].contiguous());
-        let mut variance = Tensor::zeros(gamma.shape())?;
-        let mean = Tensor::build(gamma.shape(), |mean| {
-            norm::batch_norm_statistics(x.dense_memory(), mean, variance.memory_mut());
+        let [mean, variance] = Tensor::build_all([gamma.shape(); 2], |[mean, variance]| {
+            norm::batch_norm_statistics(x.dense_memory(), mean, variance);
         })?;
         let output = x.build_like(|y| {
             norm::batch_norm_apply(

@@ -1,4 +1,4 @@
-//! y[n, o, i, j] = Σ w[o, c, u, v]·x[n, c, i·stride + u·dilation − top, ..] + b[o]: cross-correlation with zero padding.
+//! `y[n, o, i, j] = Σ w[o, c, u, v]·x[n, c, i·stride + u·dilation − top, ..] + b[o]`: cross-correlation with zero padding.
 //!
 //! ∂L/∂x sums w·∂L/∂y over the outputs that an element took part in (a transposed convolution), ∂L/∂w sums x·∂L/∂y over
 //! the pixels of all images, ∂L/∂b sums ∂L/∂y over them. All memory is channels-last, the weight's too.

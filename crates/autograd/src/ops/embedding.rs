@@ -1,4 +1,4 @@
-//! y[i] = row ids[i] of a table; ∂L/∂table adds ∂L/∂y[i] to row ids[i].
+//! yᵢ = row idᵢ of a table; ∂L/∂table adds ∂L/∂yᵢ to row idᵢ.
 
 use crate::gradcheck::{Example, numbers};
 use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};

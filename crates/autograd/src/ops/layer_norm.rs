@@ -40,35 +40,32 @@ impl<T: Element> Op<T> for LayerNorm<T> {
             return Ok(x);
         }
         let rows = [lead.iter().product()];
-        let (mut mean, mut inverse) = (Tensor::zeros(&rows)?, Tensor::zeros(&rows)?);
-        let output = Tensor::build(x.shape(), |y| {
-            let (mean, inverse) = (mean.memory_mut(), inverse.memory_mut());
+        let [output, mean, inverse] = Tensor::build_all([x.shape(), &rows, &rows], |[y, mean, inverse]| {
             norm::layer_norm(x.dense_memory(), gamma.dense_memory(), beta.dense_memory(), self.eps, y, mean, inverse);
-        });
+        })?;
         self.statistics = record.then_some((mean, inverse));
-        output
+        Ok(output)
     }
 
     fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let (x, gamma, grad) = (kept.input(0)?.contiguous(), kept.input(1)?.contiguous(), grad.contiguous());
-        let (mut dgamma, mut dbeta) = (Tensor::zeros(gamma.shape())?, Tensor::zeros(gamma.shape())?);
         let Some((mean, inverse)) = &self.statistics else {
             // Rows without elements.
-            slots.add(0, grad)?;
-            slots.add(1, dgamma)?;
-            return slots.add(2, dbeta);
+            return (0..3).try_for_each(|i| slots.add(i, Tensor::zeros(slots.shape(i))?));
         };
-        let mut run = |dx: Option<&mut [T]>| {
+        let width = gamma.shape();
+        let run = |dx: Option<&mut [T]>, dgamma: &mut [T], dbeta: &mut [T]| {
             let (x, mean, inverse) = (x.dense_memory(), mean.dense_memory(), inverse.dense_memory());
-            let (dgamma, dbeta) = (dgamma.memory_mut(), dbeta.memory_mut());
             norm::layer_norm_backward(x, mean, inverse, gamma.dense_memory(), grad.dense_memory(), dx, dgamma, dbeta);
         };
-        if slots.wants(0) {
-            let dx = Tensor::build(x.shape(), |dx| run(Some(dx)))?;
+        let [dgamma, dbeta] = if slots.wants(0) {
+            let [dx, dgamma, dbeta] =
+                Tensor::build_all([x.shape(), width, width], |[dx, dgamma, dbeta]| run(Some(dx), dgamma, dbeta))?;
             slots.add(0, dx)?;
+            [dgamma, dbeta]
         } else {
-            run(None);
-        }
+            Tensor::build_all([width, width], |[dgamma, dbeta]| run(None, dgamma, dbeta))?
+        };
         slots.add(1, dgamma)?;
         slots.add(2, dbeta)
     }
