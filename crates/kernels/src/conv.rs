@@ -41,21 +41,11 @@ pub struct Conv2d {
 impl Conv2d {
     /// Output height, 0 if the kernel is larger than the padded input.
     pub fn out_h(&self) -> usize {
-        out_size(
-            self.h + self.pad[0] + self.pad[1],
-            self.kh,
-            self.stride.0,
-            self.dilation.0,
-        )
+        out_size(self.h + self.pad[0] + self.pad[1], self.kh, self.stride.0, self.dilation.0)
     }
     /// Output width, 0 if the kernel is larger than the padded input.
     pub fn out_w(&self) -> usize {
-        out_size(
-            self.w + self.pad[2] + self.pad[3],
-            self.kw,
-            self.stride.1,
-            self.dilation.1,
-        )
+        out_size(self.w + self.pad[2] + self.pad[3], self.kw, self.stride.1, self.dilation.1)
     }
     /// Numbers in x.
     pub fn x_len(&self) -> usize {
@@ -76,13 +66,7 @@ impl Conv2d {
 
     /// The input row and column that output (oy, ox) and tap (ky, kx) meet at, if it is not padding.
     #[inline(always)]
-    pub(crate) fn source(
-        &self,
-        oy: usize,
-        ox: usize,
-        ky: usize,
-        kx: usize,
-    ) -> Option<(usize, usize)> {
+    pub(crate) fn source(&self, oy: usize, ox: usize, ky: usize, kx: usize) -> Option<(usize, usize)> {
         let y = (oy * self.stride.0 + ky * self.dilation.0).wrapping_sub(self.pad[0]);
         let x = (ox * self.stride.1 + kx * self.dilation.1).wrapping_sub(self.pad[2]);
         (y < self.h && x < self.w).then_some((y, x))
@@ -96,15 +80,10 @@ impl Conv2d {
     /// Panics unless the sizes are possible and the slices have them.
     fn check(&self, x: usize, w: usize, y: usize) {
         assert!(self.stride.0 > 0 && self.stride.1 > 0, "{self:?}: stride 0");
-        assert!(
-            self.dilation.0 > 0 && self.dilation.1 > 0,
-            "{self:?}: dilation 0"
-        );
+        assert!(self.dilation.0 > 0 && self.dilation.1 > 0, "{self:?}: dilation 0");
         assert!(self.kh > 0 && self.kw > 0, "{self:?}: kernel 0");
         assert!(
-            self.groups > 0
-                && self.cin.is_multiple_of(self.groups)
-                && self.cout.is_multiple_of(self.groups),
+            self.groups > 0 && self.cin.is_multiple_of(self.groups) && self.cout.is_multiple_of(self.groups),
             "{self:?}: groups"
         );
         assert_eq!(x, self.x_len(), "{self:?}: input");
@@ -116,11 +95,7 @@ impl Conv2d {
 /// Places that a kernel fits into.
 fn out_size(padded: usize, kernel: usize, stride: usize, dilation: usize) -> usize {
     let span = dilation * (kernel - 1) + 1;
-    if padded < span {
-        0
-    } else {
-        (padded - span) / stride + 1
-    }
+    if padded < span { 0 } else { (padded - span) / stride + 1 }
 }
 
 /// A weight rearranged once for many convolutions.
@@ -175,21 +150,8 @@ pub fn conv2d<T: Element>(g: &Conv2d, x: &[T], w: &[T], y: &mut [T], epilogue: &
 ///
 /// # Panics
 /// If the sizes do not fit.
-pub fn conv2d_packed<T: Element>(
-    g: &Conv2d,
-    x: &[T],
-    w: &PackedConv<T>,
-    y: &mut [T],
-    epilogue: &Epilogue<T>,
-) {
-    let same = Conv2d {
-        n: g.n,
-        h: g.h,
-        w: g.w,
-        stride: g.stride,
-        pad: g.pad,
-        ..w.g
-    };
+pub fn conv2d_packed<T: Element>(g: &Conv2d, x: &[T], w: &PackedConv<T>, y: &mut [T], epilogue: &Epilogue<T>) {
+    let same = Conv2d { n: g.n, h: g.h, w: g.w, stride: g.stride, pad: g.pad, ..w.g };
     assert_eq!(*g, same, "the weight was packed for another convolution");
     g.check(x.len(), g.w_len(), y.len());
     epilogue.check(g.cout, y.len());
@@ -217,13 +179,7 @@ pub fn conv2d_backward_data<T: Element>(g: &Conv2d, dy: &[T], w: &[T], dx: &mut 
 }
 
 /// [`conv2d_backward_data`] on an instruction set.
-pub(crate) fn backward_data_with<T: Element>(
-    isa: Isa,
-    g: &Conv2d,
-    dy: &[T],
-    w: &[T],
-    dx: &mut [T],
-) {
+pub(crate) fn backward_data_with<T: Element>(isa: Isa, g: &Conv2d, dy: &[T], w: &[T], dx: &mut [T]) {
     g.check(dx.len(), w.len(), dy.len());
     if dx.is_empty() || dy.is_empty() {
         return dx.fill(T::ZERO);
@@ -246,21 +202,13 @@ pub fn conv2d_backward_weight<T: Element>(g: &Conv2d, x: &[T], dy: &[T], dw: &mu
 }
 
 /// [`conv2d_backward_weight`] on an instruction set.
-pub(crate) fn backward_weight_with<T: Element>(
-    isa: Isa,
-    g: &Conv2d,
-    x: &[T],
-    dy: &[T],
-    dw: &mut [T],
-) {
+pub(crate) fn backward_weight_with<T: Element>(isa: Isa, g: &Conv2d, x: &[T], dy: &[T], dw: &mut [T]) {
     g.check(x.len(), dw.len(), dy.len());
     if dw.is_empty() || dy.is_empty() {
         return dw.fill(T::ZERO);
     }
     match (as_f32(x), as_f32(dy), as_f32_mut(dw)) {
-        (Some(x), Some(dy), Some(dw)) if g.is_depthwise() => {
-            depthwise::backward_weight(isa, g, x, dy, dw)
-        }
+        (Some(x), Some(dy), Some(dw)) if g.is_depthwise() => depthwise::backward_weight(isa, g, x, dy, dw),
         (Some(x), Some(dy), Some(dw)) => dense::backward_weight(isa, g, x, dy, dw),
         _ => naive::conv::conv2d_backward_weight(g, x, dy, dw),
     }

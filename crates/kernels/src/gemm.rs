@@ -35,24 +35,12 @@ pub struct Mat<'a, T> {
 impl<'a, T: Element> Mat<'a, T> {
     /// A dense row-major matrix.
     pub fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
-        Mat {
-            data,
-            rows,
-            cols,
-            row_stride: cols,
-            col_stride: 1,
-        }
+        Mat { data, rows, cols, row_stride: cols, col_stride: 1 }
     }
 
     /// The transpose, a view of the same numbers.
     pub fn t(self) -> Self {
-        Mat {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
-        }
+        Mat { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
     }
 
     /// Element (i, j).
@@ -63,31 +51,15 @@ impl<'a, T: Element> Mat<'a, T> {
 
     /// The same view, if it is one of f32.
     fn as_f32(self) -> Option<Mat<'a, f32>> {
-        let Mat {
-            data,
-            rows,
-            cols,
-            row_stride,
-            col_stride,
-        } = self;
-        Some(Mat {
-            data: as_f32(data)?,
-            rows,
-            cols,
-            row_stride,
-            col_stride,
-        })
+        let Mat { data, rows, cols, row_stride, col_stride } = self;
+        Some(Mat { data: as_f32(data)?, rows, cols, row_stride, col_stride })
     }
 
     /// Panics unless `data` has all numbers of the view.
     fn check(&self) {
         if self.rows > 0 && self.cols > 0 {
             let extent = (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride + 1;
-            assert!(
-                self.data.len() >= extent,
-                "a view of {extent} numbers of {}",
-                self.data.len()
-            );
+            assert!(self.data.len() >= extent, "a view of {extent} numbers of {}", self.data.len());
         }
     }
 }
@@ -99,44 +71,25 @@ impl<'a> Mat<'a, f32> {
     where
         'a: 'b,
     {
-        let view = Mat {
-            data: &self.data[(rows.start * self.row_stride).min(self.data.len())..],
-            rows: rows.len(),
-            ..self
-        };
+        let view =
+            Mat { data: &self.data[(rows.start * self.row_stride).min(self.data.len())..], rows: rows.len(), ..self };
         if self.cols == 0 {
-            return Mat {
-                data: &[],
-                row_stride: 0,
-                ..view
-            };
+            return Mat { data: &[], row_stride: 0, ..view };
         }
         if self.col_stride == 1 && !self.row_stride.is_multiple_of(CLASH) {
             return view;
         }
-        let stride = if self.cols.is_multiple_of(CLASH) {
-            self.cols + 16
-        } else {
-            self.cols
-        };
+        let stride = if self.cols.is_multiple_of(CLASH) { self.cols + 16 } else { self.cols };
         scratch.clear();
         scratch.resize(rows.len() * stride, 0.0);
         for (i, row) in scratch.chunks_exact_mut(stride).enumerate() {
             if self.col_stride == 1 {
                 row[..self.cols].copy_from_slice(&view.data[i * self.row_stride..][..self.cols]);
             } else {
-                row[..self.cols]
-                    .iter_mut()
-                    .enumerate()
-                    .for_each(|(k, x)| *x = view.at(i, k));
+                row[..self.cols].iter_mut().enumerate().for_each(|(k, x)| *x = view.at(i, k));
             }
         }
-        Mat {
-            data: scratch,
-            row_stride: stride,
-            col_stride: 1,
-            ..view
-        }
+        Mat { data: scratch, row_stride: stride, col_stride: 1, ..view }
     }
 }
 
@@ -167,33 +120,18 @@ pub struct Epilogue<'a, T> {
 
 impl<'a, T: Element> Epilogue<'a, T> {
     /// Leaves the result as it is.
-    pub const NONE: Self = Epilogue {
-        bias: None,
-        residual: None,
-        activation: Activation::None,
-    };
+    pub const NONE: Self = Epilogue { bias: None, residual: None, activation: Activation::None };
 
     /// Panics unless bias and residual fit a result of `cols` columns that occupies `extent` numbers.
     pub(crate) fn check(&self, cols: usize, extent: usize) {
-        assert!(
-            self.bias.is_none_or(|bias| bias.len() == cols),
-            "bias: {cols} columns"
-        );
-        assert!(
-            self.residual
-                .is_none_or(|residual| residual.len() >= extent),
-            "residual: {extent} numbers"
-        );
+        assert!(self.bias.is_none_or(|bias| bias.len() == cols), "bias: {cols} columns");
+        assert!(self.residual.is_none_or(|residual| residual.len() >= extent), "residual: {extent} numbers");
     }
 
     /// The same, if it is one of f32.
     pub(crate) fn as_f32(&self) -> Option<Epilogue<'a, f32>> {
         let (bias, residual) = (self.bias.and_then(as_f32), self.residual.and_then(as_f32));
-        is_f32::<T>().then_some(Epilogue {
-            bias,
-            residual,
-            activation: self.activation,
-        })
+        is_f32::<T>().then_some(Epilogue { bias, residual, activation: self.activation })
     }
 
     /// Does nothing?
@@ -224,17 +162,8 @@ impl<T: Element> Packed<T> {
     pub(crate) fn new_with(isa: Isa, b: Mat<T>) -> Self {
         b.check();
         // Only f32 has a kernel for panels; otherwise one panel holds all columns, which is a dense matrix.
-        let width = if is_f32::<T>() {
-            tile_size(isa).1
-        } else {
-            b.cols.max(1)
-        };
-        Packed {
-            panels: pack::pack(&[b], width),
-            rows: b.rows,
-            cols: b.cols,
-            isa,
-        }
+        let width = if is_f32::<T>() { tile_size(isa).1 } else { b.cols.max(1) };
+        Packed { panels: pack::pack(&[b], width), rows: b.rows, cols: b.cols, isa }
     }
 
     /// Rows of b.
@@ -252,14 +181,7 @@ impl<T: Element> Packed<T> {
 ///
 /// # Panics
 /// If the sizes do not fit.
-pub fn gemm<T: Element>(
-    a: Mat<T>,
-    b: Mat<T>,
-    c: &mut [T],
-    ldc: usize,
-    accumulate: bool,
-    epilogue: &Epilogue<T>,
-) {
+pub fn gemm<T: Element>(a: Mat<T>, b: Mat<T>, c: &mut [T], ldc: usize, accumulate: bool, epilogue: &Epilogue<T>) {
     gemm_with(isa::current(), false, a, b, c, ldc, accumulate, epilogue);
 }
 
@@ -291,25 +213,11 @@ pub fn gemm_packed<T: Element>(
     epilogue: &Epilogue<T>,
 ) {
     check(&a, b.rows, b.cols, c, ldc, epilogue);
-    match (
-        a.as_f32(),
-        as_f32(&b.panels),
-        as_f32_mut(c),
-        epilogue.as_f32(),
-    ) {
+    match (a.as_f32(), as_f32(&b.panels), as_f32_mut(c), epilogue.as_f32()) {
         (Some(a), Some(panels), Some(c), Some(epilogue)) => {
-            multiply(
-                b.isa, false, a, panels, b.cols, c, ldc, accumulate, epilogue,
-            );
+            multiply(b.isa, false, a, panels, b.cols, c, ldc, accumulate, epilogue);
         }
-        _ => naive::gemm::gemm(
-            a,
-            Mat::new(&b.panels, b.rows, b.cols),
-            c,
-            ldc,
-            accumulate,
-            epilogue,
-        ),
+        _ => naive::gemm::gemm(a, Mat::new(&b.panels, b.rows, b.cols), c, ldc, accumulate, epilogue),
     }
 }
 
@@ -332,9 +240,7 @@ pub(crate) fn gemm_with<T: Element>(
                 multiply_transposed(isa, serial, a, b, c, ldc, accumulate);
             } else {
                 let panels = pack::pack(&[b], tile_size(isa).1);
-                multiply(
-                    isa, serial, a, &panels, b.cols, c, ldc, accumulate, epilogue,
-                );
+                multiply(isa, serial, a, &panels, b.cols, c, ldc, accumulate, epilogue);
             }
         }
         _ => naive::gemm::gemm(a, b, c, ldc, accumulate, epilogue),
@@ -345,16 +251,8 @@ pub(crate) fn gemm_with<T: Element>(
 fn check<T: Element>(a: &Mat<T>, k: usize, n: usize, c: &[T], ldc: usize, epilogue: &Epilogue<T>) {
     assert_eq!(a.cols, k, "gemm: [{}, {}] times [{k}, {n}]", a.rows, a.cols);
     a.check();
-    let extent = if a.rows == 0 || n == 0 {
-        0
-    } else {
-        (a.rows - 1) * ldc + n
-    };
-    assert!(
-        ldc >= n && c.len() >= extent,
-        "c: {} numbers, rows of {n} that are {ldc} apart",
-        c.len()
-    );
+    let extent = if a.rows == 0 || n == 0 { 0 } else { (a.rows - 1) * ldc + n };
+    assert!(ldc >= n && c.len() >= extent, "c: {} numbers, rows of {n} that are {ldc} apart", c.len());
     epilogue.check(n, extent);
 }
 
@@ -371,27 +269,15 @@ fn multiply(
     epilogue: Epilogue<f32>,
 ) {
     let tile_rows = tile_size(isa).0;
-    let b = Panels {
-        data: panels,
-        taps: 1,
-        depth: a.cols,
-        cols,
-    };
-    let target = Target {
-        c: c.as_mut_ptr(),
-        accumulate,
-        epilogue,
-    };
+    let b = Panels { data: panels, taps: 1, depth: a.cols, cols };
+    let target = Target { c: c.as_mut_ptr(), accumulate, epilogue };
     let block = |rows: Range<usize>| {
         let mut block = Block::default();
         let mut scratch = Vec::new();
         let a = a.rows_contiguous(rows.clone(), &mut scratch);
         for tile in pieces(rows.clone(), tile_rows) {
             block.tile(tile.clone().map(|i| i * ldc));
-            block.tap(
-                0,
-                tile.map(|i| a.data[(i - rows.start) * a.row_stride..].as_ptr()),
-            );
+            block.tap(0, tile.map(|i| a.data[(i - rows.start) * a.row_stride..].as_ptr()));
         }
         block.scratch = scratch;
         block
@@ -401,15 +287,7 @@ fn multiply(
 }
 
 /// A·B where A is the transpose of a row-major matrix: a sum of outer products.
-fn multiply_transposed(
-    isa: Isa,
-    serial: bool,
-    a: Mat<f32>,
-    b: Mat<f32>,
-    c: &mut [f32],
-    ldc: usize,
-    accumulate: bool,
-) {
+fn multiply_transposed(isa: Isa, serial: bool, a: Mat<f32>, b: Mat<f32>, c: &mut [f32], ldc: usize, accumulate: bool) {
     let sum = Outer {
         left: a.data,
         right: b.data,

@@ -25,21 +25,9 @@ fn row_taps(g: &Conv2d) -> bool {
 fn padded<'a>(g: &Conv2d, x: &'a [f32]) -> (Conv2d, Cow<'a, [f32]>) {
     let [top, bottom, left, right] = g.pad;
     let (h, w) = (g.h + top + bottom, g.w + left + right);
-    let padded = Conv2d {
-        h,
-        w,
-        pad: [0; 4],
-        ..*g
-    };
+    let padded = Conv2d { h, w, pad: [0; 4], ..*g };
     if g.pad == [0; 4] || g.h == 0 || g.w == 0 {
-        return (
-            padded,
-            if padded.x_len() == x.len() {
-                x.into()
-            } else {
-                vec![0.0; padded.x_len()].into()
-            },
-        );
+        return (padded, if padded.x_len() == x.len() { x.into() } else { vec![0.0; padded.x_len()].into() });
     }
     let mut out = vec![0.0; padded.x_len()];
     for (i, row) in x.chunks_exact(g.w * g.cin).enumerate() {
@@ -52,11 +40,7 @@ fn padded<'a>(g: &Conv2d, x: &'a [f32]) -> (Conv2d, Cow<'a, [f32]>) {
 /// The weight as panels, one set per group.
 pub(super) fn pack_forward(isa: Isa, g: &Conv2d, w: &[f32]) -> Vec<Vec<f32>> {
     let (cin, cout) = (g.cin / g.groups, g.cout / g.groups);
-    let (taps, depth) = if row_taps(g) {
-        (g.kh, g.kw * cin)
-    } else {
-        (g.kh * g.kw, cin)
-    };
+    let (taps, depth) = if row_taps(g) { (g.kh, g.kw * cin) } else { (g.kh * g.kw, cin) };
     let tap = |group: usize, t: usize| Mat {
         data: &w[((group * cout * taps + t) * depth).min(w.len())..],
         rows: depth,
@@ -65,20 +49,11 @@ pub(super) fn pack_forward(isa: Isa, g: &Conv2d, w: &[f32]) -> Vec<Vec<f32>> {
         col_stride: taps * depth,
     };
     let group = |group| (0..taps).map(|t| tap(group, t)).collect::<Vec<_>>();
-    (0..g.groups)
-        .map(|i| pack(&group(i), tile_size(isa).1))
-        .collect()
+    (0..g.groups).map(|i| pack(&group(i), tile_size(isa).1)).collect()
 }
 
 /// See [`super::conv2d`]; `panels` come from [`pack_forward`].
-pub(super) fn forward(
-    isa: Isa,
-    g: &Conv2d,
-    x: &[f32],
-    panels: &[Vec<f32>],
-    y: &mut [f32],
-    epilogue: Epilogue<f32>,
-) {
+pub(super) fn forward(isa: Isa, g: &Conv2d, x: &[f32], panels: &[Vec<f32>], y: &mut [f32], epilogue: Epilogue<f32>) {
     let cout = g.cout / g.groups;
     let mut source: Cow<[f32]> = x.into();
     let mut walks: Vec<_> = (0..g.groups).map(|group| Walk::forward(g, group)).collect();
@@ -91,15 +66,7 @@ pub(super) fn forward(
     }
     for (group, (walk, panels)) in walks.iter().zip(panels).enumerate() {
         let bias = epilogue.bias.map(|bias| &bias[group * cout..][..cout]);
-        multiply(
-            isa,
-            walk,
-            &source,
-            panels,
-            cout,
-            y,
-            Epilogue { bias, ..epilogue },
-        );
+        multiply(isa, walk, &source, panels, cout, y, Epilogue { bias, ..epilogue });
     }
 }
 
@@ -113,17 +80,8 @@ fn multiply(
     result: &mut [f32],
     epilogue: Epilogue<f32>,
 ) {
-    let b = Panels {
-        data: panels,
-        taps: walk.taps.len(),
-        depth: walk.depth,
-        cols,
-    };
-    let target = Target {
-        c: result.as_mut_ptr(),
-        accumulate: false,
-        epilogue,
-    };
+    let b = Panels { data: panels, taps: walk.taps.len(), depth: walk.depth, cols };
+    let target = Target { c: result.as_mut_ptr(), accumulate: false, epilogue };
     let zeros = vec![0.0; walk.depth];
     let block = |rows: Range<usize>| walk.block(source, &zeros, rows, tile_size(isa).0);
     // SAFETY: `block` takes sources as slices of `depth` numbers; each pixel of the grid is another pixel of the result,
@@ -135,9 +93,7 @@ fn multiply(
 pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32]) {
     let (cin, cout, taps) = (g.cin / g.groups, g.cout / g.groups, g.kh * g.kw);
     let phases = (0..g.stride.0).flat_map(|y| (0..g.stride.1).map(move |x| (y, x)));
-    for (group, phase) in
-        (0..g.groups).flat_map(|group| phases.clone().map(move |phase| (group, phase)))
-    {
+    for (group, phase) in (0..g.groups).flat_map(|group| phases.clone().map(move |phase| (group, phase))) {
         let (walk, numbers) = Walk::backward(g, group, phase);
         let tap = |t: usize| Mat {
             data: &w[((group * cout * taps + t) * cin).min(w.len())..],
@@ -146,10 +102,7 @@ pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mu
             row_stride: taps * cin,
             col_stride: 1,
         };
-        let panels = pack(
-            &numbers.into_iter().map(tap).collect::<Vec<_>>(),
-            tile_size(isa).1,
-        );
+        let panels = pack(&numbers.into_iter().map(tap).collect::<Vec<_>>(), tile_size(isa).1);
         multiply(isa, &walk, dy, &panels, cin, dx, Epilogue::NONE);
     }
 }
@@ -158,11 +111,7 @@ pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mu
 pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (cout, rows) = (g.cout / g.groups, row_taps(g));
     let (seen, x) = if rows { padded(g, x) } else { (*g, x.into()) };
-    let (taps, cols) = if rows {
-        (g.kh, g.kw * g.cin)
-    } else {
-        (g.kh * g.kw, g.cin / g.groups)
-    };
+    let (taps, cols) = if rows { (g.kh, g.kw * g.cin) } else { (g.kh * g.kw, g.cin / g.groups) };
     let (out_h, out_w) = (g.out_h(), g.out_w());
     let sum = Outer {
         left: dy,
@@ -180,16 +129,11 @@ pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &
             let place = |p: usize| {
                 let (iy, ix) = seen.source(p / out_w % out_h, p % out_w, ky, kx)?;
                 let pixel = (p / (out_h * out_w) * seen.h + iy) * seen.w + ix;
-                Some((
-                    (p * g.cout + group * cout) as u32,
-                    (pixel * g.cin + group * cols) as u32,
-                ))
+                Some(((p * g.cout + group * cout) as u32, (pixel * g.cin + group * cols) as u32))
             };
             pixels.filter_map(place).collect()
         };
         let dw = &mut dw[group * cout * taps * cols..][..cout * taps * cols];
-        outer(isa, false, sum, dw, |pixels| {
-            (0..taps).map(|t| list(t, pixels.clone())).collect()
-        });
+        outer(isa, false, sum, dw, |pixels| (0..taps).map(|t| list(t, pixels.clone())).collect());
     }
 }

@@ -19,20 +19,9 @@ type Place = [usize; 3];
 
 /// sum[i + c] += a[j + c] * b[k + c] for all places (i, j, k) in their order and all channels c.
 #[inline(always)]
-fn products_body<S: Simd>(
-    s: S,
-    sum: &mut [f32],
-    a: &[f32],
-    b: &[f32],
-    places: &[Place],
-    channels: usize,
-) {
+fn products_body<S: Simd>(s: S, sum: &mut [f32], a: &[f32], b: &[f32], places: &[Place], channels: usize) {
     for &[i, j, k] in places {
-        let (sum, a, b) = (
-            &mut sum[i..][..channels],
-            &a[j..][..channels],
-            &b[k..][..channels],
-        );
+        let (sum, a, b) = (&mut sum[i..][..channels], &a[j..][..channels], &b[k..][..channels]);
         let whole = channels / S::LANES * S::LANES;
         for c in (0..whole).step_by(S::LANES) {
             let v = s.mul_add(s.load(&a[c..]), s.load(&b[c..]), s.load(&sum[c..]));
@@ -49,19 +38,14 @@ dispatch!(fn products(sum: &mut [f32], a: &[f32], b: &[f32], places: &[Place], c
 /// The weight as [tap][output channel].
 pub(super) fn pack(g: &Conv2d, w: &[f32]) -> Vec<f32> {
     let taps = g.kh * g.kw;
-    (0..taps * g.cout)
-        .map(|i| w[i % g.cout * taps + i / g.cout])
-        .collect()
+    (0..taps * g.cout).map(|i| w[i % g.cout * taps + i / g.cout]).collect()
 }
 
 /// x with each channel as often as it has output channels.
 fn spread<'a>(g: &Conv2d, x: &'a [f32]) -> Cow<'a, [f32]> {
     match g.cout / g.cin {
         1 => x.into(),
-        times => x
-            .iter()
-            .flat_map(|&x| std::iter::repeat_n(x, times))
-            .collect(),
+        times => x.iter().flat_map(|&x| std::iter::repeat_n(x, times)).collect(),
     }
 }
 
@@ -80,44 +64,32 @@ fn row_places(g: &Conv2d, row: usize) -> Vec<Place> {
 }
 
 /// See [`super::conv2d`]; `w` comes from [`pack`].
-pub(super) fn forward(
-    isa: Isa,
-    g: &Conv2d,
-    x: &[f32],
-    w: &[f32],
-    y: &mut [f32],
-    epilogue: &Epilogue<f32>,
-) {
+pub(super) fn forward(isa: Isa, g: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32], epilogue: &Epilogue<f32>) {
     let (x, size) = (spread(g, x), g.out_w() * g.cout);
-    y.par_chunks_mut(size.max(1))
-        .enumerate()
-        .for_each(|(row, y)| {
-            y.fill(0.0);
-            products(isa, y, w, &x, &row_places(g, row), g.cout);
-            for (i, y) in y.iter_mut().enumerate() {
-                *y = finish(*y, epilogue, row * size + i, i % g.cout);
-            }
-        });
+    y.par_chunks_mut(size.max(1)).enumerate().for_each(|(row, y)| {
+        y.fill(0.0);
+        products(isa, y, w, &x, &row_places(g, row), g.cout);
+        for (i, y) in y.iter_mut().enumerate() {
+            *y = finish(*y, epilogue, row * size + i, i % g.cout);
+        }
+    });
 }
 
 /// See [`super::conv2d_backward_data`]; `w` comes from [`pack`].
 pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32]) {
     let (times, image) = (g.cout / g.cin, g.h * g.w * g.cin);
     let rows = g.out_h();
-    dx.par_chunks_mut(image.max(1))
-        .enumerate()
-        .for_each(|(n, dx)| {
-            let mut sum = vec![0.0; g.h * g.w * g.cout];
-            for row in n * rows..(n + 1) * rows {
-                let place =
-                    |[ox, tap, ix]: Place| [ix - n * sum.len(), tap, row * g.out_w() * g.cout + ox];
-                let places: Vec<_> = row_places(g, row).into_iter().map(place).collect();
-                products(isa, &mut sum, w, dy, &places, g.cout);
-            }
-            for (dx, sum) in dx.iter_mut().zip(sum.chunks_exact(times)) {
-                *dx = sum.iter().sum();
-            }
-        });
+    dx.par_chunks_mut(image.max(1)).enumerate().for_each(|(n, dx)| {
+        let mut sum = vec![0.0; g.h * g.w * g.cout];
+        for row in n * rows..(n + 1) * rows {
+            let place = |[ox, tap, ix]: Place| [ix - n * sum.len(), tap, row * g.out_w() * g.cout + ox];
+            let places: Vec<_> = row_places(g, row).into_iter().map(place).collect();
+            products(isa, &mut sum, w, dy, &places, g.cout);
+        }
+        for (dx, sum) in dx.iter_mut().zip(sum.chunks_exact(times)) {
+            *dx = sum.iter().sum();
+        }
+    });
 }
 
 /// See [`super::conv2d_backward_weight`].
@@ -135,9 +107,6 @@ pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &
     };
     let sums: Vec<Vec<f32>> = (0..PIECES).into_par_iter().map(piece).collect();
     for (i, dw) in dw.iter_mut().enumerate() {
-        *dw = sums
-            .iter()
-            .map(|sum| sum[i % taps * g.cout + i / taps])
-            .sum();
+        *dw = sums.iter().map(|sum| sum[i % taps * g.cout + i / taps]).sum();
     }
 }

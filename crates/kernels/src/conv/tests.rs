@@ -23,88 +23,55 @@ fn any_conv() -> impl Strategy<Value = Conv2d> {
     let channels = (0usize..4, 1usize..5, 1usize..20, 1usize..40);
     let kernel = (1usize..5, 1usize..5, 1usize..4, 1usize..4);
     let rest = (prop::array::uniform4(0usize..4), 1usize..3, 1usize..3);
-    (image, channels, kernel, rest).prop_map(
-        |(image, (kind, groups, cin, cout), kernel, (pad, dh, dw))| {
-            let (groups, cin, cout) = match kind {
-                1 => (groups, groups * cin, groups * cout),
-                2 => (cin, cin, cin * groups),
-                _ => (1, cin * groups, cout * groups),
-            };
-            let (kh, kw) = if kind == 3 {
-                (1, 1)
-            } else {
-                (kernel.0, kernel.1)
-            };
-            Conv2d {
-                n: image.0,
-                h: image.1,
-                w: image.2,
-                cin,
-                cout,
-                kh,
-                kw,
-                stride: (kernel.2, kernel.3),
-                pad,
-                dilation: (dh, dw),
-                groups,
-            }
-        },
-    )
+    (image, channels, kernel, rest).prop_map(|(image, (kind, groups, cin, cout), kernel, (pad, dh, dw))| {
+        let (groups, cin, cout) = match kind {
+            1 => (groups, groups * cin, groups * cout),
+            2 => (cin, cin, cin * groups),
+            _ => (1, cin * groups, cout * groups),
+        };
+        let (kh, kw) = if kind == 3 { (1, 1) } else { (kernel.0, kernel.1) };
+        Conv2d {
+            n: image.0,
+            h: image.1,
+            w: image.2,
+            cin,
+            cout,
+            kh,
+            kw,
+            stride: (kernel.2, kernel.3),
+            pad,
+            dilation: (dh, dw),
+            groups,
+        }
+    })
 }
 
 /// Differences that rounding `k` products of numbers up to 1 can make.
 fn assert_close(got: &[f32], want: &[f32], k: usize, what: &str) {
     let tolerance = 2e-7 * (k as f32 + 8.0);
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
-        assert!(
-            (got - want).abs() <= tolerance,
-            "{what}: {got} instead of {want} at {i}"
-        );
+        assert!((got - want).abs() <= tolerance, "{what}: {got} instead of {want} at {i}");
     }
 }
 
 /// All three passes on every instruction set.
 fn check(g: &Conv2d, seed: u64, residual: bool, activation: Activation) {
-    let (x, w, dy) = (
-        numbers(g.x_len(), seed),
-        numbers(g.w_len(), seed + 1),
-        numbers(g.y_len(), seed + 2),
-    );
+    let (x, w, dy) = (numbers(g.x_len(), seed), numbers(g.w_len(), seed + 1), numbers(g.y_len(), seed + 2));
     let bias = numbers(g.cout, seed + 3);
-    let epilogue = Epilogue {
-        bias: Some(&bias),
-        residual: residual.then_some(&dy[..]),
-        activation,
-    };
+    let epilogue = Epilogue { bias: Some(&bias), residual: residual.then_some(&dy[..]), activation };
     let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
     naive::conv::conv2d(g, &x, &w, &mut y, &epilogue);
     naive::conv::conv2d_backward_data(g, &dy, &w, &mut dx);
     naive::conv::conv2d_backward_weight(g, &x, &dy, &mut dw);
     for isa in available() {
         let (mut fast_y, mut fast_dx, mut fast_dw) = (dy.clone(), x.clone(), w.clone());
-        conv2d_packed(
-            g,
-            &x,
-            &PackedConv::new_with(isa, g, &w),
-            &mut fast_y,
-            &epilogue,
-        );
+        conv2d_packed(g, &x, &PackedConv::new_with(isa, g, &w), &mut fast_y, &epilogue);
         backward_data_with(isa, g, &dy, &w, &mut fast_dx);
         backward_weight_with(isa, g, &x, &dy, &mut fast_dw);
         let taps = g.kh * g.kw;
         assert_close(&fast_y, &y, taps * g.cin, &format!("{isa:?} forward"));
-        assert_close(
-            &fast_dx,
-            &dx,
-            taps * g.cout,
-            &format!("{isa:?} backward data"),
-        );
-        assert_close(
-            &fast_dw,
-            &dw,
-            g.n * g.out_h() * g.out_w(),
-            &format!("{isa:?} backward weight"),
-        );
+        assert_close(&fast_dx, &dx, taps * g.cout, &format!("{isa:?} backward data"));
+        assert_close(&fast_dw, &dw, g.n * g.out_h() * g.out_w(), &format!("{isa:?} backward weight"));
     }
 }
 
@@ -137,36 +104,9 @@ fn special_cases_agree_with_the_naive_twin() {
         dilation: (1, 1),
         groups: 1,
     };
-    let wide = Conv2d {
-        h: 6,
-        w: 5,
-        cin: 512,
-        cout: 33,
-        kh: 1,
-        kw: 1,
-        pad: [0; 4],
-        ..stem
-    };
-    let large = Conv2d {
-        h: 40,
-        w: 40,
-        cin: 40,
-        kh: 3,
-        kw: 3,
-        stride: (1, 1),
-        pad: [1; 4],
-        ..stem
-    };
-    for g in [
-        stem,
-        wide,
-        Conv2d {
-            pad: [1, 0, 0, 2],
-            stride: (1, 1),
-            ..wide
-        },
-        large,
-    ] {
+    let wide = Conv2d { h: 6, w: 5, cin: 512, cout: 33, kh: 1, kw: 1, pad: [0; 4], ..stem };
+    let large = Conv2d { h: 40, w: 40, cin: 40, kh: 3, kw: 3, stride: (1, 1), pad: [1; 4], ..stem };
+    for g in [stem, wide, Conv2d { pad: [1, 0, 0, 2], stride: (1, 1), ..wide }, large] {
         check(&g, 7, true, Activation::Relu);
     }
 }
@@ -186,30 +126,13 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
         dilation: (1, 1),
         groups: 1,
     };
-    let depthwise = Conv2d {
-        groups: 40,
-        cout: 40,
-        ..g
-    };
+    let depthwise = Conv2d { groups: 40, cout: 40, ..g };
     let run = |threads: usize, isa, g: &Conv2d| {
-        let (x, w, dy) = (
-            numbers(g.x_len(), 1),
-            numbers(g.w_len(), 2),
-            numbers(g.y_len(), 3),
-        );
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
+        let (x, w, dy) = (numbers(g.x_len(), 1), numbers(g.w_len(), 2), numbers(g.y_len(), 3));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
-            conv2d_packed(
-                g,
-                &x,
-                &PackedConv::new_with(isa, g, &w),
-                &mut y,
-                &Epilogue::NONE,
-            );
+            conv2d_packed(g, &x, &PackedConv::new_with(isa, g, &w), &mut y, &Epilogue::NONE);
             backward_data_with(isa, g, &dy, &w, &mut dx);
             backward_weight_with(isa, g, &x, &dy, &mut dw);
             (y, dx, dw)

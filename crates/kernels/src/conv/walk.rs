@@ -56,32 +56,15 @@ impl Walk {
     pub(crate) fn forward(g: &Conv2d, group: usize) -> Self {
         let (cin, cout) = (g.cin / g.groups, g.cout / g.groups);
         let at = |k: usize, dilation: usize, pad: usize| (k * dilation) as isize - pad as isize;
-        let tap = |ky| {
-            (0..g.kw).map(move |kx| {
-                (
-                    at(ky, g.dilation.0, g.pad[0]),
-                    at(kx, g.dilation.1, g.pad[2]),
-                )
-            })
-        };
+        let tap = |ky| (0..g.kw).map(move |kx| (at(ky, g.dilation.0, g.pad[0]), at(kx, g.dilation.1, g.pad[2])));
         Walk {
             images: g.n,
             grid: (g.out_h(), g.out_w()),
             step: g.stride,
             taps: (0..g.kh).flat_map(tap).collect(),
             depth: cin,
-            source: Image {
-                h: g.h,
-                w: g.w,
-                channels: g.cin,
-                first: group * cin,
-            },
-            out: Image {
-                h: g.out_h(),
-                w: g.out_w(),
-                channels: g.cout,
-                first: group * cout,
-            },
+            source: Image { h: g.h, w: g.w, channels: g.cin, first: group * cin },
+            out: Image { h: g.out_h(), w: g.out_w(), channels: g.cout, first: group * cout },
             out_step: (1, 1),
             out_first: (0, 0),
         }
@@ -105,29 +88,15 @@ impl Walk {
                 numbers.push(ky * g.kw + kx);
             }
         }
-        let count =
-            |size: usize, phase: usize, stride: usize| size.saturating_sub(phase).div_ceil(stride);
+        let count = |size: usize, phase: usize, stride: usize| size.saturating_sub(phase).div_ceil(stride);
         let walk = Walk {
             images: g.n,
-            grid: (
-                count(g.h, phase.0, g.stride.0),
-                count(g.w, phase.1, g.stride.1),
-            ),
+            grid: (count(g.h, phase.0, g.stride.0), count(g.w, phase.1, g.stride.1)),
             step: (1, 1),
             taps,
             depth: cout,
-            source: Image {
-                h: g.out_h(),
-                w: g.out_w(),
-                channels: g.cout,
-                first: group * cout,
-            },
-            out: Image {
-                h: g.h,
-                w: g.w,
-                channels: g.cin,
-                first: group * cin,
-            },
+            source: Image { h: g.out_h(), w: g.out_w(), channels: g.cout, first: group * cout },
+            out: Image { h: g.h, w: g.w, channels: g.cin, first: group * cin },
             out_step: g.stride,
             out_first: phase,
         };
@@ -144,72 +113,81 @@ impl Walk {
         self.depth * self.taps.len().clamp(1, 3)
     }
 
-    /// The place in the source that grid pixel (y, x) of image n sees at a tap, if it is not padding.
-    fn source_place(&self, (n, y, x): (usize, usize, usize), tap: (isize, isize)) -> Option<usize> {
-        let y = ((y * self.step.0) as isize + tap.0) as usize;
-        let x = ((x * self.step.1) as isize + tap.1) as usize;
-        (y < self.source.h && x < self.source.w).then(|| self.source.place(n, y, x))
+    /// Some pixels of the grid. On small grids the images run fastest, so that the rows of a tile meet padding together.
+    fn pixels(&self, rows: Range<usize>) -> Vec<(usize, usize, usize)> {
+        let (height, width) = self.grid;
+        let (area, images_first) = (height * width, height * width <= 256);
+        let (mut n, at) = if images_first {
+            (rows.start % self.images, rows.start / self.images)
+        } else {
+            (rows.start / area, rows.start % area)
+        };
+        let (mut y, mut x) = (at / width, at % width);
+        let step = |_| {
+            let here = (n, y, x);
+            if images_first {
+                n += 1;
+                (n, x) = if n == self.images { (0, x + 1) } else { (n, x) };
+                (x, y) = if x == width { (0, y + 1) } else { (x, y) };
+            } else {
+                x += 1;
+                (x, y) = if x == width { (0, y + 1) } else { (x, y) };
+                (y, n) = if y == height { (0, n + 1) } else { (y, n) };
+            }
+            here
+        };
+        rows.map(step).collect()
     }
 
-    /// The tiles of some rows. A row is a pixel of the grid; on small grids the images run fastest, so that the rows of
-    /// a tile meet padding together and the tap is left out. `zeros` holds `depth` zeros.
-    pub(crate) fn block(
-        &self,
-        source: &[f32],
-        zeros: &[f32],
-        rows: Range<usize>,
-        tile_rows: usize,
-    ) -> Block {
-        let area = self.grid.0 * self.grid.1;
-        let pixel = |row: usize| {
-            let (n, at) = if area <= 256 {
-                (row % self.images, row / self.images)
-            } else {
-                (row / area, row % area)
-            };
-            (n, at / self.grid.1, at % self.grid.1)
-        };
-        let place = |(n, y, x): (usize, usize, usize)| {
-            let (y, x) = (
-                y * self.out_step.0 + self.out_first.0,
-                x * self.out_step.1 + self.out_first.1,
-            );
-            self.out.place(n, y, x)
-        };
-        let copy =
-            self.taps.len() == 1 && (self.source.channels * self.step.1).is_multiple_of(CLASH);
+    /// The tiles of some rows; a row is a pixel of the grid. Taps that meet nothing but padding are left out. `zeros`
+    /// holds `depth` zeros.
+    pub(crate) fn block(&self, source: &[f32], zeros: &[f32], rows: Range<usize>, tile_rows: usize) -> Block {
+        let Image { h, w, channels, .. } = self.source;
+        let clash = self.taps.len() == 1 && (channels * self.step.1).is_multiple_of(CLASH);
+        let copied = self.depth + 16;
         let mut block = Block::default();
-        if copy {
-            block.scratch.reserve_exact(rows.len() * (self.depth + 16));
-        }
-        for tile in pieces(rows, tile_rows) {
-            let pixels: Vec<_> = tile.map(pixel).collect();
-            block.tile(pixels.iter().map(|&pixel| place(pixel)));
-            for (index, &tap) in self.taps.iter().enumerate() {
-                if pixels
-                    .iter()
-                    .all(|&pixel| self.source_place(pixel, tap).is_none())
-                {
+        let mut scratch = vec![0.0; if clash { rows.len() * copied } else { 0 }];
+        let mut free = scratch.chunks_exact_mut(copied);
+        let pixels = self.pixels(rows.clone());
+        for tile in pieces(0..rows.len(), tile_rows) {
+            let pixels = &pixels[tile];
+            block.tile(pixels.iter().map(|&(n, y, x)| {
+                let (y, x) = (y * self.out_step.0 + self.out_first.0, x * self.out_step.1 + self.out_first.1);
+                self.out.place(n, y, x)
+            }));
+            for (index, tap) in self.taps.iter().enumerate() {
+                let inside = |&(_, y, x): &(usize, usize, usize)| {
+                    let y = (y * self.step.0) as isize + tap.0;
+                    let x = (x * self.step.1) as isize + tap.1;
+                    (y as usize) < h && (x as usize) < w
+                };
+                if !pixels.iter().any(inside) {
                     continue;
                 }
-                let numbers = |&pixel| match self.source_place(pixel, tap) {
-                    Some(place) => &source[place..][..self.depth],
-                    None => &zeros[..self.depth],
-                };
-                if copy {
-                    let first = block.scratch.len();
-                    for pixel in &pixels {
-                        block.scratch.extend_from_slice(numbers(pixel));
-                        block.scratch.extend_from_slice(&[0.0; 16]);
+                let numbers = |pixel: &(usize, usize, usize)| {
+                    if !inside(pixel) {
+                        return &zeros[..self.depth];
                     }
-                    let rows = block.scratch[first..].chunks_exact(self.depth + 16);
-                    let rows: Vec<_> = rows.map(<[f32]>::as_ptr).collect();
-                    block.tap(index, rows.into_iter());
+                    let &(n, y, x) = pixel;
+                    let y = ((y * self.step.0) as isize + tap.0) as usize;
+                    let x = ((x * self.step.1) as isize + tap.1) as usize;
+                    &source[self.source.place(n, y, x)..][..self.depth]
+                };
+                if clash {
+                    let copy = |pixel| match free.next() {
+                        Some(copy) => {
+                            copy[..self.depth].copy_from_slice(numbers(pixel));
+                            copy.as_ptr()
+                        }
+                        None => unreachable!("one tap, one copy a row"),
+                    };
+                    block.tap(index, pixels.iter().map(copy));
                 } else {
                     block.tap(index, pixels.iter().map(|pixel| numbers(pixel).as_ptr()));
                 }
             }
         }
+        block.scratch = scratch;
         block
     }
 }

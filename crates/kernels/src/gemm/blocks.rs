@@ -24,9 +24,7 @@ pub(crate) fn tile_size(isa: Isa) -> (usize, usize) {
 /// Cuts `rows` into pieces of nearly equal size, at most `most` each.
 pub(crate) fn pieces(rows: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
     let count = rows.len().div_ceil(most);
-    (0..count).map(move |i| {
-        rows.start + rows.len() * i / count..rows.start + rows.len() * (i + 1) / count
-    })
+    (0..count).map(move |i| rows.start + rows.len() * i / count..rows.start + rows.len() * (i + 1) / count)
 }
 
 /// Computes `rows` rows of a result. `block` makes the tiles of some rows, at most `tile_size` rows each; `footprint`
@@ -49,11 +47,7 @@ pub(crate) unsafe fn run_blocks(
     let most = (BLOCK / footprint.max(1)).clamp(tile_rows, 20 * tile_rows) / tile_rows * tile_rows;
     let blocks: Vec<_> = pieces(0..rows, most).collect();
     let small = serial || rows * b.cols * b.depth * b.taps < SMALL;
-    let chunks = if small {
-        1
-    } else {
-        TASKS.div_ceil(blocks.len().max(1)).min(panels)
-    };
+    let chunks = if small { 1 } else { TASKS.div_ceil(blocks.len().max(1)).min(panels) };
     let task = |i: usize| {
         let block = block(blocks[i / chunks].clone());
         let chunk = i % chunks;
@@ -64,9 +58,6 @@ pub(crate) unsafe fn run_blocks(
     if small {
         (0..blocks.len() * chunks).for_each(task);
     } else {
-        (0..blocks.len() * chunks)
-            .into_par_iter()
-            .with_max_len(1)
-            .for_each(task);
+        (0..blocks.len() * chunks).into_par_iter().with_max_len(1).for_each(task);
     }
 }

@@ -67,41 +67,19 @@ struct Job<'a> {
 }
 
 /// Computes C in `c`. `pairs` lists, for a range of p, the places of left[p] and right[p] for each tap.
-pub(crate) fn outer(
-    isa: Isa,
-    serial: bool,
-    outer: Outer,
-    c: &mut [f32],
-    pairs: impl Fn(Range<usize>) -> Pairs + Sync,
-) {
-    let Outer {
-        left,
-        right,
-        rows,
-        cols,
-        depth,
-        taps,
-        row_stride,
-        accumulate,
-    } = outer;
+pub(crate) fn outer(isa: Isa, serial: bool, outer: Outer, c: &mut [f32], pairs: impl Fn(Range<usize>) -> Pairs + Sync) {
+    let Outer { left, right, rows, cols, depth, taps, row_stride, accumulate } = outer;
     if rows == 0 || cols == 0 || taps == 0 {
         return;
     }
     assert!(taps * cols <= row_stride && c.len() >= (rows - 1) * row_stride + taps * cols);
-    assert!(
-        left.len().max(right.len()) <= u32::MAX as usize,
-        "places are kept as u32"
-    );
+    assert!(left.len().max(right.len()) <= u32::MAX as usize, "places are kept as u32");
     let (tile_rows, width) = tile_size(isa);
     let panels = cols.div_ceil(width);
     let small = serial || rows * cols * depth * taps < SMALL;
     let tiles: Vec<_> = pieces(0..rows, tile_rows).collect();
     let row_chunks = if small { 1 } else { tiles.len().min(TASKS) };
-    let panel_chunks = if small {
-        1
-    } else {
-        (TASKS / row_chunks).clamp(1, panels)
-    };
+    let panel_chunks = if small { 1 } else { (TASKS / row_chunks).clamp(1, panels) };
     let block = (BLOCK / (rows + cols)).clamp(64, 1024);
     let group = (GROUP / (rows + cols)).max(block);
     let shared = Shared(c.as_mut_ptr());
@@ -112,13 +90,8 @@ pub(crate) fn outer(
         let blocks: Vec<_> = pieces(group.clone(), block).collect();
         let list = |p: &Range<usize>| {
             let pairs = pairs(p.clone());
-            let fits = |&(l, r): &(u32, u32)| {
-                l as usize + rows <= left.len() && r as usize + cols <= right.len()
-            };
-            assert!(
-                pairs.len() == taps && pairs.iter().flatten().all(fits),
-                "places outside of the factors"
-            );
+            let fits = |&(l, r): &(u32, u32)| l as usize + rows <= left.len() && r as usize + cols <= right.len();
+            assert!(pairs.len() == taps && pairs.iter().flatten().all(fits), "places outside of the factors");
             pairs
         };
         let task = |pairs: &[Pairs], i: usize| {
@@ -141,24 +114,14 @@ pub(crate) fn outer(
             (0..tasks).for_each(|i| task(&pairs, i));
         } else {
             let pairs: Vec<Pairs> = blocks.par_iter().map(list).collect();
-            (0..tasks)
-                .into_par_iter()
-                .with_max_len(1)
-                .for_each(|i| task(&pairs, i));
+            (0..tasks).into_par_iter().with_max_len(1).for_each(|i| task(&pairs, i));
         }
     }
 }
 
 #[inline(always)]
 fn run_body<S: Simd>(s: S, job: &Job) {
-    let Job {
-        outer,
-        pairs,
-        rows,
-        panels,
-        accumulate,
-        c,
-    } = job;
+    let Job { outer, pairs, rows, panels, accumulate, c } = job;
     let width = 2 * S::LANES;
     if pairs.is_empty() && !accumulate {
         return set_zero(job, width);
@@ -173,14 +136,9 @@ fn run_body<S: Simd>(s: S, job: &Job) {
                     // task has the same.
                     unsafe {
                         sum_tile(s, outer, pairs, &rows, &columns, &mut sums);
-                        let c = c
-                            .0
-                            .add(rows.start * outer.row_stride + tap * outer.cols + columns.start);
+                        let c = c.0.add(rows.start * outer.row_stride + tap * outer.cols + columns.start);
                         for (r, sums) in sums[..rows.len()].iter().enumerate() {
-                            let c = std::slice::from_raw_parts_mut(
-                                c.add(r * outer.row_stride),
-                                columns.len(),
-                            );
+                            let c = std::slice::from_raw_parts_mut(c.add(r * outer.row_stride), columns.len());
                             store_row(s, c, sums, *accumulate || block > 0);
                         }
                     }
@@ -209,18 +167,10 @@ fn set_zero(job: &Job, width: usize) {
 fn store_row<S: Simd>(s: S, c: &mut [f32], sums: &[S::V; 2], accumulate: bool) {
     for (c, &sum) in c.chunks_mut(S::LANES).zip(sums) {
         if c.len() == S::LANES {
-            let sum = if accumulate {
-                s.add(sum, s.load(c))
-            } else {
-                sum
-            };
+            let sum = if accumulate { s.add(sum, s.load(c)) } else { sum };
             s.store(c, sum);
         } else {
-            let sum = if accumulate {
-                s.add(sum, s.load_partial(c))
-            } else {
-                sum
-            };
+            let sum = if accumulate { s.add(sum, s.load_partial(c)) } else { sum };
             s.store_partial(c, sum);
         }
     }
@@ -240,12 +190,7 @@ unsafe fn sum_tile<S: Simd>(
     sums: &mut [[S::V; 2]; MAX_ROWS],
 ) {
     // SAFETY: the caller's promise: both places are inside the factors.
-    let (left, right) = unsafe {
-        (
-            outer.left.as_ptr().add(rows.start),
-            outer.right.as_ptr().add(columns.start),
-        )
-    };
+    let (left, right) = unsafe { (outer.left.as_ptr().add(rows.start), outer.right.as_ptr().add(columns.start)) };
     macro_rules! variants {
         ($($rows:literal)*) => {
             match (rows.len(), columns.len()) {

@@ -20,9 +20,7 @@ pub(crate) fn pack<T: Element>(taps: &[Mat<T>], width: usize) -> Vec<T> {
             pack_panel(b, p * width, cols, width, out);
         }
     };
-    out.par_chunks_mut(taps.len() * rows * width)
-        .enumerate()
-        .for_each(panel);
+    out.par_chunks_mut(taps.len() * rows * width).enumerate().for_each(panel);
     out
 }
 
@@ -33,14 +31,7 @@ fn pack_panel<T: Element>(b: &Mat<T>, first: usize, cols: usize, width: usize, o
             out[..cols].copy_from_slice(&b.data[k * b.row_stride + first..][..cols]);
         }
     } else if b.row_stride == 1 {
-        transpose(
-            &b.data[first * b.col_stride..],
-            b.col_stride,
-            b.rows,
-            cols,
-            width,
-            out,
-        );
+        transpose(&b.data[first * b.col_stride..], b.col_stride, b.rows, cols, width, out);
     } else {
         for (k, out) in out.chunks_exact_mut(width).enumerate() {
             (0..cols).for_each(|j| out[j] = b.at(k, first + j));
@@ -49,27 +40,18 @@ fn pack_panel<T: Element>(b: &Mat<T>, first: usize, cols: usize, width: usize, o
 }
 
 /// out[k][j] = columns[j][k], for columns that are `distance` apart and rows of `width`.
-fn transpose<T: Element>(
-    columns: &[T],
-    distance: usize,
-    rows: usize,
-    cols: usize,
-    width: usize,
-    out: &mut [T],
-) {
+fn transpose<T: Element>(columns: &[T], distance: usize, rows: usize, cols: usize, width: usize, out: &mut [T]) {
     // Squares of 4 x 4, which compilers turn into shuffles; strips of 16 rows, so that each cache line of the columns is
     // used up before it leaves.
     let (square_rows, square_cols) = (rows / 4 * 4, cols / 4 * 4);
     for strip in (0..square_rows).step_by(16) {
         for j in (0..square_cols).step_by(4) {
             for k in (strip..square_rows.min(strip + 16)).step_by(4) {
-                let column = |i: usize| -> [T; 4] {
-                    std::array::from_fn(|k_| columns[(j + i) * distance + k..][..4][k_])
-                };
+                let column =
+                    |i: usize| -> [T; 4] { std::array::from_fn(|k_| columns[(j + i) * distance + k..][..4][k_]) };
                 let square = [column(0), column(1), column(2), column(3)];
                 for i in 0..4 {
-                    out[(k + i) * width + j..][..4]
-                        .copy_from_slice(&square.map(|column| column[i]));
+                    out[(k + i) * width + j..][..4].copy_from_slice(&square.map(|column| column[i]));
                 }
             }
         }

@@ -17,14 +17,7 @@ fn numbers(n: usize, seed: u64) -> Vec<f32> {
 }
 
 /// A view of rows x cols numbers: row-major, transposed or with steps in both directions, and with a gap after each row.
-fn view(
-    data: &mut Vec<f32>,
-    rows: usize,
-    cols: usize,
-    layout: usize,
-    gap: usize,
-    seed: u64,
-) -> (usize, usize) {
+fn view(data: &mut Vec<f32>, rows: usize, cols: usize, layout: usize, gap: usize, seed: u64) -> (usize, usize) {
     let strides = match layout {
         0 => (cols + gap, 1),
         1 => (1, rows + gap),
@@ -38,10 +31,7 @@ fn view(
 fn assert_close(got: &[f32], want: &[f32], k: usize, what: &str) {
     let tolerance = 2e-7 * (k as f32 + 8.0);
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
-        assert!(
-            (got - want).abs() <= tolerance,
-            "{what}: {got} instead of {want} at {i}"
-        );
+        assert!((got - want).abs() <= tolerance, "{what}: {got} instead of {want} at {i}");
     }
 }
 
@@ -97,32 +87,11 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
     let (m, n, k) = (301, 203, 517);
     let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
     let run = |threads: usize, isa| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let (mut c, mut d) = (vec![0.0; m * n], vec![0.0; m * n]);
-            gemm_with(
-                isa,
-                false,
-                Mat::new(&a, m, k),
-                Mat::new(&b, k, n),
-                &mut c,
-                n,
-                false,
-                &Epilogue::NONE,
-            );
-            gemm_with(
-                isa,
-                false,
-                Mat::new(&a, k, m).t(),
-                Mat::new(&b, k, n),
-                &mut d,
-                n,
-                false,
-                &Epilogue::NONE,
-            );
+            gemm_with(isa, false, Mat::new(&a, m, k), Mat::new(&b, k, n), &mut c, n, false, &Epilogue::NONE);
+            gemm_with(isa, false, Mat::new(&a, k, m).t(), Mat::new(&b, k, n), &mut d, n, false, &Epilogue::NONE);
             (c, d)
         })
     };
@@ -135,21 +104,7 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
 fn f64_runs_the_naive_twin() {
     let (a, b) = ([1.0f64, 2.0, 3.0, 4.0], [5.0f64, 6.0, 7.0, 8.0]);
     let (mut c, mut d) = ([0.0; 4], [0.0; 4]);
-    gemm(
-        Mat::new(&a, 2, 2),
-        Mat::new(&b, 2, 2),
-        &mut c,
-        2,
-        false,
-        &Epilogue::NONE,
-    );
-    gemm_packed(
-        Mat::new(&a, 2, 2),
-        &Packed::new(Mat::new(&b, 2, 2)),
-        &mut d,
-        2,
-        false,
-        &Epilogue::NONE,
-    );
+    gemm(Mat::new(&a, 2, 2), Mat::new(&b, 2, 2), &mut c, 2, false, &Epilogue::NONE);
+    gemm_packed(Mat::new(&a, 2, 2), &Packed::new(Mat::new(&b, 2, 2)), &mut d, 2, false, &Epilogue::NONE);
     assert_eq!((c, d), ([19.0, 22.0, 43.0, 50.0], [19.0, 22.0, 43.0, 50.0]));
 }

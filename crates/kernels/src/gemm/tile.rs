@@ -6,6 +6,7 @@
 //! needs no matrix of patches: only this list of addresses.
 
 use super::{Activation, Epilogue};
+use crate::math::{gelu_erf, gelu_tanh};
 use crate::simd::Simd;
 use std::ops::Range;
 
@@ -45,23 +46,15 @@ pub(crate) struct Block {
 impl Block {
     /// Begins a tile whose rows have their first columns at these places of the result.
     pub(crate) fn tile(&mut self, rows: impl ExactSizeIterator<Item = usize>) {
-        let mut tile = Tile {
-            rows: rows.len(),
-            out: [0; MAX_ROWS],
-            taps: self.taps.len()..self.taps.len(),
-        };
+        let mut tile = Tile { rows: rows.len(), out: [0; MAX_ROWS], taps: self.taps.len()..self.taps.len() };
         rows.zip(&mut tile.out).for_each(|(row, out)| *out = row);
         self.tiles.push(tile);
     }
 
     /// Adds a tap to the last tile: the sources of its rows.
     pub(crate) fn tap(&mut self, index: usize, rows: impl Iterator<Item = *const f32>) {
-        let mut tap = Tap {
-            index,
-            sources: [std::ptr::null(); MAX_ROWS],
-        };
-        rows.zip(&mut tap.sources)
-            .for_each(|(row, source)| *source = row);
+        let mut tap = Tap { index, sources: [std::ptr::null(); MAX_ROWS] };
+        rows.zip(&mut tap.sources).for_each(|(row, source)| *source = row);
         self.taps.push(tap);
         if let Some(tile) = self.tiles.last_mut() {
             tile.taps.end = self.taps.len();
@@ -112,46 +105,24 @@ impl<'a> Job<'a> {
     /// # Safety
     /// All sources must be readable for `b.depth` numbers; the places `out`, for the columns of these panels, must lie
     /// inside the result and the residual, and no one else may use them as long as the job lives.
-    pub(crate) unsafe fn new(
-        block: &'a Block,
-        b: Panels<'a>,
-        panels: Range<usize>,
-        target: Target<'a>,
-    ) -> Self {
-        Job {
-            block,
-            b,
-            panels,
-            target,
-        }
+    pub(crate) unsafe fn new(block: &'a Block, b: Panels<'a>, panels: Range<usize>, target: Target<'a>) -> Self {
+        Job { block, b, panels, target }
     }
 }
 
 #[inline(always)]
 fn run_body<S: Simd>(s: S, job: &Job) {
-    let Job {
-        block,
-        b,
-        panels,
-        target,
-    } = job;
+    let Job { block, b, panels, target } = job;
     let width = 2 * S::LANES;
     let size = b.taps * b.depth * width;
+    let mut sums = [[s.zero(); 2]; MAX_ROWS];
     for p in panels.clone() {
         let panel = &b.data[p * size..][..size];
         let cols = width.min(b.cols - p * width);
         for tile in &block.tiles {
-            let mut sums = [[s.zero(); 2]; MAX_ROWS];
             // SAFETY: promised to `Job::new`.
             unsafe {
-                sum_tile(
-                    s,
-                    tile.rows,
-                    &block.taps[tile.taps.clone()],
-                    b.depth,
-                    panel,
-                    &mut sums,
-                );
+                sum_tile(s, tile.rows, &block.taps[tile.taps.clone()], b.depth, panel, &mut sums);
                 store_tile(s, &sums, &tile.out[..tile.rows], p * width, cols, target);
             }
         }
@@ -168,14 +139,7 @@ dispatch!(
 /// # Safety
 /// The sources of the tile must be readable for `depth` numbers.
 #[inline(always)]
-unsafe fn sum_tile<S: Simd>(
-    s: S,
-    rows: usize,
-    taps: &[Tap],
-    depth: usize,
-    panel: &[f32],
-    sums: &mut Sums<S>,
-) {
+unsafe fn sum_tile<S: Simd>(s: S, rows: usize, taps: &[Tap], depth: usize, panel: &[f32], sums: &mut Sums<S>) {
     macro_rules! variants {
         ($($rows:literal)*) => {
             match rows {
@@ -193,17 +157,9 @@ unsafe fn sum_tile<S: Simd>(
 /// # Safety
 /// The sources of the tile must be readable for `depth` numbers.
 #[inline(always)]
-unsafe fn sum_rows<S: Simd, const R: usize>(
-    s: S,
-    taps: &[Tap],
-    depth: usize,
-    panel: &[f32],
-    sums: &mut Sums<S>,
-) {
-    if depth == 0 {
-        return;
-    }
+unsafe fn sum_rows<S: Simd, const R: usize>(s: S, taps: &[Tap], depth: usize, panel: &[f32], sums: &mut Sums<S>) {
     let mut acc = [[s.zero(); 2]; R];
+    let taps = if depth == 0 { &[] } else { taps };
     for tap in taps {
         let sources: [*const f32; R] = std::array::from_fn(|r| tap.sources[r]);
         let panel = &panel[tap.index * depth * 2 * S::LANES..][..depth * 2 * S::LANES];
@@ -232,53 +188,35 @@ unsafe fn sum_rows<S: Simd, const R: usize>(
 /// Applies the epilogue and writes `cols` columns from `column` on.
 ///
 /// # Safety
-/// The places `out + column`, for `cols` numbers, must lie inside the result and belong to the caller.
+/// The places `out + column`, for `cols` numbers, must lie inside the result and the residual and belong to the caller.
 #[inline(always)]
-unsafe fn store_tile<S: Simd>(
-    s: S,
-    sums: &Sums<S>,
-    out: &[usize],
-    column: usize,
-    cols: usize,
-    target: &Target,
-) {
-    let Epilogue {
-        bias,
-        residual,
-        activation,
-    } = target.epilogue;
-    for (sums, out) in sums.iter().zip(out) {
-        for (half, &sum) in sums.iter().enumerate() {
-            let column = column + half * S::LANES;
-            let cols = S::LANES.min(cols.saturating_sub(half * S::LANES));
-            if cols == 0 {
-                break;
-            }
+unsafe fn store_tile<S: Simd>(s: S, sums: &Sums<S>, out: &[usize], column: usize, cols: usize, target: &Target) {
+    let Epilogue { bias, residual, activation } = target.epilogue;
+    for half in 0..cols.div_ceil(S::LANES) {
+        let column = column + half * S::LANES;
+        let cols = S::LANES.min(cols - half * S::LANES);
+        let bias = bias.map_or(s.zero(), |bias| load(s, &bias[column..column + cols]));
+        for (sums, out) in sums.iter().zip(out) {
+            let at = out + column;
             // SAFETY: the caller's promise.
-            let c = unsafe { std::slice::from_raw_parts_mut(target.c.add(out + column), cols) };
-            let mut v = sum;
+            let c = unsafe { std::slice::from_raw_parts_mut(target.c.add(at), cols) };
+            let mut v = s.add(sums[half], bias);
             if target.accumulate {
                 v = s.add(v, load(s, c));
             }
-            if let Some(bias) = bias {
-                v = s.add(v, load(s, &bias[column..column + cols]));
-            }
             if let Some(residual) = residual {
-                v = s.add(v, load(s, &residual[out + column..out + column + cols]));
+                v = s.add(v, load(s, &residual[at..at + cols]));
             }
-            let v = match activation {
+            v = match activation {
                 Activation::None => v,
                 Activation::Relu => s.max(s.zero(), v),
-                Activation::GeluErf | Activation::GeluTanh => v,
+                Activation::GeluErf => gelu_erf(s, v),
+                Activation::GeluTanh => gelu_tanh(s, v),
             };
             if cols == S::LANES {
-                s.store(c, v)
+                s.store(c, v);
             } else {
-                s.store_partial(c, v)
-            }
-            if matches!(activation, Activation::GeluErf | Activation::GeluTanh) {
-                c.iter_mut()
-                    .for_each(|c| *c = crate::naive::gemm::activate(activation, *c));
+                s.store_partial(c, v);
             }
         }
     }
@@ -287,9 +225,5 @@ unsafe fn store_tile<S: Simd>(
 /// A whole vector if the slice has one, else what it has.
 #[inline(always)]
 fn load<S: Simd>(s: S, x: &[f32]) -> S::V {
-    if x.len() >= S::LANES {
-        s.load(x)
-    } else {
-        s.load_partial(x)
-    }
+    if x.len() >= S::LANES { s.load(x) } else { s.load_partial(x) }
 }
