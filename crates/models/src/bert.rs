@@ -103,6 +103,26 @@ impl BertConfig {
         Ok(config)
     }
 
+    /// The measures that a file's names and shapes tell of, with the knobs of its dialect, for a file without
+    /// `config.json`.
+    pub fn from_weights(found: &weights_import::Bert, knobs: &weights_import::Knobs) -> Self {
+        Self {
+            vocab_size: found.vocab,
+            hidden_size: found.hidden,
+            num_hidden_layers: found.layers,
+            num_attention_heads: found.heads,
+            intermediate_size: found.intermediate,
+            max_position_embeddings: found.positions,
+            type_vocab_size: found.types,
+            layer_norm_eps: knobs.layer_norm_eps,
+            hidden_act: match knobs.gelu {
+                weights_import::Gelu::Erf => Gelu::Erf,
+                weights_import::Gelu::Tanh => Gelu::Tanh,
+            },
+            ..Self::default()
+        }
+    }
+
     /// The entries of a Hugging Face `config.json`.
     pub fn to_json(&self) -> Map<String, Json> {
         let config = json!({
@@ -286,7 +306,7 @@ pub struct BertModel {
 module!(BertModel { embeddings, encoder, pooler });
 
 /// Deviation of fresh weights.
-const DEVIATION: f32 = 0.02;
+const DEVIATION: f64 = 0.02;
 
 impl BertModel {
     /// An encoder of these measures with fresh weights; `pooler` tells whether it has one.

@@ -4,7 +4,11 @@
 //! Names are torchvision's. Sources: He et al. 2015 (v1, stride on the first 1×1), torchvision's v1.5 (stride on the
 //! 3×3). Where other sources differ, [`ResNetConfig`] has a knob.
 
-use ukulele_layers::{BatchNorm2d, Conv2d, Conv2dOptions, Init, Linear, Pass, Pool2d, Result, Value, module};
+use serde_json::{Map, Value as Json, json};
+use ukulele_layers::{
+    BatchNorm2d, Conv2d, Conv2dOptions, Error, Init, Linear, Pass, Pool2d, Result, Value, module,
+};
+use weights_import::Knobs;
 
 /// The unit that is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +36,9 @@ pub struct ResNetConfig {
     pub block: Block,
     /// Blocks per stage.
     pub layers: [usize; 4],
-    /// Channels of the first stage; 64 in the paper, 32 at half width.
+    /// Channels after the stem: 64.
+    pub stem: usize,
+    /// Width of the first stage, doubled by each further one: 64 in the paper, 32 at half width.
     pub width: usize,
     /// Channels of the image.
     pub channels: usize,
@@ -40,7 +46,7 @@ pub struct ResNetConfig {
     pub classes: usize,
     /// Bottleneck blocks take their stride on the first 1×1 (Caffe, Keras v1) instead of the 3×3 (torchvision).
     pub stride_on_1x1: bool,
-    /// Convolutions that a bias belongs to: the stem's.
+    /// Whether the stem's convolution has a bias.
     pub stem_bias: bool,
     /// ε of all batch norms.
     pub bn_eps: f64,
@@ -70,6 +76,7 @@ impl ResNetConfig {
         Some(Self {
             block,
             layers,
+            stem: 64,
             width: 64,
             channels: 3,
             classes,
@@ -78,6 +85,97 @@ impl ResNetConfig {
             bn_eps: 1e-5,
             stem_pool_padding: [1; 4],
             stem_pool_ceil: false,
+        })
+    }
+
+    /// The measures that a file's names and shapes tell of, with the knobs of its dialect.
+    ///
+    /// # Errors
+    /// A network that is wider inside its blocks or has groups: those are not built yet.
+    pub fn from_weights(found: &weights_import::ResNet, knobs: &Knobs, classes: usize) -> Result<Self> {
+        if found.inner != found.width || found.groups != 1 {
+            let message = format!(
+                "{} has 3x3 convolutions of {} channels in {} groups in a stage of width {}; wide and grouped networks are not supported",
+                found.name(),
+                found.inner,
+                found.groups,
+                found.width
+            );
+            return Err(Error::argument("resnet", message));
+        }
+        Ok(Self {
+            block: match found.block {
+                weights_import::Block::Basic => Block::Basic,
+                weights_import::Block::Bottleneck => Block::Bottleneck,
+            },
+            layers: found.layers,
+            stem: found.stem,
+            width: found.width,
+            channels: found.channels,
+            classes,
+            stride_on_1x1: knobs.stride_on_1x1,
+            stem_bias: knobs.conv_bias,
+            bn_eps: knobs.bn_eps,
+            stem_pool_padding: knobs.stem_pool_padding,
+            stem_pool_ceil: knobs.stem_pool_ceil,
+        })
+    }
+
+    /// The entries of the configuration that is saved with a network.
+    pub fn to_json(&self) -> Map<String, Json> {
+        let config = json!({
+            "model_type": "resnet",
+            "block": match self.block { Block::Basic => "basic", Block::Bottleneck => "bottleneck" },
+            "layers": self.layers,
+            "stem": self.stem,
+            "width": self.width,
+            "channels": self.channels,
+            "classes": self.classes,
+            "stride_on_1x1": self.stride_on_1x1,
+            "stem_bias": self.stem_bias,
+            "bn_eps": self.bn_eps,
+            "stem_pool_padding": self.stem_pool_padding,
+            "stem_pool_ceil": self.stem_pool_ceil,
+        });
+        config.as_object().cloned().unwrap_or_default()
+    }
+
+    /// Reads what [`ResNetConfig::to_json`] wrote.
+    ///
+    /// # Errors
+    /// An entry that is missing or out of range.
+    pub fn from_json(config: &Json) -> Result<Self> {
+        let wrong = |key: &str, what: &str| {
+            Error::argument("config.json", format!("`{key}` is {}; {what} belongs there", config[key]))
+        };
+        let within = |value: &Json, least: u64| {
+            value.as_u64().filter(|n| (least..=1 << 16).contains(n)).and_then(|n| usize::try_from(n).ok())
+        };
+        let size = |key: &str| within(&config[key], 1).ok_or_else(|| wrong(key, "a whole number from 1 to 65,536"));
+        let list = |key: &str, least: u64| -> Result<[usize; 4]> {
+            let list = config[key].as_array().and_then(|list| list.iter().map(|v| within(v, least)).collect::<Option<Vec<_>>>());
+            list.and_then(|list| list.try_into().ok()).ok_or_else(|| wrong(key, "a list of four whole numbers"))
+        };
+        let flag = |key: &str| config[key].as_bool().ok_or_else(|| wrong(key, "true or false"));
+        Ok(Self {
+            block: match config["block"].as_str() {
+                Some("basic") => Block::Basic,
+                Some("bottleneck") => Block::Bottleneck,
+                _ => return Err(wrong("block", "basic or bottleneck")),
+            },
+            layers: list("layers", 1)?,
+            stem: size("stem")?,
+            width: size("width")?,
+            channels: size("channels")?,
+            classes: size("classes")?,
+            stride_on_1x1: flag("stride_on_1x1")?,
+            stem_bias: flag("stem_bias")?,
+            bn_eps: config["bn_eps"]
+                .as_f64()
+                .filter(|eps| (0.0..1.0).contains(eps))
+                .ok_or_else(|| wrong("bn_eps", "a number from 0 to below 1"))?,
+            stem_pool_padding: list("stem_pool_padding", 0)?,
+            stem_pool_ceil: flag("stem_pool_ceil")?,
         })
     }
 
@@ -199,9 +297,9 @@ impl ResNet {
     pub fn new(config: &ResNetConfig, init: &mut Init) -> Self {
         let width = config.width;
         let options = Conv2dOptions { stride: [2; 2], padding: [3; 4], ..Default::default() };
-        let conv1 = Conv2d::new(config.channels, width, 7, options, init);
+        let conv1 = Conv2d::new(config.channels, config.stem, 7, options, init);
         let conv1 = if config.stem_bias { conv1.with_bias() } else { conv1 };
-        let mut inputs = width;
+        let mut inputs = config.stem;
         let mut stage = |i: usize| -> Vec<ResidualBlock> {
             let width = width << i;
             (0..config.layers[i])
@@ -215,7 +313,7 @@ impl ResNet {
         };
         let [layer1, layer2, layer3, layer4] = [0, 1, 2, 3].map(&mut stage);
         let fc = Linear::new(config.features(), config.classes, init);
-        Self { conv1, bn1: BatchNorm2d::new(width, config.bn_eps), layer1, layer2, layer3, layer4, fc, config: config.clone() }
+        Self { conv1, bn1: BatchNorm2d::new(config.stem, config.bn_eps), layer1, layer2, layer3, layer4, fc, config: config.clone() }
     }
 
     /// ResNet-18 with fresh weights, to be loaded or trained.
