@@ -1,6 +1,8 @@
 //! Loops that other kernels share: over the vectors of slices, and over pieces of fixed size on all threads.
 
+use crate::simd::Simd;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Numbers in a piece of parallel work: 64 KiB of f32, which leaves room in the second cache for a few operands.
 pub(crate) const PIECE: usize = 1 << 14;
@@ -24,12 +26,25 @@ pub(crate) fn pieces<T: Send>(y: &mut [T], size: usize, f: impl Fn(usize, &mut [
     }
 }
 
-/// The results of `f(range)` for the ranges of `size` that `0..len` consists of, in order, computed on all threads.
-pub(crate) fn map_pieces<R: Send>(
-    len: usize,
+/// [`pieces`] of two slices of the same length.
+pub(crate) fn pieces2<T: Send>(
+    a: &mut [T],
+    b: &mut [T],
     size: usize,
-    f: impl Fn(std::ops::Range<usize>) -> R + Send + Sync,
-) -> Vec<R> {
+    f: impl Fn(usize, &mut [T], &mut [T]) + Send + Sync,
+) {
+    let size = size.max(1);
+    if a.len() <= 2 * size {
+        for (i, (a, b)) in a.chunks_mut(size).zip(b.chunks_mut(size)).enumerate() {
+            f(i * size, a, b);
+        }
+    } else {
+        a.par_chunks_mut(size).zip(b.par_chunks_mut(size)).enumerate().for_each(|(i, (a, b))| f(i * size, a, b));
+    }
+}
+
+/// The results of `f(range)` for the ranges of `size` that `0..len` consists of, in order, computed on all threads.
+pub(crate) fn map_pieces<R: Send>(len: usize, size: usize, f: impl Fn(Range<usize>) -> R + Send + Sync) -> Vec<R> {
     let size = size.max(1);
     let range = |i: usize| i * size..len.min((i + 1) * size);
     let count = len.div_ceil(size);
@@ -87,4 +102,93 @@ macro_rules! lanes {
             $s.store_partial(&mut $y[i..], value);
         }
     }};
+}
+
+/// `sum_lanes!(s, sum = [a, b] expression)`: the expression, which is `sum` plus something, for each vector of the slices
+/// a, b, ... (all as long as the first), and the sum of all lanes in the end. Four sums run side by side.
+macro_rules! sum_lanes {
+    ($s:ident, $sum:ident = [$first:ident $(, $x:ident)*] $value:expr) => {{
+        let n = $first.len();
+        $(let $x = &$x[..n];)*
+        let mut sums = [$s.zero(); 4];
+        let mut i = 0;
+        while i + 4 * S::LANES <= n {
+            for sum in &mut sums {
+                let $first = $s.load(&$first[i..]);
+                $(let $x = $s.load(&$x[i..]);)*
+                let $sum = *sum;
+                *sum = $value;
+                i += S::LANES;
+            }
+        }
+        while i + S::LANES <= n {
+            let $first = $s.load(&$first[i..]);
+            $(let $x = $s.load(&$x[i..]);)*
+            let $sum = sums[0];
+            sums[0] = $value;
+            i += S::LANES;
+        }
+        if i < n {
+            // What the lanes beyond the end give is cut off.
+            let mut tail = [0.0; 16];
+            let value = {
+                let $first = $s.load_partial(&$first[i..]);
+                $(let $x = $s.load_partial(&$x[i..]);)*
+                let $sum = $s.zero();
+                $value
+            };
+            $s.store_partial(&mut tail[..n - i], value);
+            sums[0] = $s.add(sums[0], $s.load(&tail));
+        }
+        $s.sum($s.add($s.add(sums[0], sums[1]), $s.add(sums[2], sums[3])))
+    }};
+}
+
+/// The largest number of the slice, NaN left out; minus infinity if there is none.
+#[inline(always)]
+pub(crate) fn largest<S: Simd>(s: S, x: &[f32]) -> f32 {
+    if x.len() < S::LANES {
+        return x.iter().fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max });
+    }
+    let mut max = s.splat(f32::NEG_INFINITY);
+    for x in x.chunks_exact(S::LANES) {
+        max = s.max(s.load(x), max);
+    }
+    // The last vector may overlap the one before.
+    s.max_lane(s.max(s.load(&x[x.len() - S::LANES..]), max))
+}
+
+/// Rows in a piece of [`column_totals`].
+const TOTAL_ROWS: usize = 256;
+/// Columns in a piece of [`column_totals`].
+const TOTAL_COLS: usize = 512;
+
+/// Sums over the rows of a matrix, `quantities` of them per column: `f(rows, columns, totals)` adds what these rows give
+/// to `totals`, in which quantity q of column `columns.start + j` has the number `q * columns.len() + j`. The result has
+/// that of column j at `q * cols + j`. In f64, in a fixed order.
+pub(crate) fn column_totals(
+    rows: usize,
+    cols: usize,
+    quantities: usize,
+    f: impl Fn(Range<usize>, Range<usize>, &mut [f64]) + Send + Sync,
+) -> Vec<f64> {
+    let blocks = cols.div_ceil(TOTAL_COLS);
+    let columns = |block: usize| block * TOTAL_COLS..cols.min((block + 1) * TOTAL_COLS);
+    let parts = map_pieces(rows.div_ceil(TOTAL_ROWS) * blocks, 1, |task| {
+        let (piece, block) = (task.start / blocks, task.start % blocks);
+        let columns = columns(block);
+        let mut totals = vec![0.0; quantities * columns.len()];
+        f(piece * TOTAL_ROWS..rows.min((piece + 1) * TOTAL_ROWS), columns, &mut totals);
+        totals
+    });
+    let mut totals = vec![0.0; quantities * cols];
+    for (task, part) in parts.iter().enumerate() {
+        let columns = columns(task % blocks);
+        for (q, part) in part.chunks(columns.len()).enumerate() {
+            for (total, part) in totals[q * cols + columns.start..].iter_mut().zip(part) {
+                *total += part;
+            }
+        }
+    }
+    totals
 }

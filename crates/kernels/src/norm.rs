@@ -1,9 +1,17 @@
 //! Normalisation: batch norm over the columns of [rows, channels] (channels-last memory: rows = N H W), layer norm over
 //! the rows of [rows, features].
 
+mod batch;
+mod layer;
+#[cfg(test)]
+mod tests;
+
 use crate::Element;
+use crate::element::is_f32;
+use crate::isa::current;
 use crate::naive::norm as naive;
 use crate::reduce::check;
+use bytemuck::{cast_slice, cast_slice_mut};
 
 /// Mean and biased variance (divided by the number of rows) of each column of x: what training normalises with. The
 /// running variance of torch takes the unbiased one: times rows / (rows - 1).
@@ -13,7 +21,11 @@ use crate::reduce::check;
 pub fn batch_norm_statistics<T: Element>(x: &[T], mean: &mut [T], variance: &mut [T]) {
     check(x.len(), mean.len());
     assert_eq!(mean.len(), variance.len(), "batch_norm");
-    naive::batch_norm_statistics(x, mean, variance);
+    if is_f32::<T>() {
+        batch::statistics(current(), cast_slice(x), cast_slice_mut(mean), cast_slice_mut(variance));
+    } else {
+        naive::batch_norm_statistics(x, mean, variance);
+    }
 }
 
 /// y = relu?((x - mean) / sqrt(variance + eps) * gamma + beta + residual?), statistics, gamma and beta one number a
@@ -35,7 +47,22 @@ pub fn batch_norm_apply<T: Element>(
     assert_eq!(x.len(), y.len(), "batch_norm");
     assert!(residual.is_none_or(|r| r.len() == y.len()), "batch_norm: residual");
     assert!(variance.len() == cols && gamma.len() == cols && beta.len() == cols, "batch_norm: {cols} columns");
-    naive::batch_norm_apply(x, mean, variance, gamma, beta, eps, residual, relu, y);
+    if is_f32::<T>() {
+        batch::apply(
+            current(),
+            cast_slice(x),
+            cast_slice(mean),
+            cast_slice(variance),
+            cast_slice(gamma),
+            cast_slice(beta),
+            eps,
+            residual.map(cast_slice),
+            relu,
+            cast_slice_mut(y),
+        );
+    } else {
+        naive::batch_norm_apply(x, mean, variance, gamma, beta, eps, residual, relu, y);
+    }
 }
 
 /// What the backward of batch norm needs.
@@ -83,7 +110,26 @@ pub fn batch_norm_backward<T: Element>(p: &BatchNormBackward<T>, dy: &[T], out: 
     );
     let columns = [p.variance.len(), p.gamma.len(), out.dgamma.len(), out.dbeta.len()];
     assert_eq!(columns, [cols; 4], "batch_norm_backward: {cols} columns");
-    naive::batch_norm_backward(p, dy, out);
+    if is_f32::<T>() {
+        let p = BatchNormBackward {
+            x: cast_slice(p.x),
+            relu_output: p.relu_output.map(cast_slice),
+            mean: cast_slice(p.mean),
+            variance: cast_slice(p.variance),
+            gamma: cast_slice(p.gamma),
+            eps: p.eps,
+            batch_statistics: p.batch_statistics,
+        };
+        let out = BatchNormGradients {
+            dx: out.dx.map(cast_slice_mut),
+            dresidual: out.dresidual.map(cast_slice_mut),
+            dgamma: cast_slice_mut(out.dgamma),
+            dbeta: cast_slice_mut(out.dbeta),
+        };
+        batch::backward(current(), &p, cast_slice(dy), out);
+    } else {
+        naive::batch_norm_backward(p, dy, out);
+    }
 }
 
 /// y = (x - mean) inv_std gamma + beta over each row of `gamma.len()` numbers, where inv_std = 1 / sqrt(biased variance +
@@ -99,7 +145,13 @@ pub fn layer_norm<T: Element>(
     inv_std: &mut [T],
 ) {
     check_rows(x.len(), y.len(), gamma.len(), beta.len(), mean.len(), inv_std.len());
-    naive::layer_norm(x, gamma, beta, eps, y, mean, inv_std);
+    if is_f32::<T>() {
+        let p = layer::Parameters { gamma: cast_slice(gamma), beta: cast_slice(beta), eps };
+        let out = layer::Rows { y: cast_slice_mut(y), mean: cast_slice_mut(mean), inv_std: cast_slice_mut(inv_std) };
+        layer::forward(current(), cast_slice(x), p, out);
+    } else {
+        naive::layer_norm(x, gamma, beta, eps, y, mean, inv_std);
+    }
 }
 
 /// [`layer_norm`] of sum = x + residual, in one pass. `sum` is what the backward takes as x, and its gradient is that
@@ -117,8 +169,14 @@ pub fn layer_norm_residual<T: Element>(
 ) {
     assert_eq!((residual.len(), sum.len()), (x.len(), x.len()), "layer_norm_residual");
     check_rows(x.len(), y.len(), gamma.len(), beta.len(), mean.len(), inv_std.len());
-    crate::naive::elementwise::binary(crate::elementwise::Binary::Add, x, residual, sum);
-    naive::layer_norm(sum, gamma, beta, eps, y, mean, inv_std);
+    if is_f32::<T>() {
+        let p = layer::Parameters { gamma: cast_slice(gamma), beta: cast_slice(beta), eps };
+        let out = layer::Rows { y: cast_slice_mut(y), mean: cast_slice_mut(mean), inv_std: cast_slice_mut(inv_std) };
+        layer::forward_residual(current(), cast_slice(x), cast_slice(residual), cast_slice_mut(sum), p, out);
+    } else {
+        crate::naive::elementwise::binary(crate::elementwise::Binary::Add, x, residual, sum);
+        naive::layer_norm(sum, gamma, beta, eps, y, mean, inv_std);
+    }
 }
 
 /// With n = (x - mean) inv_std and g = dy gamma: dbeta = sum of dy over the rows, dgamma = sum of dy n,
@@ -136,7 +194,14 @@ pub fn layer_norm_backward<T: Element>(
     check_rows(x.len(), dy.len(), gamma.len(), dbeta.len(), mean.len(), inv_std.len());
     assert!(dx.as_deref().is_none_or(|dx| dx.len() == dy.len()), "layer_norm: dx");
     assert_eq!(dgamma.len(), gamma.len(), "layer_norm: dgamma");
-    naive::layer_norm_backward(x, mean, inv_std, gamma, dy, dx, dgamma, dbeta);
+    if is_f32::<T>() {
+        let kept =
+            layer::Kept { x: cast_slice(x), mean: cast_slice(mean), inv_std: cast_slice(inv_std), dy: cast_slice(dy) };
+        let dx = dx.map(cast_slice_mut);
+        layer::backward(current(), kept, cast_slice(gamma), dx, cast_slice_mut(dgamma), cast_slice_mut(dbeta));
+    } else {
+        naive::layer_norm_backward(x, mean, inv_std, gamma, dy, dx, dgamma, dbeta);
+    }
 }
 
 /// Panics unless x and y are `rows` rows of `cols` numbers.

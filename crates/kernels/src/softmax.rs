@@ -1,7 +1,14 @@
 //! Softmax, its logarithm and cross entropy over rows.
 
+pub(crate) mod fast;
+#[cfg(test)]
+mod tests;
+
 use crate::Element;
+use crate::element::is_f32;
+use crate::isa::current;
 use crate::naive::softmax as naive;
+use bytemuck::{cast_slice, cast_slice_mut};
 
 /// y = e^x / sum of e^x over each row of `cols` numbers, computed from x - max so that nothing overflows. A row that is
 /// minus infinity throughout gives NaN, as in torch.
@@ -10,27 +17,43 @@ use crate::naive::softmax as naive;
 /// If the sizes do not fit, as all functions of this module do.
 pub fn softmax<T: Element>(x: &[T], cols: usize, y: &mut [T]) {
     check(x.len(), y.len(), cols);
-    naive::softmax(x, cols.max(1), y);
+    if is_f32::<T>() {
+        fast::softmax(current(), cast_slice(x), cols.max(1), cast_slice_mut(y));
+    } else {
+        naive::softmax(x, cols.max(1), y);
+    }
 }
 
 /// dx = y (dy - sum of y dy over the row), y being the output of [`softmax`].
 pub fn softmax_backward<T: Element>(y: &[T], dy: &[T], cols: usize, dx: &mut [T]) {
     check(y.len(), dy.len(), cols);
     check(y.len(), dx.len(), cols);
-    naive::softmax_backward(y, dy, cols.max(1), dx);
+    if is_f32::<T>() {
+        fast::softmax_backward(current(), cast_slice(y), cast_slice(dy), cols.max(1), cast_slice_mut(dx));
+    } else {
+        naive::softmax_backward(y, dy, cols.max(1), dx);
+    }
 }
 
 /// y = x - max - ln sum of e^(x - max) over each row.
 pub fn log_softmax<T: Element>(x: &[T], cols: usize, y: &mut [T]) {
     check(x.len(), y.len(), cols);
-    naive::log_softmax(x, cols.max(1), y);
+    if is_f32::<T>() {
+        fast::log_softmax(current(), cast_slice(x), cols.max(1), cast_slice_mut(y));
+    } else {
+        naive::log_softmax(x, cols.max(1), y);
+    }
 }
 
 /// dx = dy - e^y sum of dy over the row, y being the output of [`log_softmax`].
 pub fn log_softmax_backward<T: Element>(y: &[T], dy: &[T], cols: usize, dx: &mut [T]) {
     check(y.len(), dy.len(), cols);
     check(y.len(), dx.len(), cols);
-    naive::log_softmax_backward(y, dy, cols.max(1), dx);
+    if is_f32::<T>() {
+        fast::log_softmax_backward(current(), cast_slice(y), cast_slice(dy), cols.max(1), cast_slice_mut(dx));
+    } else {
+        naive::log_softmax_backward(y, dy, cols.max(1), dx);
+    }
 }
 
 /// How cross entropy is taken.
@@ -86,7 +109,17 @@ pub fn cross_entropy<T: Element>(
             "cross_entropy: target {t} of {classes} classes"
         );
     }
-    naive::cross_entropy(spec, logits, targets, dlogits)
+    if is_f32::<T>() {
+        let spec = CrossEntropy {
+            classes,
+            ignore_index: spec.ignore_index,
+            label_smoothing: spec.label_smoothing,
+            weights: spec.weights.map(cast_slice),
+        };
+        fast::cross_entropy(current(), &spec, cast_slice(logits), targets, dlogits.map(cast_slice_mut))
+    } else {
+        naive::cross_entropy(spec, logits, targets, dlogits)
+    }
 }
 
 /// Panics unless both are the same number of whole rows.

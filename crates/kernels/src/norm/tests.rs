@@ -1,0 +1,156 @@
+//! Fast against naive, on every instruction set.
+
+use super::*;
+use crate::isa::available;
+use crate::testing::{assert_close, numbers, same_on_1_and_2_threads};
+use proptest::prelude::*;
+
+/// Statistics, output and gradients (dx, dresidual, dgamma, dbeta) of a batch norm.
+type Batch = (Vec<f32>, Vec<f32>, Vec<f32>, [Vec<f32>; 4]);
+
+/// Runs forward and backward with the given implementations of the three steps.
+fn batch_norm(
+    (rows, cols, seed): (usize, usize, u64),
+    (training, residual, relu): (bool, bool, bool),
+    statistics: impl Fn(&[f32], &mut [f32], &mut [f32]),
+    apply: impl Fn(&[f32], &[f32], &[f32], &[f32], &[f32], f64, Option<&[f32]>, bool, &mut [f32]),
+    backward: impl Fn(&BatchNormBackward<f32>, &[f32], BatchNormGradients<f32>),
+) -> Batch {
+    let n = rows * cols;
+    let (x, r, dy) = (numbers(seed, n, -1.0, 3.0), numbers(seed ^ 1, n, -1.0, 1.0), numbers(seed ^ 2, n, -1.0, 1.0));
+    let (gamma, beta) = (numbers(seed ^ 3, cols, 0.5, 1.5), numbers(seed ^ 4, cols, -0.5, 0.5));
+    let (mut mean, mut variance) = (numbers(seed ^ 5, cols, 0.0, 1.0), numbers(seed ^ 6, cols, 0.5, 2.0));
+    if training {
+        statistics(&x, &mut mean, &mut variance);
+    }
+    let mut y = vec![7.0; n];
+    apply(&x, &mean, &variance, &gamma, &beta, 1e-5, residual.then_some(&r), relu, &mut y);
+    let [mut dx, mut dr] = [(); 2].map(|()| vec![7.0; n]);
+    let [mut dgamma, mut dbeta] = [(); 2].map(|()| vec![7.0; cols]);
+    let p = BatchNormBackward {
+        x: &x,
+        relu_output: relu.then_some(&y),
+        mean: &mean,
+        variance: &variance,
+        gamma: &gamma,
+        eps: 1e-5,
+        batch_statistics: training,
+    };
+    let dresidual = residual.then_some(&mut dr[..]);
+    let out = BatchNormGradients { dx: Some(&mut dx), dresidual, dgamma: &mut dgamma, dbeta: &mut dbeta };
+    backward(&p, &dy, out);
+    (mean, variance, y, [dx, dr, dgamma, dbeta])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn batch_norm_is_naive(
+        rows in 2usize..40, cols in 1usize..40, seed: u64, training: bool, residual: bool, relu: bool,
+    ) {
+        let (size, how) = ((rows, cols, seed), (training, residual, relu));
+        let want = batch_norm(size, how, naive::batch_norm_statistics, naive::batch_norm_apply, naive::batch_norm_backward);
+        for isa in available() {
+            let got = batch_norm(
+                size,
+                how,
+                |x, m, v| batch::statistics(isa, x, m, v),
+                |x, m, v, g, b, e, r, relu, y| batch::apply(isa, x, m, v, g, b, e, r, relu, y),
+                |p, dy, out| batch::backward(isa, p, dy, out),
+            );
+            assert_close(&got.0, &want.0, 1e-6, "mean");
+            assert_close(&got.1, &want.1, 1e-6, "variance");
+            assert_close(&got.2, &want.2, 3e-6, "y");
+            // An output next to 0 may be on the other side of the ReLU; then gradients differ in earnest.
+            let flipped = relu && got.2.iter().zip(&want.2).any(|(a, b)| (*a == 0.0) != (*b == 0.0));
+            for (i, (g, w)) in got.3.iter().zip(&want.3).enumerate() {
+                if !flipped {
+                    assert_close(g, w, 2e-4, &format!("{isa:?} gradient {i}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn layer_norm_is_naive(rows in 0usize..20, cols in 1usize..100, seed: u64) {
+        layer_norm_case(rows, cols, seed);
+    }
+}
+
+/// Forward with and without residual, and backward, against the naive twin.
+fn layer_norm_case(rows: usize, cols: usize, seed: u64) {
+    let n = rows * cols;
+    let (x, r, dy) = (numbers(seed, n, -1.0, 3.0), numbers(seed ^ 1, n, -1.0, 1.0), numbers(seed ^ 2, n, -1.0, 1.0));
+    let (gamma, beta) = (numbers(seed ^ 3, cols, 0.5, 1.5), numbers(seed ^ 4, cols, -0.5, 0.5));
+    let sum: Vec<f32> = x.iter().zip(&r).map(|(x, r)| x + r).collect();
+    let [mut y, mut y2, mut got_sum, mut want, mut dx, mut dx_want] = [(); 6].map(|()| vec![7.0; n]);
+    let [mut mean, mut inv_std, mut mean_want, mut inv_std_want] = [(); 4].map(|()| vec![7.0; rows]);
+    let [mut dgamma, mut dbeta, mut dgamma_want, mut dbeta_want] = [(); 4].map(|()| vec![7.0; cols]);
+    naive::layer_norm(&sum, &gamma, &beta, 1e-2, &mut want, &mut mean_want, &mut inv_std_want);
+    for isa in available() {
+        let p = layer::Parameters { gamma: &gamma, beta: &beta, eps: 1e-2 };
+        let out = layer::Rows { y: &mut y2, mean: &mut mean, inv_std: &mut inv_std };
+        layer::forward_residual(isa, &x, &r, &mut got_sum, p, out);
+        assert_eq!(got_sum, sum);
+        let out = layer::Rows { y: &mut y, mean: &mut mean, inv_std: &mut inv_std };
+        layer::forward(isa, &sum, p, out);
+        assert_eq!(y, y2);
+        assert_close(&y, &want, 5e-6, &format!("{isa:?} y"));
+        assert_close(&mean, &mean_want, 1e-6, "mean");
+        assert_close(&inv_std, &inv_std_want, 2e-6, "inv_std");
+        let kept = layer::Kept { x: &sum, mean: &mean, inv_std: &inv_std, dy: &dy };
+        layer::backward(isa, kept, &gamma, Some(&mut dx), &mut dgamma, &mut dbeta);
+        let out = (&mut dgamma_want[..], &mut dbeta_want[..]);
+        naive::layer_norm_backward(&sum, &mean, &inv_std, &gamma, &dy, Some(&mut dx_want), out.0, out.1);
+        assert_close(&dx, &dx_want, 2e-5, "dx");
+        assert_close(&dgamma, &dgamma_want, 2e-5, "dgamma");
+        assert_close(&dbeta, &dbeta_want, 1e-5, "dbeta");
+    }
+}
+
+#[test]
+fn layer_norm_of_model_sizes() {
+    for cols in [128, 312, 384, 768, 1024] {
+        layer_norm_case(100, cols, cols as u64);
+    }
+}
+
+#[test]
+fn variance_survives_a_large_mean() {
+    // Mean 1000, standard deviation 1: the squares agree in their first 6 digits.
+    let x: Vec<f32> = numbers(2, 30_000, -1.0, 1.0).iter().map(|x| 1000.0 + x * 3f32.sqrt()).collect();
+    let ([mut mean, mut variance], [mut m, mut v]) = ([[0.0; 3]; 2], [[0.0; 3]; 2]);
+    batch_norm_statistics(&x, &mut mean, &mut variance);
+    naive::batch_norm_statistics(&x, &mut m, &mut v);
+    assert_close(&mean, &m, 1e-7, "mean");
+    assert_close(&variance, &v, 1e-6, "variance");
+    assert!((variance[0] - 1.0).abs() < 0.05);
+}
+
+#[test]
+fn empty_and_not_finite_input() {
+    let ([mut mean, mut variance], none) = ([[0.0f32; 2]; 2], [0.0f32; 0]);
+    batch_norm_statistics(&none, &mut mean, &mut variance);
+    assert!(mean[0].is_nan() && variance[1].is_nan(), "no rows have no mean");
+    batch_norm_statistics(&[1.0f32, f32::INFINITY, 2.0, 3.0], &mut mean, &mut variance);
+    assert!(variance[0] == 0.25 && variance[1].is_nan(), "{variance:?}");
+}
+
+#[test]
+fn threads_do_not_matter() {
+    let (rows, cols) = (5000, 100);
+    let size = (rows, cols, 8);
+    same_on_1_and_2_threads("batch norm", || {
+        batch_norm(size, (true, true, true), batch_norm_statistics, batch_norm_apply, batch_norm_backward)
+    });
+    let (x, g) = (numbers(1, rows * cols, -1.0, 1.0), numbers(2, cols, 0.5, 1.0));
+    same_on_1_and_2_threads("layer norm", || {
+        let [mut y, mut dx] = [(); 2].map(|()| vec![0.0; rows * cols]);
+        let [mut mean, mut inv_std] = [(); 2].map(|()| vec![0.0; rows]);
+        let [mut dgamma, mut dbeta] = [(); 2].map(|()| vec![0.0; cols]);
+        layer_norm(&x, &g, &g, 1e-5, &mut y, &mut mean, &mut inv_std);
+        layer_norm_backward(&x, &mean, &inv_std, &g, &y, Some(&mut dx), &mut dgamma, &mut dbeta);
+        (y, dx, dgamma, dbeta)
+    });
+}
