@@ -1,2 +1,38 @@
-//! Optimisers, schedules, metrics, the fit loop, checkpoints
+//! Training: optimisers, schedules, the fit loop, metrics, checkpoints.
+//!
+//! [`fit`] runs it all: it asks for the batches of each epoch, takes [`loss_and_gradients`] of them, clips
+//! ([`clip_norm`]), lets an [`Optimizer`] step at the rate of a [`Schedule`], validates, and keeps the best state. A model
+//! takes part by being a [`Classifier`]: a trunk that makes features, and a head that makes logits of them. With the trunk
+//! frozen, [`Features`] and [`HeadOnly`] run it once instead of every epoch. A [`Checkpoint`] is what remains.
 #![forbid(unsafe_code)]
+
+mod adam;
+mod checkpoint;
+mod clip;
+mod error;
+mod evaluate;
+mod fit;
+mod frozen;
+mod groups;
+mod intervals;
+mod metrics;
+mod optimizer;
+mod schedule;
+mod sgd;
+mod task;
+
+pub use adam::{Adam, AdamW};
+pub use checkpoint::{Checkpoint, Network, Tokenizer, check_writable};
+pub use clip::clip_norm;
+pub use error::{Error, Result};
+pub use evaluate::{Evaluation, argmax, evaluate, predict};
+pub use fit::{Batches, Control, Ending, Epoch, Event, FitOptions, History, Score, Step, fit, loss_and_gradients};
+pub use frozen::{Features, HeadOnly};
+pub use groups::{Group, Groups};
+pub use intervals::{Interval, mean_interval, paired_difference, wilson};
+pub use metrics::{ClassScore, Confusion, class_weights_balanced};
+pub use optimizer::Optimizer;
+pub use schedule::{Decline, Schedule};
+pub use sgd::Sgd;
+pub use task::{Classifier, Labelled};
+pub use ukulele_autograd::CrossEntropy;

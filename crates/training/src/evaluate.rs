@@ -1,0 +1,75 @@
+//! A model's answers, and how good they are.
+
+use crate::{Classifier, Confusion, Labelled, Result, Score};
+use ukulele_layers::{Pass, Tensor};
+
+/// A model's answers to labelled examples, in order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Evaluation {
+    /// The class of each example.
+    pub labels: Vec<usize>,
+    /// The most probable class of each, the first of equals.
+    pub predictions: Vec<usize>,
+    /// The probabilities of all classes, for each.
+    pub probabilities: Vec<Vec<f32>>,
+    /// Mean cross entropy, without smoothing or weights.
+    pub loss: f64,
+}
+
+impl Evaluation {
+    /// Accuracy and loss.
+    pub fn score(&self) -> Score {
+        let right = self.labels.iter().zip(&self.predictions).filter(|(l, p)| l == p).count();
+        Score { accuracy: right as f64 / self.labels.len().max(1) as f64, loss: self.loss }
+    }
+
+    /// Labels against predictions.
+    ///
+    /// # Errors
+    /// None for an evaluation made by [`evaluate`].
+    pub fn confusion(&self) -> Result<Confusion> {
+        let classes = self.probabilities.first().map_or(0, Vec::len);
+        Confusion::new(classes, &self.labels, &self.predictions)
+    }
+}
+
+/// Runs the model in evaluation mode over batches.
+///
+/// # Errors
+/// A batch that cannot be made or run; a label that is no class.
+pub fn evaluate<N: Classifier>(
+    net: &N,
+    batches: impl Iterator<Item = Result<Labelled<N::Batch>>>,
+) -> Result<Evaluation> {
+    let mut found = Evaluation::default();
+    let mut loss = 0.0;
+    for batch in batches {
+        let batch = batch?;
+        let logits = net.logits(&batch.inputs, &mut Pass::eval())?;
+        loss += f64::from(logits.cross_entropy(&batch.labels)?.tensor().item()?) * batch.labels.len() as f64;
+        found.labels.extend(batch.labels.iter().map(|&label| usize::try_from(label).unwrap_or_default()));
+        found.probabilities.extend(rows(logits.softmax()?.tensor()));
+    }
+    found.predictions = found.probabilities.iter().map(|row| argmax(row)).collect();
+    found.loss = loss / found.labels.len().max(1) as f64;
+    Ok(found)
+}
+
+/// The probabilities of all classes for each input of a batch.
+///
+/// # Errors
+/// Those of the model.
+pub fn predict<N: Classifier>(net: &N, inputs: &N::Batch) -> Result<Vec<Vec<f32>>> {
+    let logits = net.logits(inputs, &mut Pass::eval())?;
+    Ok(rows(logits.softmax()?.tensor()))
+}
+
+/// The place of the largest number, the first of equals; 0 in an empty list.
+pub fn argmax(values: &[f32]) -> usize {
+    values.iter().enumerate().fold(0, |best, (i, v)| if *v > values[best] { i } else { best })
+}
+
+fn rows(matrix: &Tensor) -> Vec<Vec<f32>> {
+    let width = matrix.shape().last().copied().unwrap_or(1).max(1);
+    matrix.to_vec().chunks(width).map(<[f32]>::to_vec).collect()
+}

@@ -1,0 +1,109 @@
+//! Head-only training: a frozen trunk is run once, and the head is trained on what it said.
+
+use crate::{Batches, Classifier, Error, Labelled, Result};
+use ukulele_layers::{Module, Param, Pass, Tensor, Value};
+
+/// The features of labelled examples, in order.
+#[derive(Debug, Clone)]
+pub struct Features {
+    /// (N, features).
+    pub values: Tensor,
+    /// N classes.
+    pub labels: Vec<i64>,
+}
+
+impl Features {
+    /// Runs the trunk of `net` once over all batches. What the head makes of the result is what it would make of the
+    /// inputs, as long as the trunk stays frozen and preprocessing has no randomness.
+    ///
+    /// # Errors
+    /// A trunk that is not frozen ([`Classifier::freeze_trunk`]), no batches, or one that cannot be made or run.
+    pub fn of<N: Classifier>(net: &mut N, batches: impl Iterator<Item = Result<Labelled<N::Batch>>>) -> Result<Self> {
+        let head = net.head_names();
+        let mut free = None;
+        net.each("", &mut |name, param| {
+            if !param.frozen && free.is_none() && !head.iter().any(|prefix| name.starts_with(prefix)) {
+                free = Some(name.to_owned());
+            }
+        });
+        if let Some(name) = free {
+            return Err(Error::Argument(format!(
+                "features change while `{name}` is not frozen; freeze the trunk first"
+            )));
+        }
+        let (mut parts, mut labels) = (Vec::new(), Vec::new());
+        for batch in batches {
+            let batch = batch?;
+            parts.push(net.features(&batch.inputs, &mut Pass::eval())?.into_tensor());
+            labels.extend(batch.labels);
+        }
+        if parts.is_empty() {
+            return Err(Error::Argument("no batches to take features of".into()));
+        }
+        let values = Tensor::concat(&parts.iter().collect::<Vec<_>>(), 0)?.contiguous();
+        let features = Self { values, labels };
+        if features.values.shape()[0] != features.labels.len() {
+            let (rows, labels) = (features.values.shape()[0], features.labels.len());
+            return Err(Error::Argument(format!("{rows} inputs have {labels} labels")));
+        }
+        Ok(features)
+    }
+
+    /// The examples at these places.
+    ///
+    /// # Errors
+    /// A place past the end.
+    pub fn batch(&self, places: &[usize]) -> Result<Labelled<Tensor>> {
+        let width = self.values.shape()[1];
+        let rows = self.values.as_slice()?;
+        let mut values = Vec::with_capacity(places.len() * width);
+        let mut labels = Vec::with_capacity(places.len());
+        for &place in places {
+            let Some(&label) = self.labels.get(place) else {
+                return Err(Error::Argument(format!("example {place} of {}", self.labels.len())));
+            };
+            values.extend_from_slice(&rows[place * width..(place + 1) * width]);
+            labels.push(label);
+        }
+        Ok(Labelled { inputs: Tensor::from_vec(&[places.len(), width], values)?, labels })
+    }
+
+    /// One batch for each list of places: an epoch.
+    pub fn batches(&self, lists: Vec<Vec<usize>>) -> Batches<'_, Tensor> {
+        Box::new(lists.into_iter().map(|places| self.batch(&places)))
+    }
+}
+
+/// A model seen from behind its trunk: it takes features for inputs. [`crate::fit`] then trains the head alone.
+#[derive(Debug)]
+pub struct HeadOnly<'a, N>(pub &'a mut N);
+
+impl<N: Classifier> Module for HeadOnly<'_, N> {
+    fn each(&mut self, path: &str, f: &mut dyn FnMut(&str, &mut Param)) {
+        self.0.each(path, f);
+    }
+}
+
+impl<N: Classifier> Classifier for HeadOnly<'_, N> {
+    type Batch = Tensor;
+
+    fn features(&self, batch: &Tensor, _: &mut Pass) -> ukulele_layers::Result<Value> {
+        Ok(batch.clone().into())
+    }
+
+    fn head(&self, features: &Value, pass: &mut Pass) -> ukulele_layers::Result<Value> {
+        self.0.head(features, pass)
+    }
+
+    fn classes(&self) -> usize {
+        self.0.classes()
+    }
+
+    fn head_names(&self) -> &'static [&'static str] {
+        self.0.head_names()
+    }
+
+    fn groups(&self) -> Vec<Vec<String>> {
+        self.0.groups()
+    }
+}

@@ -1,0 +1,113 @@
+//! Classification: a trunk that makes features, and a head that makes logits of them.
+
+use ukulele_layers::{Module, Pass, Result, Tensor, Value};
+use ukulele_models::{BertForSequenceClassification, ResNet, TokenBatch};
+
+/// Inputs with the class of each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Labelled<B> {
+    /// A batch of N inputs.
+    pub inputs: B,
+    /// N classes.
+    pub labels: Vec<i64>,
+}
+
+/// A model that sorts inputs into classes.
+pub trait Classifier: Module + Sized {
+    /// A batch of inputs.
+    type Batch;
+
+    /// What the head sees: (N, features).
+    ///
+    /// # Errors
+    /// Those of the model.
+    fn features(&self, batch: &Self::Batch, pass: &mut Pass) -> Result<Value>;
+
+    /// Logits of features: (N, features) to (N, classes).
+    ///
+    /// # Errors
+    /// Another number of features.
+    fn head(&self, features: &Value, pass: &mut Pass) -> Result<Value>;
+
+    /// The number of classes.
+    fn classes(&self) -> usize;
+
+    /// Prefixes of the names of the head's parameters; all others belong to the trunk.
+    fn head_names(&self) -> &'static [&'static str];
+
+    /// Prefixes of names from the input to the output, one list per group.
+    fn groups(&self) -> Vec<Vec<String>>;
+
+    /// Logits: (N, classes).
+    ///
+    /// # Errors
+    /// Those of the model.
+    fn logits(&self, batch: &Self::Batch, pass: &mut Pass) -> Result<Value> {
+        let features = self.features(batch, pass)?;
+        self.head(&features, pass)
+    }
+
+    /// Freezes everything but the head: weights, statistics and dropout.
+    fn freeze_trunk(&mut self) {
+        let head = self.head_names();
+        self.freeze(|name| !head.iter().any(|prefix| name.starts_with(prefix)));
+    }
+
+    /// Freezes the first `count` groups of [`Classifier::groups`], at most all of the trunk.
+    fn freeze_groups(&mut self, count: usize) {
+        let (head, groups) = (self.head_names(), self.groups());
+        let low: Vec<&String> = groups.iter().take(count).flatten().collect();
+        self.freeze(|name| {
+            low.iter().any(|prefix| name.starts_with(prefix.as_str()))
+                && !head.iter().any(|prefix| name.starts_with(prefix))
+        });
+    }
+}
+
+impl Classifier for BertForSequenceClassification {
+    type Batch = TokenBatch;
+
+    fn features(&self, batch: &TokenBatch, pass: &mut Pass) -> Result<Value> {
+        Self::features(self, batch, pass)
+    }
+
+    fn head(&self, features: &Value, pass: &mut Pass) -> Result<Value> {
+        Self::head(self, features, pass)
+    }
+
+    fn classes(&self) -> usize {
+        self.classifier.outputs()
+    }
+
+    fn head_names(&self) -> &'static [&'static str] {
+        &["dropout.", "classifier."]
+    }
+
+    fn groups(&self) -> Vec<Vec<String>> {
+        self.layer_groups()
+    }
+}
+
+impl Classifier for ResNet {
+    type Batch = Tensor;
+
+    fn features(&self, batch: &Tensor, pass: &mut Pass) -> Result<Value> {
+        Self::features(self, &batch.clone().into(), pass)
+    }
+
+    fn head(&self, features: &Value, pass: &mut Pass) -> Result<Value> {
+        self.fc.forward(features, pass)
+    }
+
+    fn classes(&self) -> usize {
+        self.fc.outputs()
+    }
+
+    fn head_names(&self) -> &'static [&'static str] {
+        &["fc."]
+    }
+
+    fn groups(&self) -> Vec<Vec<String>> {
+        self.layer_groups()
+    }
+}
