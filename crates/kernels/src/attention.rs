@@ -4,8 +4,15 @@
 //! e^scores of each query (lse), from which the backward computes the weights again.
 //! Source: Vaswani et al., Attention is all you need, 2017; Dao et al., FlashAttention, 2022.
 
+mod fast;
+#[cfg(test)]
+mod tests;
+
 use crate::Element;
+use crate::element::is_f32;
+use crate::isa::current;
 use crate::naive::attention as naive;
+use bytemuck::{cast_slice, cast_slice_mut};
 
 /// The sizes of an attention.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,12 +64,25 @@ impl Layout {
         b * self.batch + t * self.token + h * self.head
     }
 
-    /// Panics unless the last number lies within `len`, and no two tokens or heads overlap.
+    /// Panics unless the last number lies within `len`.
     fn check(&self, g: &Attention, tokens: usize, len: usize, what: &str) {
         if g.batch * tokens * g.heads * g.dim > 0 {
             let end = self.at(g.batch - 1, tokens - 1, g.heads - 1) + g.dim;
             assert!(end <= len, "attention: {what} has {len} numbers, {self:?} needs {end}");
         }
+    }
+
+    /// Panics if tokens, heads or batch elements may overlap, which a result must not.
+    fn check_apart(&self, g: &Attention, tokens: usize, what: &str) {
+        let extent = |n: usize, stride: usize, inner: usize| n.saturating_sub(1) * stride + inner;
+        let heads_inside = self.head >= g.dim && self.token >= extent(g.heads, self.head, g.dim);
+        let tokens_inside = self.token >= g.dim && self.head >= extent(tokens, self.token, g.dim);
+        let all = extent(tokens, self.token, extent(g.heads, self.head, g.dim));
+        assert!(
+            (heads_inside || tokens_inside || g.heads == 1 && self.token >= g.dim || tokens == 1 && self.head >= g.dim)
+                && (self.batch >= all || g.batch == 1),
+            "attention: {what} overlaps itself with {self:?}"
+        );
     }
 }
 
@@ -84,6 +104,21 @@ pub struct Inputs<'a, T> {
     /// Added to the scores of all heads and queries: dense [batch][tk], 0 for a key that takes part, a large negative
     /// number (or minus infinity) for padding. A query all of whose keys are at minus infinity gives NaN, as in torch.
     pub mask: Option<&'a [T]>,
+}
+
+impl<T: Element> Inputs<'_, T> {
+    /// The same, for an element type that is f32.
+    fn as_f32(&self) -> Inputs<'_, f32> {
+        Inputs {
+            q: cast_slice(self.q),
+            q_layout: self.q_layout,
+            k: cast_slice(self.k),
+            k_layout: self.k_layout,
+            v: cast_slice(self.v),
+            v_layout: self.v_layout,
+            mask: self.mask.map(cast_slice),
+        }
+    }
 }
 
 /// Where the gradients of attention go, each laid out as its input. Elements that no token owns stay as they are.
@@ -121,7 +156,11 @@ impl Attention {
 /// If the sizes do not fit.
 pub fn forward<T: Element>(g: &Attention, x: &Inputs<T>, out: &mut [T], out_layout: Layout, lse: &mut [T]) {
     g.check(x, out.len(), out_layout, lse.len());
-    naive::forward(g, x, out, out_layout, lse);
+    if is_f32::<T>() {
+        fast::forward(current(), g, &x.as_f32(), cast_slice_mut(out), out_layout, cast_slice_mut(lse));
+    } else {
+        naive::forward(g, x, out, out_layout, lse);
+    }
 }
 
 /// With P = softmax weights, M = dropout mask, dP = M (dout Vᵀ), delta = rowsum(out dout):
@@ -143,5 +182,20 @@ pub fn backward<T: Element>(
         grads.dq.len() == x.q.len() && grads.dk.len() == x.k.len() && grads.dv.len() == x.v.len(),
         "attention: gradients"
     );
-    naive::backward(g, x, out, out_layout, lse, dout, grads);
+    if is_f32::<T>() {
+        let grads =
+            Gradients { dq: cast_slice_mut(grads.dq), dk: cast_slice_mut(grads.dk), dv: cast_slice_mut(grads.dv) };
+        fast::backward(
+            current(),
+            g,
+            &x.as_f32(),
+            cast_slice(out),
+            out_layout,
+            cast_slice(lse),
+            cast_slice(dout),
+            grads,
+        );
+    } else {
+        naive::backward(g, x, out, out_layout, lse, dout, grads);
+    }
 }

@@ -1,0 +1,251 @@
+//! Attention, one head of one batch element per task, its queries in blocks.
+
+use super::{Attention, Gradients, Inputs, Layout};
+use crate::gemm::{Epilogue, Mat, gemm_with};
+use crate::isa::Isa;
+use crate::lanes::largest;
+use crate::math::exp_nonpositive;
+use crate::random::keep_mask;
+use crate::simd::Simd;
+use crate::softmax::fast::exponentials;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Queries in a block: its scores against 512 keys are 256 KiB, a quarter of the second cache.
+const BLOCK: usize = 128;
+
+/// Some queries of one head.
+#[derive(Clone, Copy)]
+struct Place {
+    b: usize,
+    h: usize,
+    first: usize,
+    count: usize,
+}
+
+/// The rows (tokens) from `first` on of one head, as a matrix.
+fn tokens(x: &[f32], layout: Layout, p: Place, dim: usize) -> Mat<'_, f32> {
+    let data = if p.count == 0 { &[] } else { &x[layout.at(p.b, p.first, p.h)..] };
+    Mat { data, rows: p.count, cols: dim, row_stride: layout.token, col_stride: 1 }
+}
+
+/// c = a·b (+ c) on the calling thread.
+fn multiply(isa: Isa, a: Mat<f32>, b: Mat<f32>, c: &mut [f32], accumulate: bool) {
+    let ldc = b.cols;
+    gemm_with(isa, true, a, b, c, ldc, accumulate, &Epilogue::NONE);
+}
+
+/// What turns the scores of a block into weights.
+#[derive(Clone, Copy)]
+struct Weighing<'a> {
+    g: &'a Attention,
+    /// Added to the scores of each query.
+    mask: &'a [f32],
+    /// Number of the first query in (batch, head, query) order.
+    query: usize,
+}
+
+impl Weighing<'_> {
+    /// What dropout multiplies the weights of query number `i` of the block with.
+    #[inline(always)]
+    fn keep(&self, i: usize, keep: &mut [f32]) {
+        if self.g.dropout == 0.0 {
+            keep.fill(1.0);
+        } else {
+            let first = (self.query + i) * self.g.tk;
+            keep_mask(self.g.key, first as u64, self.g.dropout, keep);
+        }
+    }
+}
+
+/// Turns scores into weights, row by row, and writes lse.
+#[inline(always)]
+fn weigh_body<S: Simd>(s: S, w: Weighing, scores: &mut [f32], lse: &mut [f32]) {
+    let (mask, scale) = (w.mask, s.splat(w.g.scale as f32));
+    let mut keep = vec![0.0; mask.len()];
+    for (i, row) in scores.chunks_exact_mut(mask.len()).enumerate() {
+        lanes!(s, in row = [mask] s.mul_add(row, scale, mask));
+        let max = largest(s, row);
+        // The scores are overwritten by their exponentials; `keep` holds them meanwhile.
+        keep.copy_from_slice(row);
+        let sum = exponentials(s, &keep, max, row);
+        lse[i] = max + sum.ln();
+        w.keep(i, &mut keep);
+        let k = s.splat(1.0 / sum);
+        lanes!(s, in row = [keep] s.mul(s.mul(row, k), keep));
+    }
+}
+dispatch!(fn weigh(w: Weighing, scores: &mut [f32], lse: &mut [f32]) = weigh_body);
+
+/// What the backward knows of each query of a block.
+#[derive(Clone, Copy)]
+struct Queries<'a> {
+    lse: &'a [f32],
+    /// out · dout
+    delta: &'a [f32],
+}
+
+/// Turns scores into weights after dropout, and the gradient of these into that of the scores.
+#[inline(always)]
+fn unweigh_body<S: Simd>(s: S, w: Weighing, q: Queries, scores: &mut [f32], grad: &mut [f32]) {
+    let (mask, scale) = (w.mask, s.splat(w.g.scale as f32));
+    let tk = mask.len();
+    let mut keep = vec![0.0; tk];
+    let mut weights = vec![0.0; tk];
+    for (i, (row, grad)) in scores.chunks_exact_mut(tk).zip(grad.chunks_exact_mut(tk)).enumerate() {
+        let (lse, delta) = (s.splat(q.lse[i]), s.splat(q.delta[i]));
+        w.keep(i, &mut keep);
+        let (keep, weights, scores) = (&keep[..], &mut weights[..], &*row);
+        lanes!(s, weights = [scores, mask] exp_nonpositive(s, s.sub(s.mul_add(scores, scale, mask), lse)));
+        let weights = &*weights;
+        lanes!(s, row = [weights, keep] s.mul(weights, keep));
+        lanes!(s, in grad = [weights, keep] {
+            s.mul(s.mul(weights, scale), s.sub(s.mul(grad, keep), delta))
+        });
+    }
+}
+dispatch!(fn unweigh(w: Weighing, q: Queries, scores: &mut [f32], grad: &mut [f32]) = unweigh_body);
+
+#[inline(always)]
+fn row_dots_body<S: Simd>(s: S, a: Mat<f32>, b: Mat<f32>, y: &mut [f32]) {
+    for (i, y) in y.iter_mut().enumerate() {
+        let a = &a.data[i * a.row_stride..][..a.cols];
+        let b = &b.data[i * b.row_stride..][..b.cols];
+        *y = sum_lanes!(s, sum = [a, b] s.mul_add(a, b, sum));
+    }
+}
+dispatch!(fn row_dots(a: Mat<f32>, b: Mat<f32>, y: &mut [f32]) = row_dots_body);
+
+/// A result that tasks write to, each its own head.
+struct Shared {
+    data: *mut f32,
+    layout: Layout,
+    dim: usize,
+}
+
+// SAFETY: `write` is the only access, and its callers write different elements.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// # Panics
+    /// Unless the tokens of all heads lie within x and do not overlap.
+    fn new(x: &mut [f32], layout: Layout, g: &Attention, tokens: usize, what: &str) -> Self {
+        layout.check(g, tokens, x.len(), what);
+        layout.check_apart(g, tokens, what);
+        Shared { data: x.as_mut_ptr(), layout, dim: g.dim }
+    }
+
+    /// Writes rows of `dim` numbers to the tokens of the place.
+    ///
+    /// # Safety
+    /// The place must exist in the sizes given to `new`, and no one else may write to it at the same time.
+    unsafe fn write(&self, p: Place, rows: &[f32]) {
+        for (i, row) in rows.chunks_exact(self.dim).take(p.count).enumerate() {
+            // SAFETY: `new` checked that every token of the sizes lies inside and overlaps no other.
+            unsafe {
+                let at = self.data.add(self.layout.at(p.b, p.first + i, p.h));
+                at.copy_from_nonoverlapping(row.as_ptr(), self.dim);
+            }
+        }
+    }
+}
+
+/// The blocks of queries.
+fn blocks(tq: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..tq).step_by(BLOCK).map(move |first| first..tq.min(first + BLOCK))
+}
+
+/// Calls `f(b, h)` for each head, on all threads.
+fn each_head(g: &Attention, f: impl Fn(usize, usize) + Send + Sync) {
+    (0..g.batch * g.heads).into_par_iter().for_each(|i| f(i / g.heads, i % g.heads));
+}
+
+pub(crate) fn forward(isa: Isa, g: &Attention, x: &Inputs<f32>, out: &mut [f32], out_layout: Layout, lse: &mut [f32]) {
+    if g.batch * g.heads * g.tq * g.dim == 0 {
+        return;
+    }
+    let lse_layout = Layout { batch: g.heads * g.tq, token: 1, head: g.tq };
+    let lse = Shared::new(lse, lse_layout, &Attention { dim: 1, ..*g }, g.tq, "lse");
+    let out = Shared::new(out, out_layout, g, g.tq, "out");
+    let no_mask = vec![0.0; g.tk];
+    each_head(g, |b, h| {
+        let keys = Place { b, h, first: 0, count: g.tk };
+        let (k, v) = (tokens(x.k, x.k_layout, keys, g.dim), tokens(x.v, x.v_layout, keys, g.dim));
+        let mask = x.mask.map_or(&no_mask[..], |mask| &mask[b * g.tk..(b + 1) * g.tk]);
+        let most = BLOCK.min(g.tq);
+        let (mut scores, mut result) = (vec![0.0; most * g.tk], vec![0.0; most * g.dim]);
+        let mut block_lse = vec![f32::NEG_INFINITY; most];
+        for block in blocks(g.tq) {
+            let place = Place { b, h, first: block.start, count: block.len() };
+            let scores = &mut scores[..block.len() * g.tk];
+            if g.tk > 0 {
+                multiply(isa, tokens(x.q, x.q_layout, place, g.dim), k.t(), scores, false);
+                let query = (b * g.heads + h) * g.tq + block.start;
+                weigh(isa, Weighing { g, mask, query }, scores, &mut block_lse);
+            }
+            multiply(isa, Mat::new(scores, block.len(), g.tk), v, &mut result, false);
+            // SAFETY: this task alone has this head, and the block lies within the queries.
+            unsafe {
+                out.write(place, &result);
+                lse.write(place, &block_lse);
+            }
+        }
+    });
+}
+
+pub(crate) fn backward(
+    isa: Isa,
+    g: &Attention,
+    x: &Inputs<f32>,
+    out: &[f32],
+    out_layout: Layout,
+    lse: &[f32],
+    dout: &[f32],
+    grads: Gradients<f32>,
+) {
+    if g.batch * g.heads * g.dim == 0 {
+        return;
+    }
+    let dq = Shared::new(grads.dq, x.q_layout, g, g.tq, "dq");
+    let dk = Shared::new(grads.dk, x.k_layout, g, g.tk, "dk");
+    let dv = Shared::new(grads.dv, x.v_layout, g, g.tk, "dv");
+    let no_mask = vec![0.0; g.tk];
+    each_head(g, |b, h| {
+        let keys = Place { b, h, first: 0, count: g.tk };
+        let (k, v) = (tokens(x.k, x.k_layout, keys, g.dim), tokens(x.v, x.v_layout, keys, g.dim));
+        let mask = x.mask.map_or(&no_mask[..], |mask| &mask[b * g.tk..(b + 1) * g.tk]);
+        let most = BLOCK.min(g.tq);
+        let [mut scores, mut grad] = [(); 2].map(|()| vec![0.0; most * g.tk]);
+        let [mut key_grad, mut value_grad] = [(); 2].map(|()| vec![0.0; g.tk * g.dim]);
+        let (mut query_grad, mut delta) = (vec![0.0; most * g.dim], vec![0.0; most]);
+        for block in blocks(g.tq) {
+            let count = block.len();
+            let place = Place { b, h, first: block.start, count };
+            let q = tokens(x.q, x.q_layout, place, g.dim);
+            let o = tokens(out, out_layout, place, g.dim);
+            let d_o = tokens(dout, out_layout, place, g.dim);
+            let (scores, grad) = (&mut scores[..count * g.tk], &mut grad[..count * g.tk]);
+            let query = (b * g.heads + h) * g.tq + block.start;
+            row_dots(isa, o, d_o, &mut delta[..count]);
+            if g.tk > 0 {
+                multiply(isa, q, k.t(), scores, false);
+                multiply(isa, d_o, v.t(), grad, false);
+                let queries = Queries { lse: &lse[query..query + count], delta: &delta };
+                unweigh(isa, Weighing { g, mask, query }, queries, scores, grad);
+            }
+            let (scores, grad) = (Mat::new(scores, count, g.tk), Mat::new(grad, count, g.tk));
+            multiply(isa, scores.t(), d_o, &mut value_grad, true);
+            multiply(isa, grad, k, &mut query_grad, false);
+            multiply(isa, grad.t(), q, &mut key_grad, true);
+            // SAFETY: this task alone has this head, and the block lies within the queries.
+            unsafe { dq.write(place, &query_grad) };
+        }
+        // SAFETY: this task alone has this head, and the keys are all of its keys.
+        unsafe {
+            dk.write(keys, &key_grad);
+            dv.write(keys, &value_grad);
+        }
+    });
+}
