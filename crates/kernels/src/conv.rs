@@ -204,7 +204,7 @@ pub fn conv2d_backward_weight<T: Element>(g: &Conv2d, x: &[T], dy: &[T], dw: &mu
 /// [`conv2d_backward_weight`] on an instruction set.
 pub(crate) fn backward_weight_with<T: Element>(isa: Isa, g: &Conv2d, x: &[T], dy: &[T], dw: &mut [T]) {
     g.check(x.len(), dw.len(), dy.len());
-    if dw.is_empty() || dy.is_empty() {
+    if dw.is_empty() || dy.is_empty() || x.is_empty() {
         return dw.fill(T::ZERO);
     }
     match (as_f32(x), as_f32(dy), as_f32_mut(dw)) {

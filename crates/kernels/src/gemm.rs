@@ -9,7 +9,7 @@ use crate::element::{as_f32, as_f32_mut, is_f32};
 use crate::isa::{self, Isa};
 use crate::{Element, naive};
 use blocks::{pieces, run_blocks, tile_size};
-use outer::{Outer, outer};
+use outer::{Factor, Meeting, Outer, outer};
 use std::ops::Range;
 use tile::{Block, Panels, Target};
 
@@ -289,17 +289,18 @@ fn multiply(
 /// A·B where A is the transpose of a row-major matrix: a sum of outer products.
 fn multiply_transposed(isa: Isa, serial: bool, a: Mat<f32>, b: Mat<f32>, c: &mut [f32], ldc: usize, accumulate: bool) {
     let sum = Outer {
-        left: a.data,
-        right: b.data,
-        rows: a.rows,
-        cols: b.cols,
+        left: Factor { data: a.data, pitch: a.col_stride, len: a.rows },
+        right: Factor { data: b.data, pitch: b.row_stride, len: b.cols },
         depth: a.cols,
+        right_rows: b.rows,
         taps: 1,
         row_stride: ldc,
         accumulate,
     };
-    let place = |p: usize| ((p * a.col_stride) as u32, (p * b.row_stride) as u32);
-    outer(isa, serial, sum, c, |part| vec![part.map(place).collect()]);
+    outer(isa, serial, sum, c, |part| Meeting {
+        right: part.clone(),
+        pairs: vec![(0..part.len() as u32).map(|p| (p, p)).collect()],
+    });
 }
 
 #[cfg(test)]

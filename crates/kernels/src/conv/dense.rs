@@ -4,7 +4,7 @@
 use super::Conv2d;
 use super::walk::Walk;
 use crate::gemm::blocks::{run_blocks, tile_size};
-use crate::gemm::outer::{Outer, outer};
+use crate::gemm::outer::{Factor, Meeting, Outer, outer};
 use crate::gemm::pack::pack;
 use crate::gemm::tile::{Panels, Target};
 use crate::gemm::{Epilogue, Mat};
@@ -113,27 +113,45 @@ pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &
     let (seen, x) = if rows { padded(g, x) } else { (*g, x.into()) };
     let (taps, cols) = if rows { (g.kh, g.kw * g.cin) } else { (g.kh * g.kw, g.cin / g.groups) };
     let (out_h, out_w) = (g.out_h(), g.out_w());
-    let sum = Outer {
-        left: dy,
-        right: &x,
-        rows: cout,
-        cols,
-        depth: g.n * out_h * out_w,
-        taps,
-        row_stride: taps * cols,
-        accumulate: false,
-    };
-    for group in 0..g.groups {
-        let list = |t: usize, pixels: Range<usize>| {
-            let (ky, kx) = if rows { (t, 0) } else { (t / g.kw, t % g.kw) };
-            let place = |p: usize| {
-                let (iy, ix) = seen.source(p / out_w % out_h, p % out_w, ky, kx)?;
-                let pixel = (p / (out_h * out_w) * seen.h + iy) * seen.w + ix;
-                Some(((p * g.cout + group * cout) as u32, (pixel * g.cin + group * cols) as u32))
-            };
-            pixels.filter_map(place).collect()
+    let meeting = |pixels: Range<usize>| {
+        // Image, row and column of the output, counted up.
+        let (mut n, mut oy, mut ox) =
+            (pixels.start / (out_h * out_w), pixels.start / out_w % out_h, pixels.start % out_w);
+        let step = |_| {
+            let here = (n, oy, ox);
+            (ox, oy) = if ox + 1 == out_w { (0, oy + 1) } else { (ox + 1, oy) };
+            (oy, n) = if oy == out_h { (0, n + 1) } else { (oy, n) };
+            here
         };
-        let dw = &mut dw[group * cout * taps * cols..][..cout * taps * cols];
-        outer(isa, false, sum, dw, |pixels| (0..taps).map(|t| list(t, pixels.clone())).collect());
+        let coordinates: Vec<_> = pixels.map(step).collect();
+        let list = |t: usize| {
+            let (ky, kx) = if rows { (t, 0) } else { (t / g.kw, t % g.kw) };
+            let mut pairs = Vec::with_capacity(coordinates.len());
+            for (i, &(n, oy, ox)) in coordinates.iter().enumerate() {
+                if let Some((iy, ix)) = seen.source(oy, ox, ky, kx) {
+                    pairs.push((i as u32, ((n * seen.h + iy) * seen.w + ix) as u32));
+                }
+            }
+            pairs
+        };
+        let mut pairs: Vec<_> = (0..taps).map(list).collect();
+        // The pixels of each list ascend.
+        let first = pairs.iter().filter_map(|pairs| pairs.first()).map(|pair| pair.1).min().unwrap_or(0);
+        let last = pairs.iter().filter_map(|pairs| pairs.last()).map(|pair| pair.1 + 1).max().unwrap_or(first);
+        pairs.iter_mut().flatten().for_each(|pair| pair.1 -= first);
+        Meeting { right: first as usize..last as usize, pairs }
+    };
+    assert!(seen.n * seen.h * seen.w <= u32::MAX as usize, "{g:?}: pixels are counted in u32");
+    for group in 0..g.groups {
+        let sum = Outer {
+            left: Factor { data: &dy[group * cout..], pitch: g.cout, len: cout },
+            right: Factor { data: &x[group * cols..], pitch: g.cin, len: cols },
+            depth: g.n * out_h * out_w,
+            right_rows: seen.n * seen.h * seen.w,
+            taps,
+            row_stride: taps * cols,
+            accumulate: false,
+        };
+        outer(isa, false, sum, &mut dw[group * cout * taps * cols..][..cout * taps * cols], meeting);
     }
 }

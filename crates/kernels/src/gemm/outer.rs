@@ -1,9 +1,9 @@
 //! Sums of outer products: the gradient of a weight.
 //!
-//! C[i][j] = sum over p of left[p][i] * right[p][j]: both factors are stored with p outermost (rows are pixels or
-//! tokens), so that neither needs packing: a tile of C stays in registers while p runs, `S::ROWS` numbers of the left are
-//! broadcast, two vectors of the right are loaded. A convolution has one such C per tap, and its own list of p for each:
-//! the pixels where the tap does not fall on padding.
+//! C[i][j] = sum over p of left[p][i] * right[p][j], where p is outermost in memory in both factors (a pixel, a token). A
+//! tile of C stays in registers while p runs over a block: `S::ROWS` numbers of the left are broadcast, two vectors of the
+//! right are loaded. A convolution has one such C per tap, and for each its own list of pairs of an output pixel (a row of
+//! the left) and an input pixel (a row of the right), so that padding costs nothing.
 
 use super::blocks::{pieces, tile_size};
 use super::tile::MAX_ROWS;
@@ -12,135 +12,230 @@ use crate::simd::Simd;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Numbers of both factors that a pass over the result works on: half of a typical second-level cache of 1 MiB.
-const BLOCK: usize = 128 * 1024;
-/// Numbers of both factors that all tasks go through before they go on: a quarter of a third-level cache of 32 MiB.
-const GROUP: usize = 2 * 1024 * 1024;
+/// Rows of the left in a block: few enough to stay in the first-level cache with those of the right.
+const BLOCK: usize = 128;
+/// Numbers of C that stay in the second-level cache from block to block.
+const PART: usize = 40 * 1024;
 /// Tasks that are enough to keep some cores busy.
 const TASKS: usize = 16;
 /// Multiplications below which a task is not worth starting.
 const SMALL: usize = 1 << 20;
 
-/// For one block of p, for each tap, the places of left[p] and right[p].
-pub(crate) type Pairs = Vec<Vec<(u32, u32)>>;
+/// Rows of one factor: row i is `data[i * pitch..][..len]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Factor<'a> {
+    /// All numbers.
+    pub(crate) data: &'a [f32],
+    /// Distance from row to row.
+    pub(crate) pitch: usize,
+    /// Numbers of a row.
+    pub(crate) len: usize,
+}
 
-/// The factors and the result.
+/// What a block of rows of the left meets.
+pub(crate) struct Meeting {
+    /// Rows of the right.
+    pub(crate) right: Range<usize>,
+    /// For each tap pairs of rows, counted from the first of the block on the left and of `right` on the right.
+    pub(crate) pairs: Vec<Vec<(u32, u32)>>,
+}
+
+/// The sum to compute.
 #[derive(Clone, Copy)]
 pub(crate) struct Outer<'a> {
-    /// Holds left[p].
-    pub(crate) left: &'a [f32],
-    /// Holds right[p].
-    pub(crate) right: &'a [f32],
-    /// Length of left[p].
-    pub(crate) rows: usize,
-    /// Length of right[p].
-    pub(crate) cols: usize,
-    /// How many p there are.
+    /// Gives the rows of C.
+    pub(crate) left: Factor<'a>,
+    /// Gives the columns of C.
+    pub(crate) right: Factor<'a>,
+    /// Rows of the left.
     pub(crate) depth: usize,
-    /// How many results there are; that of tap t begins `t * cols` after the first.
+    /// Rows of the right.
+    pub(crate) right_rows: usize,
+    /// How many C there are; that of tap t begins `t * right.len` after the first.
     pub(crate) taps: usize,
-    /// Distance from row to row of the result.
+    /// Distance from row to row of C.
     pub(crate) row_stride: usize,
     /// Add to what is there?
     pub(crate) accumulate: bool,
 }
 
-/// A raw pointer that tasks share.
-#[derive(Clone, Copy)]
-struct Shared(*mut f32);
-// SAFETY: tasks write to different elements through it.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
-
-/// A part of the result.
-struct Job<'a> {
-    outer: Outer<'a>,
-    pairs: &'a [Pairs],
-    /// Rows of the result.
-    rows: Range<usize>,
-    /// Panels (two vectors of columns) of the result.
-    panels: Range<usize>,
-    /// Add to what is there?
-    accumulate: bool,
-    c: Shared,
-}
-
-/// Computes C in `c`. `pairs` lists, for a range of p, the places of left[p] and right[p] for each tap.
-pub(crate) fn outer(isa: Isa, serial: bool, outer: Outer, c: &mut [f32], pairs: impl Fn(Range<usize>) -> Pairs + Sync) {
-    let Outer { left, right, rows, cols, depth, taps, row_stride, accumulate } = outer;
-    if rows == 0 || cols == 0 || taps == 0 {
+/// Computes C in `c`. `meeting` says what the rows of a block of the left meet.
+pub(crate) fn outer(
+    isa: Isa,
+    serial: bool,
+    sum: Outer,
+    c: &mut [f32],
+    meeting: impl Fn(Range<usize>) -> Meeting + Sync,
+) {
+    let (rows, cols) = (sum.left.len, sum.taps * sum.right.len);
+    if rows == 0 || cols == 0 {
         return;
     }
-    assert!(taps * cols <= row_stride && c.len() >= (rows - 1) * row_stride + taps * cols);
-    assert!(left.len().max(right.len()) <= u32::MAX as usize, "places are kept as u32");
+    assert!(cols <= sum.row_stride && c.len() >= (rows - 1) * sum.row_stride + cols);
     let (tile_rows, width) = tile_size(isa);
-    let panels = cols.div_ceil(width);
-    let small = serial || rows * cols * depth * taps < SMALL;
-    let tiles: Vec<_> = pieces(0..rows, tile_rows).collect();
-    let row_chunks = if small { 1 } else { tiles.len().min(TASKS) };
-    let panel_chunks = if small { 1 } else { (TASKS / row_chunks).clamp(1, panels) };
-    let block = (BLOCK / (rows + cols)).clamp(64, 1024);
-    let group = (GROUP / (rows + cols)).max(block);
-    let shared = Shared(c.as_mut_ptr());
+    let task = |cut: &Cut, i: usize, c: Target| {
+        let (depth, rows, panels) = cut.piece(i);
+        let columns = panels.start * width..sum.right.len.min(panels.end * width);
+        Task { isa, sum, rows, columns, c }.run(depth, &meeting);
+    };
+    let target = |c: &mut [f32], row_stride, accumulate| Target { c: c.as_mut_ptr(), row_stride, accumulate };
+    let mut pieces = Cut { sum, panels: sum.right.len.div_ceil(width), by_depth: 1, by_row: 1, by_panel: 1 };
+    if serial || rows * cols * sum.depth < SMALL {
+        return task(&pieces, 0, target(c, sum.row_stride, sum.accumulate));
+    }
+    pieces.refine(tile_rows);
+    if pieces.by_depth == 1 {
+        let target = target(c, sum.row_stride, sum.accumulate);
+        return (0..pieces.count()).into_par_iter().with_max_len(1).for_each(|i| task(&pieces, i, target));
+    }
+    // Each piece of the depth has its own C; they are added in their order.
+    let mut parts = vec![0.0; pieces.by_depth * rows * cols];
+    let targets: Vec<_> = parts.chunks_exact_mut(rows * cols).map(|part| target(part, cols, false)).collect();
+    (0..pieces.count()).into_par_iter().with_max_len(1).for_each(|i| {
+        task(&pieces, i, targets[i / (pieces.by_row * pieces.by_panel)]);
+    });
+    c.par_chunks_mut(sum.row_stride).take(rows).enumerate().for_each(|(i, c)| {
+        let c = &mut c[..cols];
+        if !sum.accumulate {
+            c.fill(0.0);
+        }
+        for part in parts.chunks_exact(rows * cols) {
+            c.iter_mut().zip(&part[i * cols..]).for_each(|(c, part)| *c += part);
+        }
+    });
+}
 
-    // One group even if there is no p, to set the result to zero.
-    for (g, group) in pieces(0..depth.max(1), group).enumerate() {
-        let group = group.start..group.end.min(depth);
-        let blocks: Vec<_> = pieces(group.clone(), block).collect();
-        let list = |p: &Range<usize>| {
-            let pairs = pairs(p.clone());
-            let fits = |&(l, r): &(u32, u32)| l as usize + rows <= left.len() && r as usize + cols <= right.len();
-            assert!(pairs.len() == taps && pairs.iter().flatten().all(fits), "places outside of the factors");
-            pairs
+/// How the work is cut into tasks.
+struct Cut<'a> {
+    sum: Outer<'a>,
+    panels: usize,
+    by_depth: usize,
+    by_row: usize,
+    by_panel: usize,
+}
+
+impl Cut<'_> {
+    fn count(&self) -> usize {
+        self.by_depth * self.by_row * self.by_panel
+    }
+
+    /// Doubles the pieces until there are enough: the rows or the columns of C as long as a task's share of C is too large
+    /// for the cache, that of the two which makes a task copy less; then the depth, which makes no one copy twice.
+    fn refine(&mut self, tile_rows: usize) {
+        let Outer { left, right, depth, taps, right_rows, .. } = self.sum;
+        while self.count() < TASKS {
+            let (rows, cols) = (left.len / self.by_row, right.len / self.by_panel);
+            let by_row = left.len >= 2 * self.by_row * tile_rows;
+            let by_panel = self.panels >= 2 * self.by_panel;
+            if rows * cols * taps <= PART && depth >= 2 * self.by_depth * BLOCK {
+                self.by_depth *= 2;
+            } else if by_panel && (!by_row || cols * right_rows >= rows * depth) {
+                self.by_panel *= 2;
+            } else if by_row {
+                self.by_row *= 2;
+            } else {
+                break;
+            }
+        }
+    }
+
+    /// The depth, rows and panels of a task.
+    fn piece(&self, i: usize) -> (Range<usize>, Range<usize>, Range<usize>) {
+        let cut = |n: usize, pieces: usize, i: usize| n * i / pieces..n * (i + 1) / pieces;
+        let (rest, panel) = (i / self.by_panel, i % self.by_panel);
+        let depth = cut(self.sum.depth, self.by_depth, rest / self.by_row);
+        (depth, cut(self.sum.left.len, self.by_row, rest % self.by_row), cut(self.panels, self.by_panel, panel))
+    }
+}
+
+/// A matrix to write to, or several next to each other.
+#[derive(Clone, Copy)]
+struct Target {
+    c: *mut f32,
+    row_stride: usize,
+    accumulate: bool,
+}
+// SAFETY: tasks write to different elements through it.
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
+
+/// Some rows and columns of all C.
+struct Task<'a> {
+    isa: Isa,
+    sum: Outer<'a>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    c: Target,
+}
+
+/// A block of both factors, copied so that rows do not clash in the cache, and those of the right end in zeros.
+struct Copies {
+    left: Vec<f32>,
+    left_pitch: usize,
+    right: Vec<f32>,
+    right_pitch: usize,
+}
+
+impl Task<'_> {
+    /// Sums over the given rows of the left.
+    fn run(&self, part: Range<usize>, meeting: &(impl Fn(Range<usize>) -> Meeting + Sync)) {
+        let Outer { left, right, taps, .. } = self.sum;
+        let width = tile_size(self.isa).1;
+        let mut copies = Copies {
+            left: Vec::new(),
+            left_pitch: pitch(self.rows.len(), 1),
+            right: Vec::new(),
+            right_pitch: pitch(self.columns.len(), width),
         };
-        let task = |pairs: &[Pairs], i: usize| {
-            let (r, p) = (i / panel_chunks, i % panel_chunks);
-            let cut = |n: usize, of: usize, i: usize| n * i / of..n * (i + 1) / of;
-            let rows = cut(tiles.len(), row_chunks, r);
-            let job = Job {
-                outer,
-                pairs,
-                rows: tiles[rows.start].start..tiles[rows.end - 1].end,
-                panels: cut(panels, panel_chunks, p),
-                accumulate: accumulate || g > 0,
-                c: shared,
-            };
-            run(isa, &job);
-        };
-        let tasks = row_chunks * panel_chunks;
-        if small {
-            let pairs: Vec<Pairs> = blocks.iter().map(list).collect();
-            (0..tasks).for_each(|i| task(&pairs, i));
-        } else {
-            let pairs: Vec<Pairs> = blocks.par_iter().map(list).collect();
-            (0..tasks).into_par_iter().with_max_len(1).for_each(|i| task(&pairs, i));
+        let mut accumulate = self.c.accumulate;
+        // One block even if there is nothing to sum, to set C to zero.
+        let blocks = pieces(part.clone(), BLOCK).chain(part.is_empty().then_some(part));
+        for block in blocks {
+            let Meeting { right: seen, pairs } = meeting(block.clone());
+            copy(left, block.clone(), &self.rows, copies.left_pitch, &mut copies.left);
+            copy(right, seen.clone(), &self.columns, copies.right_pitch, &mut copies.right);
+            let fits = |&(l, r): &(u32, u32)| (l as usize) < block.len() && (r as usize) < seen.len();
+            assert!(pairs.len() == taps && pairs.iter().flatten().all(fits), "pairs of rows that are not there");
+            run(self.isa, self, &copies, &pairs, accumulate);
+            accumulate = true;
         }
     }
 }
 
-#[inline(always)]
-fn run_body<S: Simd>(s: S, job: &Job) {
-    let Job { outer, pairs, rows, panels, accumulate, c } = job;
-    let width = 2 * S::LANES;
-    if pairs.is_empty() && !accumulate {
-        return set_zero(job, width);
+/// Distance between copied rows of `len` numbers, rounded up to `width`: an odd number of cache lines.
+fn pitch(len: usize, width: usize) -> usize {
+    (len.div_ceil(width) * width).div_ceil(16) / 2 * 32 + 16
+}
+
+/// Copies columns of some rows.
+fn copy(from: Factor, rows: Range<usize>, columns: &Range<usize>, pitch: usize, to: &mut Vec<f32>) {
+    assert!(columns.end <= from.len);
+    if to.len() < rows.len() * pitch {
+        to.resize(rows.len() * pitch, 0.0);
     }
-    for (block, pairs) in pairs.iter().enumerate() {
-        for rows in pieces(rows.clone(), S::ROWS) {
-            for (tap, pairs) in pairs.iter().enumerate() {
-                for p in panels.clone() {
-                    let columns = p * width..outer.cols.min((p + 1) * width);
-                    let mut sums = [[s.zero(); 2]; MAX_ROWS];
-                    // SAFETY: `outer` checked the places of all pairs, and that C has these rows and columns; no other
-                    // task has the same.
-                    unsafe {
-                        sum_tile(s, outer, pairs, &rows, &columns, &mut sums);
-                        let c = c.0.add(rows.start * outer.row_stride + tap * outer.cols + columns.start);
-                        for (r, sums) in sums[..rows.len()].iter().enumerate() {
-                            let c = std::slice::from_raw_parts_mut(c.add(r * outer.row_stride), columns.len());
-                            store_row(s, c, sums, *accumulate || block > 0);
-                        }
+    for (row, to) in rows.zip(to.chunks_exact_mut(pitch)) {
+        to[..columns.len()].copy_from_slice(&from.data[row * from.pitch..][columns.clone()]);
+    }
+}
+
+#[inline(always)]
+fn run_body<S: Simd>(s: S, task: &Task, copies: &Copies, pairs: &[Vec<(u32, u32)>], accumulate: bool) {
+    let mut sums = [[s.zero(); 2]; MAX_ROWS];
+    for rows in pieces(0..task.rows.len(), S::ROWS) {
+        for (tap, pairs) in pairs.iter().enumerate() {
+            for first in (0..task.columns.len()).step_by(2 * S::LANES) {
+                // SAFETY: `Task::run` checked that the copies have the rows of all pairs; their columns reach over the
+                // rows and whole panels of the task. `outer` checked that C has them too; no other task has the same.
+                unsafe {
+                    sum_tile(s, copies, rows.clone(), first, pairs, &mut sums);
+                    let column = tap * task.sum.right.len + task.columns.start + first;
+                    let row = task.rows.start + rows.start;
+                    let c = task.c.c.add(row * task.c.row_stride + column);
+                    let cols = (task.columns.len() - first).min(2 * S::LANES);
+                    for (r, sums) in sums[..rows.len()].iter().enumerate() {
+                        let c = std::slice::from_raw_parts_mut(c.add(r * task.c.row_stride), cols);
+                        store_row(s, c, sums, accumulate);
                     }
                 }
             }
@@ -148,19 +243,7 @@ fn run_body<S: Simd>(s: S, job: &Job) {
     }
 }
 
-dispatch!(fn run(job: &Job) = run_body);
-
-/// Sets the part of the result to zero.
-fn set_zero(job: &Job, width: usize) {
-    let columns = job.panels.start * width..job.outer.cols.min(job.panels.end * width);
-    for row in job.rows.clone() {
-        for tap in 0..job.outer.taps {
-            let at = row * job.outer.row_stride + tap * job.outer.cols + columns.start;
-            // SAFETY: `outer` checked that C has these rows and columns; no other task has the same.
-            unsafe { std::slice::from_raw_parts_mut(job.c.0.add(at), columns.len()) }.fill(0.0);
-        }
-    }
-}
+dispatch!(fn run(task: &Task, copies: &Copies, pairs: &[Vec<(u32, u32)>], accumulate: bool) = run_body);
 
 /// c (+)= sums, for as many columns as c has.
 #[inline(always)]
@@ -179,61 +262,50 @@ fn store_row<S: Simd>(s: S, c: &mut [f32], sums: &[S::V; 2], accumulate: bool) {
 /// Picks the variant of [`sum_rows`] for the number of rows.
 ///
 /// # Safety
-/// As [`sum_rows`].
+/// The copies must have the rows of all pairs, with the columns `rows` on the left and two vectors from `first` on on the
+/// right.
 #[inline(always)]
 unsafe fn sum_tile<S: Simd>(
     s: S,
-    outer: &Outer,
+    copies: &Copies,
+    rows: Range<usize>,
+    first: usize,
     pairs: &[(u32, u32)],
-    rows: &Range<usize>,
-    columns: &Range<usize>,
     sums: &mut [[S::V; 2]; MAX_ROWS],
 ) {
-    // SAFETY: the caller's promise: both places are inside the factors.
-    let (left, right) = unsafe { (outer.left.as_ptr().add(rows.start), outer.right.as_ptr().add(columns.start)) };
+    // SAFETY: the columns are there.
+    let (left, right) = unsafe { (copies.left.as_ptr().add(rows.start), copies.right.as_ptr().add(first)) };
+    let (left, right) = ((left, copies.left_pitch), (right, copies.right_pitch));
     macro_rules! variants {
         ($($rows:literal)*) => {
-            match (rows.len(), columns.len()) {
+            match rows.len() {
                 // SAFETY: the caller's promise.
-                $(($rows, cols) if $rows <= S::ROWS => unsafe {
-                    if cols == 2 * S::LANES {
-                        sum_rows::<S, $rows, true>(s, pairs, left, right, cols, sums)
-                    } else {
-                        sum_rows::<S, $rows, false>(s, pairs, left, right, cols, sums)
-                    }
-                },)*
-                size => unreachable!("a tile of {size:?}"),
+                $($rows if $rows <= S::ROWS => unsafe { sum_rows::<S, $rows>(s, pairs, left, right, sums) },)*
+                rows => unreachable!("a tile of {rows} rows"),
             }
         };
     }
     variants!(1 2 3 4 5 6 7 8 9 10 11 12)
 }
 
-/// sums[r][j] = sum over pairs (l, r) of left[l + r] * right[r + j].
+/// sums[i][j] = sum over pairs (l, r) of left[l][i] * right[r][j].
 ///
 /// # Safety
-/// For each pair `R` numbers at the place on the left and `cols` (two vectors if `FULL`) on the right must be readable.
+/// `R` numbers of each row on the left and two vectors of each on the right must be readable.
 #[inline(always)]
-unsafe fn sum_rows<S: Simd, const R: usize, const FULL: bool>(
+unsafe fn sum_rows<S: Simd, const R: usize>(
     s: S,
     pairs: &[(u32, u32)],
-    left: *const f32,
-    right: *const f32,
-    cols: usize,
+    left: (*const f32, usize),
+    right: (*const f32, usize),
     sums: &mut [[S::V; 2]; MAX_ROWS],
 ) {
     let mut acc = [[s.zero(); 2]; R];
     for &(l, r) in pairs {
         // SAFETY: the caller's promise.
         unsafe {
-            let (a, b) = (left.add(l as usize), right.add(r as usize));
-            let (b0, b1) = if FULL {
-                (s.load_ptr(b), s.load_ptr(b.add(S::LANES)))
-            } else {
-                let b = std::slice::from_raw_parts(b, cols);
-                let (b0, b1) = b.split_at(cols.min(S::LANES));
-                (s.load_partial(b0), s.load_partial(b1))
-            };
+            let (a, b) = (left.0.add(l as usize * left.1), right.0.add(r as usize * right.1));
+            let (b0, b1) = (s.load_ptr(b), s.load_ptr(b.add(S::LANES)));
             for (r, acc) in acc.iter_mut().enumerate() {
                 let a = s.splat(*a.add(r));
                 acc[0] = s.mul_add(a, b0, acc[0]);
