@@ -61,6 +61,16 @@ def relative(a, b):
     return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-300))
 
 
+def judge(logits, stated, tolerance):
+    """Prints how far the stated {"shape", "logits"} are from `logits`; True if within `tolerance`, relative in norm."""
+    if list(logits.shape) != stated["shape"] or len(stated["logits"]) != logits.numel():
+        print(f"logits have shape {stated['shape']} and {len(stated['logits'])} values, expected {list(logits.shape)}")
+        return False
+    error = relative(stated["logits"], logits.double().reshape(-1).numpy())
+    print(f"logits {list(logits.shape)}: relative error {error:.2e}, tolerance {tolerance:.0e}")
+    return error <= tolerance
+
+
 def gradient_noise(g32, g64):
     """Prints how far the f32 gradients are from the f64 ones, relative in norm, worst first."""
     rows = sorted(((relative(g32[n].double().numpy(), g64[n].numpy()), float(g64[n].norm()), n) for n in g64), reverse=True)
