@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Writes a file so that at any moment, even after a crash, `path` holds what it held before or all of the new.
 ///
 /// `write` fills a temporary file in the same folder, which is synced to disk and then takes the name. On any error the
-/// temporary file is removed and `path` is untouched.
+/// temporary file is removed and `path` is untouched. Where `path` is a device or a pipe, it is written to directly.
 ///
 /// # Errors
 /// Those of `write`, and of the file system: no such folder, no permission, disk full.
@@ -39,6 +39,10 @@ pub(crate) fn atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> Resu
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| folder.join(name));
     if target.is_dir() {
         return Err(Error::Argument(format!("{} is a folder, not a file", path.display())));
+    }
+    if std::fs::metadata(&target).is_ok_and(|about| !about.is_file()) {
+        let file = OpenOptions::new().write(true).open(&target).map_err(|e| Error::io("open", path, e))?;
+        return buffered(file, path, write).map(drop);
     }
     let folder = target.parent().unwrap_or(folder);
     let (file, mut temporary) = create(folder, &target)?;
@@ -88,8 +92,12 @@ fn fill(
     if let Ok(old) = std::fs::metadata(path) {
         let _ = std::fs::set_permissions(&temporary.path, old.permissions());
     }
+    let file = buffered(file, path, write)?;
+    file.sync_all().map_err(|e| Error::io("write", path, e))
+}
+
+fn buffered(file: File, path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<File> {
     let mut out = BufWriter::with_capacity(1 << 20, file);
     write(&mut out)?;
-    out.flush().map_err(|e| Error::io("write", path, e))?;
-    out.get_ref().sync_all().map_err(|e| Error::io("write", path, e))
+    out.into_inner().map_err(|e| Error::io("write", path, e.into_error()))
 }

@@ -104,6 +104,11 @@ fn numbers<const N: usize, T>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<
 pub(crate) fn to_f32(name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>> {
     let values = |message: String| Error::Values { name: name.to_string(), message };
     match dtype {
+        Dtype::F32 if cfg!(target_endian = "little") => {
+            let mut floats = vec![0.0f32; bytes.len() / 4];
+            bytemuck::cast_slice_mut(&mut floats).copy_from_slice(&bytes[..4 * (bytes.len() / 4)]);
+            Ok(floats)
+        }
         Dtype::F32 => Ok(numbers(bytes, f32::from_le_bytes)),
         Dtype::F16 => Ok(numbers(bytes, |b| f16::from_le_bytes(b).to_f32())),
         Dtype::Bf16 => Ok(numbers(bytes, |b| bf16::from_le_bytes(b).to_f32())),

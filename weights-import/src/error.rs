@@ -105,7 +105,7 @@ impl fmt::Display for Error {
             }
             Self::Format { file, message } => write!(f, "{file}: {message}"),
             Self::Corrupt { file, format, message } => {
-                write!(f, "{file}: broken {format} file: {message} (is the download complete?)")
+                write!(f, "{file}: broken {format} file: {message}")
             }
             Self::NoTensor { file, name, near } => {
                 write!(f, "{file}: no tensor named {name}")?;

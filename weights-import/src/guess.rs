@@ -69,11 +69,12 @@ pub struct Bert {
 }
 
 impl Architecture {
-    /// Whether both have the same trunk: the same but for heads (classes, pooler, masked language model) and the number
-    /// of attention heads, which shapes do not tell.
+    /// Whether both have the same trunk: the same but for heads (classes, pooler, masked language model), for what
+    /// single tensors at the door tell by their shapes (channels of the image, words, positions, token types) and for the
+    /// number of attention heads, which shapes do not tell.
     pub fn same_trunk(&self, other: &Self) -> bool {
         let trunk = |a: &Self| match a.clone() {
-            Self::ResNet(net) => Self::ResNet(ResNet { classes: None, ..net }),
+            Self::ResNet(net) => Self::ResNet(ResNet { classes: None, channels: 0, ..net }),
             Self::Bert(net) => Self::Bert(Bert {
                 heads: 0,
                 pooler: false,
@@ -111,6 +112,9 @@ impl fmt::Display for Architecture {
                 let block = if net.block == Block::Basic { "basic" } else { "bottleneck" };
                 let layers: Vec<String> = net.layers.iter().map(usize::to_string).collect();
                 write!(f, "a {} ({block} blocks {}, width {}", net.name(), layers.join("-"), net.width)?;
+                if net.stem != net.width {
+                    write!(f, ", stem {}", net.stem)?;
+                }
                 if net.inner != net.width || net.groups != 1 {
                     write!(f, ", inner width {}, groups {}", net.inner, net.groups)?;
                 }
@@ -121,6 +125,9 @@ impl fmt::Display for Architecture {
             }
             Self::Bert(net) => {
                 write!(f, "a BERT ({} layers, hidden {}, {} words", net.layers, net.hidden, net.vocab)?;
+                if net.intermediate != 4 * net.hidden {
+                    write!(f, ", intermediate {}", net.intermediate)?;
+                }
                 if net.mlm {
                     write!(f, ", masked-LM head")?;
                 }

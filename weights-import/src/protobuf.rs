@@ -98,7 +98,10 @@ impl<'s> Wire<'s> {
     fn span(&mut self, message: &mut Range<u64>, len: u64) -> Result<Range<u64>> {
         let left = message.end - message.start;
         if len > left {
-            return self.fail(format!("a field at byte {} claims {len} bytes, but {left} are left", message.start));
+            return self.fail(format!(
+                "a field at byte {} claims {len} bytes, but {left} are left (is the download complete?)",
+                message.start
+            ));
         }
         let span = message.start..message.start + len;
         message.start = span.end;

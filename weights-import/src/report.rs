@@ -16,7 +16,6 @@ pub struct Misshapen {
 
 /// The report of a load. Names are the model's, but for `unexpected` and `ignored`, which are the file's.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[must_use = "say what may be missing: only_missing(&[..]) or strict()"]
 pub struct Report {
     /// The file.
     pub file: String,

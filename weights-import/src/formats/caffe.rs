@@ -97,9 +97,9 @@ pub(super) fn probe(head: &[u8], source: &Source) -> bool {
 }
 
 pub(super) fn open(source: Source) -> Result<Box<dyn Reader>> {
-    let mut index = Index::default();
     // What the index may take in memory: real networks need far less.
-    index.budget = source.len().saturating_mul(4).saturating_add(1 << 20);
+    let budget = source.len().saturating_mul(4).saturating_add(1 << 20);
+    let mut index = Index { budget, ..Index::default() };
     let mut wire = Wire::new(&source, FORMAT);
     let mut net = 0..source.len();
     while let Some((field, value)) = wire.field(&mut net)? {

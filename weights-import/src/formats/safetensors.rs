@@ -78,7 +78,9 @@ pub(super) fn open(source: Source) -> Result<Box<dyn Reader>> {
         return Err(broken(format!("its header claims {length} bytes, the limit is {LARGEST_HEADER}")));
     }
     if length > left {
-        return Err(broken(format!("its header claims {length} bytes, but only {left} follow")));
+        return Err(broken(format!(
+            "its header claims {length} bytes, but only {left} follow (is the download complete?)"
+        )));
     }
     let text = String::from_utf8(source.read(8, length)?).map_err(|e| broken(format!("header: {e}")))?;
     let header = header(&text).map_err(broken)?;
@@ -95,7 +97,13 @@ pub(super) fn open(source: Source) -> Result<Box<dyn Reader>> {
     sorted.sort_by_key(|(_, info)| info.data_offsets);
     let end = sorted.last().map_or(0, |(_, info)| info.data_offsets.1 as u64);
     Metadata::new(None, sorted).map_err(|e| broken(format!("{e} (offsets must be contiguous and fit the shapes)")))?;
-    if end != left - length {
+    if end > left - length {
+        let follow = left - length;
+        return Err(broken(format!(
+            "its tensors take {end} bytes, but {follow} follow the header (is the download complete?)"
+        )));
+    }
+    if end < left - length {
         return Err(broken(format!("its tensors take {end} bytes, but {} follow the header", left - length)));
     }
 

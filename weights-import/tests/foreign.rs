@@ -1,0 +1,100 @@
+//! Files that are something else each get their own words.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::Folder;
+use weights_import::{Error, from_bytes, open};
+
+fn zip(member: &str) -> Vec<u8> {
+    let mut file = b"PK\x03\x04".to_vec();
+    file.resize(26, 0);
+    file.extend((member.len() as u16).to_le_bytes());
+    file.extend([0, 0]);
+    file.extend(member.as_bytes());
+    file.extend([0; 64]);
+    file
+}
+
+#[test]
+fn each_has_its_own_words() {
+    let tar = [vec![b'a'; 257], b"ustar\0".to_vec(), vec![0; 249]].concat();
+    let table = [vec![0; 100], 0xdb47_7524_8b80_fb57u64.to_le_bytes().to_vec()].concat();
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (vec![], "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n".to_vec(), "git lfs pull"),
+        (b"\n <!DOCTYPE HTML><html>404".to_vec(), "is a web page (HTML)"),
+        (b"\xef\xbb\xbf<html lang=en>".to_vec(), "is a web page (HTML)"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied".to_vec(), "is XML"),
+        (
+            zip("archive/data.pkl"),
+            "looks like a PyTorch zip (.pth, .pt, .bin); this format is not read yet: convert it to safetensors",
+        ),
+        (zip("m/code/__torch__.py"), "TorchScript"),
+        (zip("weight.npy"), "NumPy archive"),
+        (zip("metadata.json"), "Keras 3"),
+        (zip("readme.txt"), "unpack it first"),
+        (b"PK\x03\x04".to_vec(), "broken zip"),
+        (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e\x80\x02".to_vec(), "old PyTorch file"),
+        (b"\x80\x04\x95abc".to_vec(), "Python pickle"),
+        (b"\x89HDF\r\n\x1a\n\0\0\0\0\0\0\0\0".to_vec(), "HDF5"),
+        ([vec![0; 512], b"\x89HDF\r\n\x1a\n".to_vec()].concat(), "HDF5"),
+        (b"GGUF\x03\0\0\0".to_vec(), "GGUF"),
+        (b"\x93NUMPY\x01\0".to_vec(), "NumPy array"),
+        (b"\x1f\x8b\x08".to_vec(), "gunzip"),
+        (tar, "tar archive"),
+        (b"\x1c\0\0\0TFL3".to_vec(), "TensorFlow Lite"),
+        (b"\x08\x07\x12\x07pytorch".to_vec(), "ONNX"),
+        (table, "TensorFlow checkpoint"),
+        (br#"{"metadata":{},"weight_map":{"a":"b"}}"#.to_vec(), "sharded safetensors"),
+        (br#"{"modelTopology":{},"weightsManifest":[]}"#.to_vec(), "TensorFlow.js"),
+        (br#"{"hidden_size":128}"#.to_vec(), "is JSON, not weights"),
+        (b"name: \"net\"\nlayer {\n}".to_vec(), "prototxt"),
+        (b"\x89PNG\r\n".to_vec(), "is an image"),
+        (b"hello, these are no weights".to_vec(), "starts with 68 65 6c 6c 6f"),
+        (vec![0; 64], "no weights file known here (safetensors, caffe)"),
+    ];
+    for (bytes, words) in cases {
+        let error = from_bytes(bytes, "model.safetensors").unwrap_err();
+        assert!(matches!(error, Error::Format { .. }), "{error:?}");
+        let error = error.to_string();
+        assert!(error.starts_with("model.safetensors: ") && error.contains(words), "{words}: {error}");
+    }
+}
+
+#[test]
+fn paths_that_are_no_file() {
+    let folder = Folder::new("paths");
+    let error = open(folder.0.join("none.safetensors")).unwrap_err();
+    assert!(matches!(&error, Error::Io { action: "open", .. }), "{error:?}");
+    assert!(error.to_string().contains("none.safetensors"));
+    assert!(open(&folder.0).unwrap_err().to_string().contains("holds no model.safetensors"));
+
+    let file = common::safetensors("{}", &[]);
+    folder.file("b.caffemodel", &file);
+    assert!(open(&folder.0).is_ok());
+    folder.file("a.safetensors", &file);
+    let error = open(&folder.0).unwrap_err().to_string();
+    assert!(error.contains("holds 2 weights files (a.safetensors, b.caffemodel): name one"), "{error}");
+    folder.file("model.safetensors", &file);
+    assert!(open(&folder.0).unwrap().source().ends_with("model.safetensors"));
+    std::fs::remove_file(folder.0.join("model.safetensors")).unwrap();
+    folder.file("model.safetensors.index.json", b"{}");
+    assert!(open(&folder.0).unwrap_err().to_string().contains("sharded"));
+}
+
+#[test]
+fn the_configuration_beside_the_file() {
+    let folder = Folder::new("config");
+    folder.file("model.safetensors", &common::safetensors("{}", &[]));
+    let weights = open(&folder.0).unwrap();
+    assert!(weights.config().unwrap().is_none());
+    folder.file("config.json", br#"{"hidden_size": 128}"#);
+    assert_eq!(weights.config().unwrap().unwrap()["hidden_size"], 128);
+    for (text, words) in [("[1]", "not an object"), ("{", "is not JSON"), ("", "is not JSON")] {
+        folder.file("config.json", text.as_bytes());
+        assert!(weights.config().unwrap_err().to_string().contains(words));
+    }
+    folder.file("config.json", &vec![b' '; (1 << 20) + 1]);
+    assert!(weights.config().unwrap_err().to_string().contains("too large"));
+}
