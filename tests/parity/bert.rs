@@ -2,6 +2,7 @@
 
 use super::{assert_close, assert_gradients, assert_losses, assert_summary, formula, golden, numbers, wide};
 use serde_json::Value as Json;
+use ukulele::training::Groups;
 use ukulele::{
     AdamW, BertConfig, BertForMaskedLM, BertForSequenceClassification, Init, Module, Optimizer, Pass, Pooling, Result, Sgd,
     TokenBatch, Value,
@@ -98,9 +99,9 @@ fn training<M: Model>(name: &str) {
     let mut net = M::filled(&golden);
     let number = |key: &str| golden[name][key].as_f64().unwrap();
     let mut optimizer: Box<dyn Optimizer> = if name == "sgd" {
-        Box::new(Sgd::new(number("lr")).momentum(number("momentum")).weight_decay(number("weight_decay")).decay_all())
+        Box::new(Sgd::new(number("lr")).momentum(number("momentum")).weight_decay(number("weight_decay")).groups(Groups::new().decay_all()))
     } else {
-        Box::new(AdamW::new(number("lr")).weight_decay(number("weight_decay")).decay_all())
+        Box::new(AdamW::new(number("lr")).weight_decay(number("weight_decay")).groups(Groups::new().decay_all()))
     };
     let losses: Vec<f64> = (0..10)
         .map(|step| {

@@ -2,6 +2,7 @@
 
 use super::{assert_close, assert_gradients, assert_losses, assert_summary, formula, golden, numbers, wide};
 use serde_json::Value as Json;
+use ukulele::training::Groups;
 use ukulele::{AdamW, Module, Optimizer, Pass, ResNet, ResNetConfig, Sgd, Value};
 
 fn shape(json: &Json) -> Vec<usize> {
@@ -69,12 +70,12 @@ fn training(golden: &Json, name: &str, optimizer: &mut dyn Optimizer) {
 
 fn sgd(golden: &Json) -> Sgd {
     let number = |key: &str| golden["sgd"][key].as_f64().unwrap();
-    Sgd::new(number("lr")).momentum(number("momentum")).weight_decay(number("weight_decay")).decay_all()
+    Sgd::new(number("lr")).momentum(number("momentum")).weight_decay(number("weight_decay")).groups(Groups::new().decay_all())
 }
 
 fn adamw(golden: &Json) -> AdamW {
     let number = |key: &str| golden["adamw"][key].as_f64().unwrap();
-    AdamW::new(number("lr")).weight_decay(number("weight_decay")).decay_all()
+    AdamW::new(number("lr")).weight_decay(number("weight_decay")).groups(Groups::new().decay_all())
 }
 
 macro_rules! parity {
