@@ -1,7 +1,14 @@
 //! Optimiser updates: one pass over parameter, gradient and state. The formulas are those of torch.optim.
 
+mod fast;
+#[cfg(test)]
+mod tests;
+
 use crate::Element;
+use crate::element::is_f32;
+use crate::isa::current;
 use crate::naive::optim as naive;
+use bytemuck::{cast_slice, cast_slice_mut};
 
 /// Stochastic gradient descent: g = grad_scale grad + weight_decay p; with momentum, v = momentum v + g and g = v (or
 /// g + momentum v for Nesterov); p -= rate g.
@@ -73,7 +80,11 @@ impl Adam {
 pub fn sgd<T: Element>(o: &Sgd, param: &mut [T], grad: &[T], velocity: &mut [T]) {
     assert_eq!(param.len(), grad.len(), "sgd: gradient");
     assert!(o.momentum == 0.0 || velocity.len() == param.len(), "sgd: velocity");
-    naive::sgd(o, param, grad, velocity);
+    if is_f32::<T>() {
+        fast::sgd(current(), o, cast_slice_mut(param), cast_slice(grad), cast_slice_mut(velocity));
+    } else {
+        naive::sgd(o, param, grad, velocity);
+    }
 }
 
 /// Step number `step` (from 1 on) of Adam or AdamW. `m` and `v` start at 0.
@@ -84,5 +95,9 @@ pub fn adam<T: Element>(o: &Adam, step: u64, param: &mut [T], grad: &[T], m: &mu
     let n = param.len();
     assert!(grad.len() == n && m.len() == n && v.len() == n, "adam: lengths");
     assert!(step > 0, "adam: steps count from 1");
-    naive::adam(o, step, param, grad, m, v);
+    if is_f32::<T>() {
+        fast::adam(current(), o, step, cast_slice_mut(param), cast_slice(grad), cast_slice_mut(m), cast_slice_mut(v));
+    } else {
+        naive::adam(o, step, param, grad, m, v);
+    }
 }

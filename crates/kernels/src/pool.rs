@@ -1,7 +1,14 @@
 //! Pooling over channels-last images [n][h][w][c], with the rules of torch.
 
+mod fast;
+#[cfg(test)]
+mod tests;
+
 use crate::Element;
+use crate::element::is_f32;
+use crate::isa::current;
 use crate::naive::pool as naive;
+use bytemuck::{cast_slice, cast_slice_mut};
 use std::ops::Range;
 
 /// The sizes of a pooling.
@@ -111,26 +118,42 @@ fn inside(start: usize, k: usize, pad: usize, size: usize) -> Range<usize> {
 pub fn max_pool2d<T: Element>(g: &Pool2d, x: &[T], y: &mut [T], indices: &mut [u32]) {
     g.check(x.len(), y.len());
     assert_eq!(indices.len(), y.len(), "max_pool2d: indices");
-    naive::max_pool2d(g, x, y, indices);
+    if is_f32::<T>() {
+        fast::max_pool2d(current(), g, cast_slice(x), cast_slice_mut(y), indices);
+    } else {
+        naive::max_pool2d(g, x, y, indices);
+    }
 }
 
 /// dx = dy at the places that [`max_pool2d`] took its results from, summed, and 0 elsewhere.
 pub fn max_pool2d_backward<T: Element>(g: &Pool2d, dy: &[T], indices: &[u32], dx: &mut [T]) {
     g.check(dx.len(), dy.len());
     assert_eq!(indices.len(), dy.len(), "max_pool2d: indices");
-    naive::max_pool2d_backward(g, dy, indices, dx);
+    if is_f32::<T>() {
+        fast::max_pool2d_backward(g, cast_slice(dy), indices, cast_slice_mut(dx));
+    } else {
+        naive::max_pool2d_backward(g, dy, indices, dx);
+    }
 }
 
 /// y = mean of each window, see [`Pool2d::divisor`].
 pub fn avg_pool2d<T: Element>(g: &Pool2d, x: &[T], y: &mut [T]) {
     g.check(x.len(), y.len());
-    naive::avg_pool2d(g, x, y);
+    if is_f32::<T>() {
+        fast::avg_pool2d(current(), g, cast_slice(x), cast_slice_mut(y));
+    } else {
+        naive::avg_pool2d(g, x, y);
+    }
 }
 
 /// dx = dy / divisor summed over the windows that each input took part in.
 pub fn avg_pool2d_backward<T: Element>(g: &Pool2d, dy: &[T], dx: &mut [T]) {
     g.check(dx.len(), dy.len());
-    naive::avg_pool2d_backward(g, dy, dx);
+    if is_f32::<T>() {
+        fast::avg_pool2d_backward(current(), g, cast_slice(dy), cast_slice_mut(dx));
+    } else {
+        naive::avg_pool2d_backward(g, dy, dx);
+    }
 }
 
 /// The sizes of an adaptive average pooling: output row i averages the input rows from floor(i h / out_h) to before
@@ -174,11 +197,19 @@ impl AdaptivePool2d {
 /// y = mean of each bin of the input.
 pub fn adaptive_avg_pool2d<T: Element>(g: &AdaptivePool2d, x: &[T], y: &mut [T]) {
     g.check(x.len(), y.len());
-    naive::adaptive_avg_pool2d(g, x, y);
+    if is_f32::<T>() {
+        fast::adaptive_avg_pool2d(current(), g, cast_slice(x), cast_slice_mut(y));
+    } else {
+        naive::adaptive_avg_pool2d(g, x, y);
+    }
 }
 
 /// dx = dy / size of the bin, summed over the bins that each input took part in.
 pub fn adaptive_avg_pool2d_backward<T: Element>(g: &AdaptivePool2d, dy: &[T], dx: &mut [T]) {
     g.check(dx.len(), dy.len());
-    naive::adaptive_avg_pool2d_backward(g, dy, dx);
+    if is_f32::<T>() {
+        fast::adaptive_avg_pool2d_backward(current(), g, cast_slice(dy), cast_slice_mut(dx));
+    } else {
+        naive::adaptive_avg_pool2d_backward(g, dy, dx);
+    }
 }

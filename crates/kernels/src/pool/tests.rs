@@ -1,0 +1,139 @@
+//! Fast against naive on every instruction set, and torch's rules for sizes.
+
+use super::*;
+use crate::isa::available;
+use crate::testing::{assert_close, numbers};
+use proptest::prelude::*;
+
+/// Any pooling that has at least one window.
+fn any_pool() -> impl Strategy<Value = Pool2d> {
+    let window = (1usize..4, 1usize..4, 1usize..4, 1usize..4, [0usize..2, 0..2, 0..2, 0..2]);
+    (0usize..3, 3usize..9, 3usize..9, 1usize..40, window, any::<bool>(), any::<bool>()).prop_map(
+        |(n, h, w, c, (kh, kw, sh, sw, pad), ceil_mode, count_include_pad)| {
+            let pad = [pad[0].min(kh / 2), pad[1].min(kh / 2), pad[2].min(kw / 2), pad[3].min(kw / 2)];
+            Pool2d { n, h, w, c, kh, kw, stride: (sh, sw), pad, ceil_mode, count_include_pad }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn fast_is_naive(g in any_pool(), seed: u64, ties: bool) {
+        let mut x = numbers(seed, g.x_len(), -2.0, 2.0);
+        if ties {
+            x.iter_mut().for_each(|x| *x = x.round());
+        }
+        let dy = numbers(seed ^ 1, g.y_len(), -1.0, 1.0);
+        let [mut y, mut want] = [(); 2].map(|()| vec![7.0; g.y_len()]);
+        let [mut at, mut at_want] = [(); 2].map(|()| vec![7; g.y_len()]);
+        let [mut dx, mut dx_want] = [(); 2].map(|()| vec![7.0; g.x_len()]);
+        for isa in available() {
+            fast::max_pool2d(isa, &g, &x, &mut y, &mut at);
+            naive::max_pool2d(&g, &x, &mut want, &mut at_want);
+            prop_assert_eq!((&y, &at), (&want, &at_want));
+            fast::max_pool2d_backward(&g, &dy, &at, &mut dx);
+            naive::max_pool2d_backward(&g, &dy, &at, &mut dx_want);
+            prop_assert_eq!(&dx, &dx_want);
+            fast::avg_pool2d(isa, &g, &x, &mut y);
+            naive::avg_pool2d(&g, &x, &mut want);
+            assert_close(&y, &want, 1e-6, "average");
+            fast::avg_pool2d_backward(isa, &g, &dy, &mut dx);
+            naive::avg_pool2d_backward(&g, &dy, &mut dx_want);
+            assert_close(&dx, &dx_want, 1e-6, "average backward");
+        }
+    }
+
+    #[test]
+    fn adaptive_is_naive(
+        n in 0usize..3, h in 1usize..9, w in 1usize..9, c in 1usize..40, out_h in 1usize..9, out_w in 1usize..9,
+        seed: u64,
+    ) {
+        let g = AdaptivePool2d { n, h, w, c, out_h, out_w };
+        let (x, dy) = (numbers(seed, n * h * w * c, -1.0, 1.0), numbers(seed ^ 1, n * out_h * out_w * c, -1.0, 1.0));
+        let [mut y, mut want] = [(); 2].map(|()| vec![7.0; dy.len()]);
+        let [mut dx, mut dx_want] = [(); 2].map(|()| vec![7.0; x.len()]);
+        for isa in available() {
+            fast::adaptive_avg_pool2d(isa, &g, &x, &mut y);
+            naive::adaptive_avg_pool2d(&g, &x, &mut want);
+            assert_close(&y, &want, 1e-6, "adaptive");
+            fast::adaptive_avg_pool2d_backward(isa, &g, &dy, &mut dx);
+            naive::adaptive_avg_pool2d_backward(&g, &dy, &mut dx_want);
+            assert_close(&dx, &dx_want, 1e-6, "adaptive backward");
+        }
+    }
+}
+
+#[test]
+fn sizes_are_those_of_torch() {
+    let g = Pool2d {
+        n: 1,
+        h: 112,
+        w: 7,
+        c: 1,
+        kh: 3,
+        kw: 3,
+        stride: (2, 2),
+        pad: [1; 4],
+        ceil_mode: false,
+        count_include_pad: true,
+    };
+    // torch.nn.MaxPool2d(3, 2, 1) on 112 x 7.
+    assert_eq!((g.out_h(), g.out_w()), (56, 4));
+    let ceil = Pool2d { ceil_mode: true, ..g };
+    assert_eq!((ceil.out_h(), ceil.out_w()), (57, 4));
+    // A window of 2 with step 3 on 4 numbers: the second starts at the last number; on 3 numbers it would start outside.
+    let small = |h, ceil_mode| Pool2d { h, kh: 2, stride: (3, 2), pad: [0; 4], ceil_mode, ..g }.out_h();
+    assert_eq!((small(4, false), small(4, true), small(3, true)), (1, 2, 1));
+}
+
+#[test]
+fn divisors_are_those_of_torch() {
+    // 1 2 3 4, window 3, step 2, padding 1, ceil mode: windows (pad 1 2), (2 3 4), (4 pad beyond).
+    let g = Pool2d {
+        n: 1,
+        h: 1,
+        w: 4,
+        c: 1,
+        kh: 1,
+        kw: 3,
+        stride: (1, 2),
+        pad: [0, 0, 1, 1],
+        ceil_mode: true,
+        count_include_pad: true,
+    };
+    let x = [1.0f32, 2.0, 3.0, 4.0];
+    let mut y = [0.0; 3];
+    avg_pool2d(&g, &x, &mut y);
+    // What hangs over the padding is not counted: torch.nn.AvgPool2d((1, 3), (1, 2), (0, 1), ceil_mode=True).
+    assert_eq!(y, [1.0, 3.0, 2.0]);
+    avg_pool2d(&Pool2d { count_include_pad: false, ..g }, &x, &mut y);
+    assert_eq!(y, [1.5, 3.0, 4.0]);
+}
+
+#[test]
+fn max_passes_nan_and_infinity() {
+    let g = Pool2d {
+        n: 1,
+        h: 2,
+        w: 2,
+        c: 17,
+        kh: 2,
+        kw: 2,
+        stride: (1, 1),
+        pad: [0; 4],
+        ceil_mode: false,
+        count_include_pad: true,
+    };
+    let mut x = vec![f32::NEG_INFINITY; 4 * 17];
+    x[17] = f32::NAN;
+    x[2 * 17 + 1] = f32::INFINITY;
+    x[3 * 17 + 16] = 1.0;
+    for isa in available() {
+        let (mut y, mut at) = (vec![0.0; 17], vec![9; 17]);
+        fast::max_pool2d(isa, &g, &x, &mut y, &mut at);
+        assert!(y[0].is_nan() && at[0] == 1, "{isa:?} {y:?}");
+        assert_eq!((y[1], at[1], y[2], at[2], y[16], at[16]), (f32::INFINITY, 2, f32::NEG_INFINITY, 0, 1.0, 3));
+    }
+}
