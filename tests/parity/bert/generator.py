@@ -132,6 +132,5 @@ def generate(kind):
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
     for model in sys.argv[1:] or ["classification", "masked_lm"]:
         generate(model)
