@@ -3,7 +3,7 @@
 //! With g = ∂L/∂y where ReLU let it pass and n = (x − μ)/√(σ² + ε): ∂L/∂β = Σg, ∂L/∂γ = Σg·n, ∂L/∂x = γ/√(σ² + ε)·g,
 //! ∂L/∂residual = g.
 
-use crate::gradcheck::Example;
+use crate::gradcheck::{Example, numbers};
 use crate::ops::batch_norm_train::{BatchNormOptions, batch_norm_examples, enter, leave};
 use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
 use ukulele_kernels::norm;
@@ -92,12 +92,16 @@ impl<T: Element> Value<T> {
 
 /// Where the op is proven.
 pub fn examples<T: Element>() -> Vec<Example<T>> {
-    batch_norm_examples(|v, options| {
+    let run = |v: &[Value<T>], options: &BatchNormOptions<T>| {
         let channels = v[1].tensor().numel();
         let [mean, variance] = [0.1, 0.6].map(|start| {
             let values = (0..channels).map(|c| T::from_f64(start + 0.2 * c as f64)).collect();
             Tensor::from_vec(&[channels], values)
         });
         v[0].batch_norm_eval(&v[1], &v[2], &mean?, &variance?, 1e-3, options)
-    })
+    };
+    let mut examples = batch_norm_examples(run);
+    let empty = vec![numbers(1, &[0, 2, 2, 2]), numbers(2, &[2]), numbers(3, &[2])];
+    examples.push(Example::new("no images", empty, move |v| run(v, &BatchNormOptions::default())));
+    examples
 }

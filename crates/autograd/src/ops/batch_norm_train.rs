@@ -126,6 +126,9 @@ impl<T: Element> Op<T> for BatchNormTrain<T> {
 
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
         let (x, residual) = enter("batch_norm_train", inputs)?;
+        if x.numel() == 0 {
+            return Err(Error::shape("batch_norm_train", x.shape(), "at least one value a channel, to take a mean of"));
+        }
         let (gamma, beta) = (inputs[1].contiguous(), inputs[2].contiguous());
         let [mean, variance] = Tensor::build_all([gamma.shape(); 2], |[mean, variance]| {
             norm::batch_norm_statistics(x.dense_memory(), mean, variance);
@@ -170,7 +173,7 @@ impl<T: Element> Value<T> {
     /// ```
     ///
     /// # Errors
-    /// Shapes that do not fit.
+    /// Shapes that do not fit; an empty x.
     pub fn batch_norm_train(
         &self,
         gamma: &Self,
@@ -207,11 +210,28 @@ pub(crate) fn batch_norm_examples<T: Element>(
         example("residual and relu", &[3, 2, 3, 2], true, true),
         example("matrix", &[5, 3], false, false),
         example("matrix, residual and relu", &[6, 2], true, true),
-        example("no images", &[0, 2, 2, 2], false, false),
     ]
 }
 
 /// Where the op is proven.
 pub fn examples<T: Element>() -> Vec<Example<T>> {
     batch_norm_examples(|v, options| Ok(v[0].batch_norm_train(&v[1], &v[2], 1e-2, options)?.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_that_do_not_fit_are_errors() {
+        let run = |x: &[usize], gamma: &[usize], residual: &[usize]| {
+            let [x, gamma, residual]: [Value; 3] = [x, gamma, residual].map(|shape| numbers(1, shape).into());
+            let options = BatchNormOptions { residual: Some(&residual), relu: true };
+            x.batch_norm_train(&gamma, &gamma, 1e-5, &options).unwrap_err().to_string()
+        };
+        assert!(run(&[2, 3, 4], &[3], &[2, 3, 4]).contains("(N, C, H, W) or (N, C) expected"));
+        assert!(run(&[2, 3], &[2], &[2, 3]).contains("[2, 3] and [2]"));
+        assert!(run(&[2, 3], &[3], &[3, 3]).contains("[3, 3] and [2, 3]"));
+        assert!(run(&[0, 3], &[3], &[0, 3]).contains("at least one value"));
+    }
 }
