@@ -22,9 +22,7 @@ fn best(mut f: impl FnMut()) -> f64 {
 
 /// Numbers between -1 and 1.
 fn numbers(n: usize) -> Vec<f32> {
-    (0..n)
-        .map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f32 / (1 << 23) as f32 - 1.0)
-        .collect()
+    (0..n).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
 }
 
 fn gemm_speed(m: usize, n: usize, k: usize) {
@@ -32,36 +30,9 @@ fn gemm_speed(m: usize, n: usize, k: usize) {
     let (none, flops) = (Epilogue::NONE, 2e-9 * (m * n * k) as f64);
     let packed = Packed::new(Mat::new(&b, n, k).t());
     let fast = best(|| gemm_packed(Mat::new(&a, m, k), &packed, &mut c, n, false, &none));
-    let nt = best(|| {
-        gemm(
-            Mat::new(&a, m, k),
-            Mat::new(&b, n, k).t(),
-            &mut c,
-            n,
-            false,
-            &none,
-        )
-    });
-    let nn = best(|| {
-        gemm(
-            Mat::new(&a, m, k),
-            Mat::new(&b, k, n),
-            &mut c,
-            n,
-            false,
-            &none,
-        )
-    });
-    let tn = best(|| {
-        gemm(
-            Mat::new(&a, k, m).t(),
-            Mat::new(&b, k, n),
-            &mut c,
-            n,
-            false,
-            &none,
-        )
-    });
+    let nt = best(|| gemm(Mat::new(&a, m, k), Mat::new(&b, n, k).t(), &mut c, n, false, &none));
+    let nn = best(|| gemm(Mat::new(&a, m, k), Mat::new(&b, k, n), &mut c, n, false, &none));
+    let tn = best(|| gemm(Mat::new(&a, k, m).t(), Mat::new(&b, k, n), &mut c, n, false, &none));
     println!(
         "gemm {m:5} x {n:5} x {k:5}: packed {:6.1}  A·Bt {:6.1}  A·B {:6.1}  At·B {:6.1}",
         flops / fast,
@@ -95,17 +66,12 @@ const RESNET50: [(usize, usize, usize, usize, usize, usize); 20] = [
     (7, 512, 2048, 1, 1, 3),
 ];
 /// The rest of the list.
-const RESNET50_TAIL: [(usize, usize, usize, usize, usize, usize); 3] = [
-    (14, 1024, 2048, 1, 2, 1),
-    (7, 2048, 512, 1, 1, 2),
-    (7, 512, 512, 3, 1, 2),
-];
+const RESNET50_TAIL: [(usize, usize, usize, usize, usize, usize); 3] =
+    [(14, 1024, 2048, 1, 2, 1), (7, 2048, 512, 1, 1, 2), (7, 512, 512, 3, 1, 2)];
 
 fn conv_speed(batch: usize) {
     let mut total = [0.0; 5];
-    println!(
-        "ResNet-50, batch {batch}                   packed forward   backward data   backward weight"
-    );
+    println!("ResNet-50, batch {batch}                   packed forward   backward data   backward weight");
     for (size, cin, cout, kernel, stride, count) in RESNET50.into_iter().chain(RESNET50_TAIL) {
         let pad = [kernel / 2; 4];
         let g = Conv2d {
@@ -123,11 +89,7 @@ fn conv_speed(batch: usize) {
         };
         let (mut x, w, mut y) = (numbers(g.x_len()), numbers(g.w_len()), numbers(g.y_len()));
         let (bias, mut dw) = (numbers(cout), w.clone());
-        let epilogue = Epilogue {
-            bias: Some(&bias),
-            residual: None,
-            activation: Activation::Relu,
-        };
+        let epilogue = Epilogue { bias: Some(&bias), residual: None, activation: Activation::Relu };
         let packed = PackedConv::new(&g, &w);
         let times = [
             best(|| conv2d_packed(&g, &x, &packed, &mut y, &epilogue)),
@@ -144,35 +106,19 @@ fn conv_speed(batch: usize) {
         total[4] += flops * count as f64;
         println!();
     }
-    for (what, time) in ["packed", "forward", "backward data", "backward weight"]
-        .iter()
-        .zip(total)
-    {
-        println!(
-            "{what:16} {:7.1} ms, {:6.1} GFLOP/s",
-            time * 1e3,
-            total[4] / time
-        );
+    for (what, time) in ["packed", "forward", "backward data", "backward weight"].iter().zip(total) {
+        println!("{what:16} {:7.1} ms, {:6.1} GFLOP/s", time * 1e3, total[4] / time);
     }
 }
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let wants = |what: &str| args.is_empty() || args.iter().any(|arg| arg == what);
-    println!(
-        "{:?}, {} threads, GFLOP/s",
-        isa::current(),
-        rayon::current_num_threads()
-    );
+    println!("{:?}, {} threads, GFLOP/s", isa::current(), rayon::current_num_threads());
     if wants("gemm") {
-        for (m, n, k) in [
-            (1024, 1024, 1024),
-            (1024, 3072, 768),
-            (128, 768, 768),
-            (128, 3072, 768),
-            (128, 768, 3072),
-            (8, 768, 768),
-        ] {
+        for (m, n, k) in
+            [(1024, 1024, 1024), (1024, 3072, 768), (128, 768, 768), (128, 3072, 768), (128, 768, 3072), (8, 768, 768)]
+        {
             gemm_speed(m, n, k);
         }
     }

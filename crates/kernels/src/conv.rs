@@ -161,7 +161,7 @@ pub fn conv2d_packed<T: Element>(g: &Conv2d, x: &[T], w: &PackedConv<T>, y: &mut
     if let Form::Plain(w) = &w.form {
         return naive::conv::conv2d(g, x, w, y, epilogue);
     }
-    if let (Some(x), Some(y), Some(epilogue)) = (as_f32(x), as_f32_mut(y), epilogue.as_f32()) {
+    if let (Some(x), Some(y), Some(epilogue)) = (as_f32(x), as_f32_mut(y), epilogue.cast()) {
         match &w.form {
             Form::Dense(panels) => dense::forward(w.isa, g, x, panels, y, epilogue),
             Form::Depthwise(taps) => depthwise::forward(w.isa, g, x, taps, y, &epilogue),

@@ -83,19 +83,11 @@ pub trait Element:
     fn ceil(self) -> Self;
     /// The larger of the two; NaN if either is NaN (as torch does).
     fn max(self, other: Self) -> Self {
-        if self > other || self.is_nan() {
-            self
-        } else {
-            other
-        }
+        if self > other || self.is_nan() { self } else { other }
     }
     /// The smaller of the two; NaN if either is NaN (as torch does).
     fn min(self, other: Self) -> Self {
-        if self < other || self.is_nan() {
-            self
-        } else {
-            other
-        }
+        if self < other || self.is_nan() { self } else { other }
     }
     /// Is it not a number?
     fn is_nan(self) -> bool;
@@ -198,14 +190,24 @@ fn erf(x: f64) -> f64 {
     std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum
 }
 
+/// The slice as one of `U` if that is what it is.
+pub fn cast<T: Element, U: Element>(x: &[T]) -> Option<&[U]> {
+    (TypeId::of::<T>() == TypeId::of::<U>()).then(|| bytemuck::cast_slice(x))
+}
+
+/// The slice as a mutable one of `U` if that is what it is.
+pub fn cast_mut<T: Element, U: Element>(x: &mut [T]) -> Option<&mut [U]> {
+    (TypeId::of::<T>() == TypeId::of::<U>()).then(|| bytemuck::cast_slice_mut(x))
+}
+
 /// The slice as f32 if that is what it is.
 pub fn as_f32<T: Element>(x: &[T]) -> Option<&[f32]> {
-    is_f32::<T>().then(|| bytemuck::cast_slice(x))
+    cast(x)
 }
 
 /// The slice as mutable f32 if that is what it is.
 pub fn as_f32_mut<T: Element>(x: &mut [T]) -> Option<&mut [f32]> {
-    is_f32::<T>().then(|| bytemuck::cast_slice_mut(x))
+    cast_mut(x)
 }
 
 /// Is `T` f32, the type that has fast kernels?
@@ -230,11 +232,7 @@ mod tests {
             (5.0, 0.9999999999984626),
             (7.0, 1.0),
         ] {
-            assert!(
-                (Element::erf(x) - want).abs() < 2e-15,
-                "erf({x}) = {}",
-                Element::erf(x)
-            );
+            assert!((Element::erf(x) - want).abs() < 2e-15, "erf({x}) = {}", Element::erf(x));
             assert_eq!(Element::erf(-x), -Element::erf(x));
         }
     }

@@ -5,7 +5,7 @@ pub(crate) mod outer;
 pub(crate) mod pack;
 pub(crate) mod tile;
 
-use crate::element::{as_f32, as_f32_mut, is_f32};
+use crate::element::{cast, cast_mut, is_f32};
 use crate::isa::{self, Isa};
 use crate::{Element, naive};
 use blocks::{pieces, run_blocks, tile_size};
@@ -49,10 +49,10 @@ impl<'a, T: Element> Mat<'a, T> {
         self.data[i * self.row_stride + j * self.col_stride]
     }
 
-    /// The same view, if it is one of f32.
-    fn as_f32(self) -> Option<Mat<'a, f32>> {
+    /// The same view, if its elements are of type `U`.
+    fn cast<U: Element>(self) -> Option<Mat<'a, U>> {
         let Mat { data, rows, cols, row_stride, col_stride } = self;
-        Some(Mat { data: as_f32(data)?, rows, cols, row_stride, col_stride })
+        Some(Mat { data: cast(data)?, rows, cols, row_stride, col_stride })
     }
 
     /// Panics unless `data` has all numbers of the view.
@@ -128,10 +128,13 @@ impl<'a, T: Element> Epilogue<'a, T> {
         assert!(self.residual.is_none_or(|residual| residual.len() >= extent), "residual: {extent} numbers");
     }
 
-    /// The same, if it is one of f32.
-    pub(crate) fn as_f32(&self) -> Option<Epilogue<'a, f32>> {
-        let (bias, residual) = (self.bias.and_then(as_f32), self.residual.and_then(as_f32));
-        is_f32::<T>().then_some(Epilogue { bias, residual, activation: self.activation })
+    /// The same, if its elements are of type `U`.
+    pub(crate) fn cast<U: Element>(&self) -> Option<Epilogue<'a, U>> {
+        let (bias, residual) = (self.bias.map(cast), self.residual.map(cast));
+        if bias == Some(None) || residual == Some(None) || cast::<T, U>(&[]).is_none() {
+            return None;
+        }
+        Some(Epilogue { bias: bias.flatten(), residual: residual.flatten(), activation: self.activation })
     }
 
     /// Does nothing?
@@ -213,11 +216,11 @@ pub fn gemm_packed<T: Element>(
     epilogue: &Epilogue<T>,
 ) {
     check(&a, b.rows, b.cols, c, ldc, epilogue);
-    match (a.as_f32(), as_f32(&b.panels), as_f32_mut(c), epilogue.as_f32()) {
+    match (a.cast(), cast(&b.panels), cast_mut(c), epilogue.cast()) {
         (Some(a), Some(panels), Some(c), Some(epilogue)) => {
             multiply(b.isa, false, a, panels, b.cols, c, ldc, accumulate, epilogue);
         }
-        _ => naive::gemm::gemm(a, Mat::new(&b.panels, b.rows, b.cols), c, ldc, accumulate, epilogue),
+        _ => multiply_f64(a, Mat::new(&b.panels, b.rows, b.cols), c, ldc, accumulate, epilogue),
     }
 }
 
@@ -234,7 +237,7 @@ pub(crate) fn gemm_with<T: Element>(
 ) {
     check(&a, b.rows, b.cols, c, ldc, epilogue);
     b.check();
-    match (a.as_f32(), b.as_f32(), as_f32_mut(c), epilogue.as_f32()) {
+    match (a.cast(), b.cast(), cast_mut(c), epilogue.cast()) {
         (Some(a), Some(b), Some(c), Some(epilogue)) => {
             if a.row_stride == 1 && a.col_stride > 1 && b.col_stride == 1 && epilogue.is_none() {
                 multiply_transposed(isa, serial, a, b, c, ldc, accumulate);
@@ -243,7 +246,7 @@ pub(crate) fn gemm_with<T: Element>(
                 multiply(isa, serial, a, &panels, b.cols, c, ldc, accumulate, epilogue);
             }
         }
-        _ => naive::gemm::gemm(a, b, c, ldc, accumulate, epilogue),
+        _ => multiply_f64(a, b, c, ldc, accumulate, epilogue),
     }
 }
 
@@ -286,6 +289,38 @@ fn multiply(
     unsafe { run_blocks(isa, serial, a.rows, a.cols, b, target, block) };
 }
 
+/// A·B of f64, by the matrixmultiply crate, the sizes being checked.
+fn multiply_f64<T: Element>(a: Mat<T>, b: Mat<T>, c: &mut [T], ldc: usize, accumulate: bool, epilogue: &Epilogue<T>) {
+    let (m, k, n) = (a.rows, a.cols, b.cols);
+    let (Some(a), Some(b), Some(sum)) = (a.cast::<f64>(), b.cast::<f64>(), cast_mut::<T, f64>(c)) else {
+        return naive::gemm::gemm(a, b, c, ldc, accumulate, epilogue);
+    };
+    let (a_strides, b_strides) =
+        ((a.row_stride as isize, a.col_stride as isize), (b.row_stride as isize, b.col_stride as isize));
+    // SAFETY: the sizes are checked, and c is nobody else's.
+    unsafe {
+        matrixmultiply::dgemm(
+            m,
+            k,
+            n,
+            1.0,
+            a.data.as_ptr(),
+            a_strides.0,
+            a_strides.1,
+            b.data.as_ptr(),
+            b_strides.0,
+            b_strides.1,
+            f64::from(accumulate),
+            sum.as_mut_ptr(),
+            ldc as isize,
+            1,
+        );
+    }
+    for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+        c[i * ldc + j] = naive::gemm::finish(c[i * ldc + j], epilogue, i * ldc + j, j);
+    }
+}
+
 /// A·B where A is the transpose of a row-major matrix: a sum of outer products.
 fn multiply_transposed(isa: Isa, serial: bool, a: Mat<f32>, b: Mat<f32>, c: &mut [f32], ldc: usize, accumulate: bool) {
     let sum = Outer {
@@ -298,8 +333,8 @@ fn multiply_transposed(isa: Isa, serial: bool, a: Mat<f32>, b: Mat<f32>, c: &mut
         accumulate,
     };
     outer(isa, serial, sum, c, |part| Meeting {
-        right: part.clone(),
         pairs: vec![(0..part.len() as u32).map(|p| (p, p)).collect()],
+        right: part.collect(),
     });
 }
 

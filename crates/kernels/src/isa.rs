@@ -43,10 +43,7 @@ impl Isa {
 
 /// The instruction sets of this processor, narrow first.
 pub fn available() -> Vec<Isa> {
-    Isa::ALL
-        .into_iter()
-        .filter(|isa| isa.is_available())
-        .collect()
+    Isa::ALL.into_iter().filter(|isa| isa.is_available()).collect()
 }
 
 /// What `UKULELE_ISA` asks for, else the widest available one.
@@ -54,13 +51,7 @@ pub fn available() -> Vec<Isa> {
 /// # Errors
 /// The variable names no instruction set, or one that this processor lacks.
 pub fn requested() -> Result<Isa, String> {
-    let names = || {
-        available()
-            .iter()
-            .map(|isa| isa.name())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let names = || available().iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ");
     match std::env::var("UKULELE_ISA") {
         Err(_) => Ok(available().into_iter().max().unwrap_or(Isa::Scalar)),
         Ok(name) => available()

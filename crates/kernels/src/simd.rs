@@ -64,7 +64,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// a / b
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
-    /// a * b + c, rounded once where the processor has FMA, twice on `Scalar`.
+    /// a * b + c, rounded once where the processor surely has the instruction, else twice.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// -a
     fn neg(self, a: Self::V) -> Self::V;
@@ -135,12 +135,8 @@ mod tests {
     #[test]
     fn every_isa_agrees_with_plain_rust() {
         // Small dyadic numbers: every operation but div and sqrt is exact, and those round correctly everywhere.
-        let x: Vec<f32> = (0..16)
-            .map(|i| [2.5, -0.5, 3.25, -7.0, 0.0, 1.5, -2.5][i % 7])
-            .collect();
-        let y: Vec<f32> = (0..16)
-            .map(|i| [-1.5, 4.0, 3.25, -8.0, 2.0][i % 5])
-            .collect();
+        let x: Vec<f32> = (0..16).map(|i| [2.5, -0.5, 3.25, -7.0, 0.0, 1.5, -2.5][i % 7]).collect();
+        let y: Vec<f32> = (0..16).map(|i| [-1.5, 4.0, 3.25, -8.0, 2.0][i % 5]).collect();
         for isa in available() {
             let mut out = Vec::new();
             all(isa, &x, &y, &mut out);

@@ -135,11 +135,16 @@ pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &
             pairs
         };
         let mut pairs: Vec<_> = (0..taps).map(list).collect();
+        if let [pairs] = &mut pairs[..] {
+            let number = |(i, pair): (usize, &mut (u32, u32))| std::mem::replace(&mut pair.1, i as u32) as usize;
+            let right = pairs.iter_mut().enumerate().map(number).collect();
+            return Meeting { right, pairs: vec![std::mem::take(pairs)] };
+        }
         // The pixels of each list ascend.
         let first = pairs.iter().filter_map(|pairs| pairs.first()).map(|pair| pair.1).min().unwrap_or(0);
         let last = pairs.iter().filter_map(|pairs| pairs.last()).map(|pair| pair.1 + 1).max().unwrap_or(first);
         pairs.iter_mut().flatten().for_each(|pair| pair.1 -= first);
-        Meeting { right: first as usize..last as usize, pairs }
+        Meeting { right: (first as usize..last as usize).collect(), pairs }
     };
     assert!(seen.n * seen.h * seen.w <= u32::MAX as usize, "{g:?}: pixels are counted in u32");
     for group in 0..g.groups {
@@ -147,7 +152,7 @@ pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &
             left: Factor { data: &dy[group * cout..], pitch: g.cout, len: cout },
             right: Factor { data: &x[group * cols..], pitch: g.cin, len: cols },
             depth: g.n * out_h * out_w,
-            right_rows: seen.n * seen.h * seen.w,
+            right_rows: if taps == 1 { g.n * out_h * out_w } else { seen.n * seen.h * seen.w },
             taps,
             row_stride: taps * cols,
             accumulate: false,

@@ -35,8 +35,8 @@ pub(crate) struct Factor<'a> {
 /// What a block of rows of the left meets.
 pub(crate) struct Meeting {
     /// Rows of the right.
-    pub(crate) right: Range<usize>,
-    /// For each tap pairs of rows, counted from the first of the block on the left and of `right` on the right.
+    pub(crate) right: Vec<usize>,
+    /// For each tap pairs of rows, counted from the first of the block on the left, places in `right` on the right.
     pub(crate) pairs: Vec<Vec<(u32, u32)>>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Outer<'a> {
     pub(crate) right: Factor<'a>,
     /// Rows of the left.
     pub(crate) depth: usize,
-    /// Rows of the right.
+    /// How many rows of the right all blocks meet, about.
     pub(crate) right_rows: usize,
     /// How many C there are; that of tap t begins `t * right.len` after the first.
     pub(crate) taps: usize,
@@ -194,7 +194,7 @@ impl Task<'_> {
         for block in blocks {
             let Meeting { right: seen, pairs } = meeting(block.clone());
             copy(left, block.clone(), &self.rows, copies.left_pitch, &mut copies.left);
-            copy(right, seen.clone(), &self.columns, copies.right_pitch, &mut copies.right);
+            copy(right, seen.iter().copied(), &self.columns, copies.right_pitch, &mut copies.right);
             let fits = |&(l, r): &(u32, u32)| (l as usize) < block.len() && (r as usize) < seen.len();
             assert!(pairs.len() == taps && pairs.iter().flatten().all(fits), "pairs of rows that are not there");
             run(self.isa, self, &copies, &pairs, accumulate);
@@ -209,7 +209,13 @@ fn pitch(len: usize, width: usize) -> usize {
 }
 
 /// Copies columns of some rows.
-fn copy(from: Factor, rows: Range<usize>, columns: &Range<usize>, pitch: usize, to: &mut Vec<f32>) {
+fn copy(
+    from: Factor,
+    rows: impl ExactSizeIterator<Item = usize>,
+    columns: &Range<usize>,
+    pitch: usize,
+    to: &mut Vec<f32>,
+) {
     assert!(columns.end <= from.len);
     if to.len() < rows.len() * pitch {
         to.resize(rows.len() * pitch, 0.0);

@@ -100,11 +100,26 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
     }
 }
 
+/// The same numbers in f64, which take the way of the portable library.
+fn double(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|&x| f64::from(x)).collect()
+}
+
 #[test]
-fn f64_runs_the_naive_twin() {
-    let (a, b) = ([1.0f64, 2.0, 3.0, 4.0], [5.0f64, 6.0, 7.0, 8.0]);
-    let (mut c, mut d) = ([0.0; 4], [0.0; 4]);
-    gemm(Mat::new(&a, 2, 2), Mat::new(&b, 2, 2), &mut c, 2, false, &Epilogue::NONE);
-    gemm_packed(Mat::new(&a, 2, 2), &Packed::new(Mat::new(&b, 2, 2)), &mut d, 2, false, &Epilogue::NONE);
-    assert_eq!((c, d), ([19.0, 22.0, 43.0, 50.0], [19.0, 22.0, 43.0, 50.0]));
+fn f64_agrees_with_the_naive_twin() {
+    for (m, n, k) in [(0, 3, 2), (5, 0, 4), (4, 3, 0), (1, 1, 1), (13, 7, 29)] {
+        let (a, b, c, bias) = (numbers(m * k, 1), numbers(k * n, 2), numbers(m * (n + 1), 3), numbers(n, 4));
+        let (a, b, c, bias) = (double(&a), double(&b), double(&c), double(&bias));
+        let (a, b) = (Mat::new(&a, k, m).t(), Mat::new(&b, k, n));
+        let epilogue = Epilogue { bias: Some(&bias), residual: Some(&c), activation: Activation::GeluErf };
+        for accumulate in [false, true] {
+            let (mut want, mut got, mut packed) = (c.clone(), c.clone(), c.clone());
+            naive::gemm::gemm(a, b, &mut want, n + 1, accumulate, &epilogue);
+            gemm(a, b, &mut got, n + 1, accumulate, &epilogue);
+            gemm_packed(a, &Packed::new(b), &mut packed, n + 1, accumulate, &epilogue);
+            for ((want, got), packed) in want.iter().zip(&got).zip(&packed) {
+                assert!((want - got).abs() < 1e-13 && (want - packed).abs() < 1e-13, "{want} {got} {packed}");
+            }
+        }
+    }
 }

@@ -10,11 +10,7 @@ fn each(g: &Conv2d, mut f: impl FnMut(usize, usize, usize)) {
     let (cin, cout) = (g.cin / g.groups, g.cout / g.groups);
     let (out_h, out_w) = (g.out_h(), g.out_w());
     for pixel in 0..g.n * out_h * out_w {
-        let (image, oy, ox) = (
-            pixel / (out_h * out_w),
-            pixel / out_w % out_h,
-            pixel % out_w,
-        );
+        let (image, oy, ox) = (pixel / (out_h * out_w), pixel / out_w % out_h, pixel % out_w);
         for o in 0..g.cout {
             for tap in 0..g.kh * g.kw {
                 let Some((iy, ix)) = g.source(oy, ox, tap / g.kw, tap % g.kw) else {

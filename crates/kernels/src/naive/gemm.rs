@@ -9,26 +9,16 @@ pub fn activate<T: Element>(activation: Activation, x: T) -> T {
     match activation {
         Activation::None => x,
         Activation::Relu => x.max(T::ZERO),
-        Activation::GeluErf => {
-            half * x * (T::ONE + (x * T::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf())
-        }
+        Activation::GeluErf => half * x * (T::ONE + (x * T::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf()),
         Activation::GeluTanh => {
-            let inner =
-                T::from_f64(0.797_884_560_802_865_4) * (x + T::from_f64(0.044715) * x * x * x);
+            let inner = T::from_f64(0.797_884_560_802_865_4) * (x + T::from_f64(0.044715) * x * x * x);
             half * x * (T::ONE + inner.tanh())
         }
     }
 }
 
 /// See [`crate::gemm::gemm`].
-pub fn gemm<T: Element>(
-    a: Mat<T>,
-    b: Mat<T>,
-    c: &mut [T],
-    ldc: usize,
-    accumulate: bool,
-    epilogue: &Epilogue<T>,
-) {
+pub fn gemm<T: Element>(a: Mat<T>, b: Mat<T>, c: &mut [T], ldc: usize, accumulate: bool, epilogue: &Epilogue<T>) {
     for i in 0..a.rows {
         for j in 0..b.cols {
             let at = i * ldc + j;

@@ -92,10 +92,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn copysign(self, a: __m256, sign: __m256) -> __m256 {
-        with!(_mm256_or_ps(
-            self.abs(a),
-            _mm256_and_ps(_mm256_set1_ps(-0.0), sign)
-        ))
+        with!(_mm256_or_ps(self.abs(a), _mm256_and_ps(_mm256_set1_ps(-0.0), sign)))
     }
     #[inline(always)]
     fn sqrt(self, a: __m256) -> __m256 {
@@ -111,15 +108,14 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn round(self, a: __m256) -> __m256 {
-        with!(_mm256_round_ps::<
-            { _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC },
-        >(a))
+        with!(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
     }
     #[inline(always)]
     fn pow2(self, n: __m256) -> __m256 {
-        with!(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(
-            _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127))
-        )))
+        with!(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(
+            _mm256_cvtps_epi32(n),
+            _mm256_set1_epi32(127)
+        ))))
     }
     #[inline(always)]
     fn less(self, a: __m256, b: __m256) -> __m256 {

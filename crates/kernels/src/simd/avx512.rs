@@ -82,10 +82,7 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn neg(self, a: __m512) -> __m512 {
-        with!(_mm512_castsi512_ps(_mm512_xor_si512(
-            _mm512_castps_si512(a),
-            _mm512_set1_epi32(i32::MIN)
-        )))
+        with!(_mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a), _mm512_set1_epi32(i32::MIN))))
     }
     #[inline(always)]
     fn abs(self, a: __m512) -> __m512 {
@@ -114,15 +111,14 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn round(self, a: __m512) -> __m512 {
-        with!(_mm512_roundscale_ps::<
-            { _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC },
-        >(a))
+        with!(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
     }
     #[inline(always)]
     fn pow2(self, n: __m512) -> __m512 {
-        with!(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(
-            _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127))
-        )))
+        with!(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(
+            _mm512_cvtps_epi32(n),
+            _mm512_set1_epi32(127)
+        ))))
     }
     #[inline(always)]
     fn less(self, a: __m512, b: __m512) -> __mmask16 {

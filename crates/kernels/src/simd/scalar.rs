@@ -53,8 +53,9 @@ impl Simd for Scalar {
     }
     #[inline(always)]
     fn mul_add(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
-        // Not f32::mul_add: without the instruction that is a call of a slow library function.
-        from_fn(|i| a[i] * b[i] + c[i])
+        // Where the instruction may be missing, f32::mul_add is a call of a slow library function.
+        const FUSED: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
+        from_fn(|i| if FUSED { a[i].mul_add(b[i], c[i]) } else { a[i] * b[i] + c[i] })
     }
     #[inline(always)]
     fn neg(self, a: [f32; 4]) -> [f32; 4] {
@@ -84,13 +85,7 @@ impl Simd for Scalar {
     fn round(self, a: [f32; 4]) -> [f32; 4] {
         // Adding and taking away 1.5 * 2^23 rounds to even for |a| < 2^22; larger numbers go the slow way.
         const MAGIC: f32 = 12_582_912.0;
-        from_fn(|i| {
-            if a[i].abs() < 4_194_304.0 {
-                (a[i] + MAGIC) - MAGIC
-            } else {
-                a[i].round_ties_even()
-            }
-        })
+        from_fn(|i| if a[i].abs() < 4_194_304.0 { (a[i] + MAGIC) - MAGIC } else { a[i].round_ties_even() })
     }
     #[inline(always)]
     fn pow2(self, n: [f32; 4]) -> [f32; 4] {
