@@ -1,12 +1,10 @@
 //! safetensors: a u64 length, a JSON header of that length, and the tensors one after the other.
 //!
-//! Source: <https://github.com/huggingface/safetensors#format>. The crate of that name judges offsets and shapes; what it
-//! leaves to the reader is done here: the length is compared with the file before anything is allocated, and duplicate
-//! names are an error.
+//! Source: <https://github.com/huggingface/safetensors#format>. The length is compared with the file before anything is
+//! allocated; names are unique; the tensors' bytes follow each other without gap or overlap up to the end of the file.
 
 use crate::json::{self, Scanner};
 use crate::{Dtype, Entry, Error, Raw, Reader, Result, Source};
-use ::safetensors::tensor::{Dtype as Theirs, Metadata, TensorInfo};
 use std::collections::{BTreeMap, BTreeSet};
 
 const FORMAT: &str = "safetensors";
@@ -14,30 +12,30 @@ const FORMAT: &str = "safetensors";
 /// The format's own limit of the header.
 const LARGEST_HEADER: u64 = 100_000_000;
 
-/// Their element types with ours.
-const DTYPES: &[(&str, Theirs, Dtype)] = &[
-    ("F32", Theirs::F32, Dtype::F32),
-    ("F16", Theirs::F16, Dtype::F16),
-    ("BF16", Theirs::BF16, Dtype::Bf16),
-    ("F64", Theirs::F64, Dtype::F64),
-    ("I64", Theirs::I64, Dtype::I64),
-    ("I32", Theirs::I32, Dtype::I32),
-    ("I16", Theirs::I16, Dtype::I16),
-    ("I8", Theirs::I8, Dtype::I8),
-    ("U64", Theirs::U64, Dtype::U64),
-    ("U32", Theirs::U32, Dtype::U32),
-    ("U16", Theirs::U16, Dtype::U16),
-    ("U8", Theirs::U8, Dtype::U8),
-    ("BOOL", Theirs::BOOL, Dtype::Bool),
-    ("F8_E5M2", Theirs::F8_E5M2, Dtype::Other { name: "F8_E5M2", bits: 8 }),
-    ("F8_E4M3", Theirs::F8_E4M3, Dtype::Other { name: "F8_E4M3", bits: 8 }),
-    ("F8_E8M0", Theirs::F8_E8M0, Dtype::Other { name: "F8_E8M0", bits: 8 }),
-    ("F8_E4M3FNUZ", Theirs::F8_E4M3FNUZ, Dtype::Other { name: "F8_E4M3FNUZ", bits: 8 }),
-    ("F8_E5M2FNUZ", Theirs::F8_E5M2FNUZ, Dtype::Other { name: "F8_E5M2FNUZ", bits: 8 }),
-    ("C64", Theirs::C64, Dtype::Other { name: "C64", bits: 64 }),
-    ("F4", Theirs::F4, Dtype::Other { name: "F4", bits: 4 }),
-    ("F6_E2M3", Theirs::F6_E2M3, Dtype::Other { name: "F6_E2M3", bits: 6 }),
-    ("F6_E3M2", Theirs::F6_E3M2, Dtype::Other { name: "F6_E3M2", bits: 6 }),
+/// The format's names of element types.
+const DTYPES: &[(&str, Dtype)] = &[
+    ("F32", Dtype::F32),
+    ("F16", Dtype::F16),
+    ("BF16", Dtype::Bf16),
+    ("F64", Dtype::F64),
+    ("I64", Dtype::I64),
+    ("I32", Dtype::I32),
+    ("I16", Dtype::I16),
+    ("I8", Dtype::I8),
+    ("U64", Dtype::U64),
+    ("U32", Dtype::U32),
+    ("U16", Dtype::U16),
+    ("U8", Dtype::U8),
+    ("BOOL", Dtype::Bool),
+    ("F8_E5M2", Dtype::Other { name: "F8_E5M2", bits: 8 }),
+    ("F8_E4M3", Dtype::Other { name: "F8_E4M3", bits: 8 }),
+    ("F8_E8M0", Dtype::Other { name: "F8_E8M0", bits: 8 }),
+    ("F8_E4M3FNUZ", Dtype::Other { name: "F8_E4M3FNUZ", bits: 8 }),
+    ("F8_E5M2FNUZ", Dtype::Other { name: "F8_E5M2FNUZ", bits: 8 }),
+    ("C64", Dtype::Other { name: "C64", bits: 64 }),
+    ("F4", Dtype::Other { name: "F4", bits: 4 }),
+    ("F6_E2M3", Dtype::Other { name: "F6_E2M3", bits: 6 }),
+    ("F6_E3M2", Dtype::Other { name: "F6_E3M2", bits: 6 }),
 ];
 
 /// The length, then an object. (A length that is too large is a broken file, not another format.)
@@ -63,7 +61,7 @@ struct Header {
 
 #[derive(Clone)]
 struct Tensor {
-    dtype: usize,
+    dtype: Dtype,
     shape: Vec<usize>,
     span: [usize; 2],
 }
@@ -85,31 +83,29 @@ pub(super) fn open(source: Source) -> Result<Box<dyn Reader>> {
     let text = String::from_utf8(source.read(8, length)?).map_err(|e| broken(format!("header: {e}")))?;
     let header = header(&text).map_err(broken)?;
 
-    let mut sorted: Vec<(String, TensorInfo)> = header
-        .tensors
-        .iter()
-        .map(|(name, t)| {
-            let info =
-                TensorInfo { dtype: DTYPES[t.dtype].1, shape: t.shape.clone(), data_offsets: (t.span[0], t.span[1]) };
-            (name.clone(), info)
-        })
-        .collect();
-    sorted.sort_by_key(|(_, info)| info.data_offsets);
-    let end = sorted.last().map_or(0, |(_, info)| info.data_offsets.1 as u64);
-    Metadata::new(None, sorted).map_err(|e| broken(format!("{e} (offsets must be contiguous and fit the shapes)")))?;
-    if end > left - length {
-        let follow = left - length;
-        return Err(broken(format!(
-            "its tensors take {end} bytes, but {follow} follow the header (is the download complete?)"
-        )));
+    let mut spans: Vec<&(String, Tensor)> = header.tensors.iter().collect();
+    spans.sort_by_key(|(_, t)| t.span);
+    let mut end = 0;
+    for (name, t) in spans {
+        let [from, to] = t.span;
+        let count = t.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        let bytes = count.and_then(|count| t.dtype.bytes(count));
+        if from != end {
+            return Err(broken(format!("tensor {name} begins at byte {from} of the data, the one before it ends at {end}")));
+        }
+        if to < from || bytes != Some(to - from) {
+            let claim = format!("{}{:?}", t.dtype, t.shape);
+            return Err(broken(format!("tensor {name} takes the bytes {from} to {to}, which does not fit {claim}")));
+        }
+        end = to;
     }
-    if end < left - length {
+    if end as u64 != left - length {
         return Err(broken(format!("its tensors take {end} bytes, but {} follow the header", left - length)));
     }
 
     let starts = header.tensors.iter().map(|(_, t)| 8 + length + t.span[0] as u64).collect();
     let entries =
-        header.tensors.into_iter().map(|(name, t)| Entry { name, shape: t.shape, dtype: DTYPES[t.dtype].2 }).collect();
+        header.tensors.into_iter().map(|(name, t)| Entry { name, shape: t.shape, dtype: t.dtype }).collect();
     Ok(Box::new(Safetensors { entries, starts, metadata: header.metadata, source }))
 }
 
@@ -145,8 +141,8 @@ fn tensor(s: &mut Scanner<'_>) -> json::Result<Tensor> {
         let twice = match key.as_str() {
             "dtype" => {
                 let name = s.string()?;
-                let index = DTYPES.iter().position(|(theirs, ..)| *theirs == name);
-                dtype.replace(index.ok_or_else(|| format!("unknown element type {name}"))?).is_some()
+                let found = DTYPES.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
+                dtype.replace(found.ok_or_else(|| format!("unknown element type {name}"))?).is_some()
             }
             "shape" => shape.replace(sizes(s)?).is_some(),
             "data_offsets" => span.replace(sizes(s)?).is_some(),
