@@ -6,8 +6,9 @@ mod dense;
 mod depthwise;
 mod walk;
 
-use crate::element::{as_f32, as_f32_mut};
+use crate::element::{as_f32, as_f32_mut, cast, cast_mut};
 use crate::gemm::Epilogue;
+use crate::gemm::pack::with_buffer;
 use crate::isa::{self, Isa};
 use crate::{Element, naive};
 
@@ -111,8 +112,8 @@ pub struct PackedConv<T> {
 enum Form<T> {
     /// As it came, for elements without fast kernels.
     Plain(Vec<T>),
-    /// Panels of each group.
-    Dense(Vec<Vec<f32>>),
+    /// Panels of the groups.
+    Dense(Vec<f32>),
     /// [tap][channel].
     Depthwise(Vec<f32>),
 }
@@ -132,7 +133,11 @@ impl<T: Element> PackedConv<T> {
         let form = match as_f32(w) {
             None => Form::Plain(w.to_vec()),
             Some(w) if g.is_depthwise() => Form::Depthwise(depthwise::pack(g, w)),
-            Some(w) => Form::Dense(dense::pack_forward(isa, g, w)),
+            Some(w) => {
+                let mut panels = vec![0.0; dense::packed_forward_len(isa, g)];
+                dense::pack_forward(isa, g, w, &mut panels);
+                Form::Dense(panels)
+            }
         };
         PackedConv { form, isa, g: *g }
     }
@@ -143,7 +148,28 @@ impl<T: Element> PackedConv<T> {
 /// # Panics
 /// If the sizes do not fit.
 pub fn conv2d<T: Element>(g: &Conv2d, x: &[T], w: &[T], y: &mut [T], epilogue: &Epilogue<T>) {
-    conv2d_packed(g, x, &PackedConv::new(g, w), y, epilogue);
+    conv2d_with(isa::current(), g, x, w, y, epilogue);
+}
+
+/// [`conv2d`] on an instruction set.
+pub(crate) fn conv2d_with<T: Element>(isa: Isa, g: &Conv2d, x: &[T], w: &[T], y: &mut [T], epilogue: &Epilogue<T>) {
+    g.check(x.len(), w.len(), y.len());
+    epilogue.check(g.cout, y.len());
+    if y.is_empty() {
+        return;
+    }
+    match (cast(x), cast(w), cast_mut(y), epilogue.cast()) {
+        (Some(x), Some(w), Some(y), Some(epilogue)) if g.is_depthwise() => {
+            depthwise::forward(isa, g, x, &depthwise::pack(g, w), y, &epilogue);
+        }
+        (Some(x), Some(w), Some(y), Some(epilogue)) => {
+            with_buffer(dense::packed_forward_len(isa, g), |panels| {
+                dense::pack_forward(isa, g, w, panels);
+                dense::forward(isa, g, x, panels, y, epilogue);
+            });
+        }
+        _ => naive::conv::conv2d(g, x, w, y, epilogue),
+    }
 }
 
 /// [`conv2d`] with a weight that was packed before.
@@ -158,15 +184,11 @@ pub fn conv2d_packed<T: Element>(g: &Conv2d, x: &[T], w: &PackedConv<T>, y: &mut
     if y.is_empty() {
         return;
     }
-    if let Form::Plain(w) = &w.form {
-        return naive::conv::conv2d(g, x, w, y, epilogue);
-    }
-    if let (Some(x), Some(y), Some(epilogue)) = (as_f32(x), as_f32_mut(y), epilogue.cast()) {
-        match &w.form {
-            Form::Dense(panels) => dense::forward(w.isa, g, x, panels, y, epilogue),
-            Form::Depthwise(taps) => depthwise::forward(w.isa, g, x, taps, y, &epilogue),
-            Form::Plain(_) => {}
-        }
+    match (&w.form, cast(x), cast_mut(y), epilogue.cast()) {
+        (Form::Dense(panels), Some(x), Some(y), Some(epilogue)) => dense::forward(w.isa, g, x, panels, y, epilogue),
+        (Form::Depthwise(w_), Some(x), Some(y), Some(epilogue)) => depthwise::forward(w.isa, g, x, w_, y, &epilogue),
+        (Form::Plain(w), ..) => naive::conv::conv2d(g, x, w, y, epilogue),
+        _ => unreachable!("only f32 is packed in panels"),
     }
 }
 

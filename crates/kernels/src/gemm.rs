@@ -10,6 +10,7 @@ use crate::isa::{self, Isa};
 use crate::{Element, naive};
 use blocks::{pieces, run_blocks, tile_size};
 use outer::{Factor, Meeting, Outer, outer};
+use pack::{pack, packed_len, with_buffer};
 use std::ops::Range;
 use tile::{Block, Panels, Target};
 
@@ -166,7 +167,9 @@ impl<T: Element> Packed<T> {
         b.check();
         // Only f32 has a kernel for panels; otherwise one panel holds all columns, which is a dense matrix.
         let width = if is_f32::<T>() { tile_size(isa).1 } else { b.cols.max(1) };
-        Packed { panels: pack::pack(&[b], width), rows: b.rows, cols: b.cols, isa }
+        let mut panels = vec![T::ZERO; packed_len(1, b.rows, b.cols, width)];
+        pack(false, &[b], width, &mut panels);
+        Packed { panels, rows: b.rows, cols: b.cols, isa }
     }
 
     /// Rows of b.
@@ -242,8 +245,11 @@ pub(crate) fn gemm_with<T: Element>(
             if a.row_stride == 1 && a.col_stride > 1 && b.col_stride == 1 && epilogue.is_none() {
                 multiply_transposed(isa, serial, a, b, c, ldc, accumulate);
             } else {
-                let panels = pack::pack(&[b], tile_size(isa).1);
-                multiply(isa, serial, a, &panels, b.cols, c, ldc, accumulate, epilogue);
+                let width = tile_size(isa).1;
+                with_buffer(packed_len(1, b.rows, b.cols, width), |panels| {
+                    pack(serial, &[b], width, panels);
+                    multiply(isa, serial, a, panels, b.cols, c, ldc, accumulate, epilogue);
+                });
             }
         }
         _ => multiply_f64(a, b, c, ldc, accumulate, epilogue),

@@ -5,7 +5,7 @@ use super::Conv2d;
 use super::walk::Walk;
 use crate::gemm::blocks::{run_blocks, tile_size};
 use crate::gemm::outer::{Factor, Meeting, Outer, outer};
-use crate::gemm::pack::pack;
+use crate::gemm::pack::{pack, packed_len, with_buffer};
 use crate::gemm::tile::{Panels, Target};
 use crate::gemm::{Epilogue, Mat};
 use crate::isa::Isa;
@@ -37,23 +37,34 @@ fn padded<'a>(g: &Conv2d, x: &'a [f32]) -> (Conv2d, Cow<'a, [f32]>) {
     (padded, out.into())
 }
 
-/// The weight as panels, one set per group.
-pub(super) fn pack_forward(isa: Isa, g: &Conv2d, w: &[f32]) -> Vec<Vec<f32>> {
-    let (cin, cout) = (g.cin / g.groups, g.cout / g.groups);
-    let (taps, depth) = if row_taps(g) { (g.kh, g.kw * cin) } else { (g.kh * g.kw, cin) };
-    let tap = |group: usize, t: usize| Mat {
-        data: &w[((group * cout * taps + t) * depth).min(w.len())..],
-        rows: depth,
-        cols: cout,
-        row_stride: 1,
-        col_stride: taps * depth,
-    };
-    let group = |group| (0..taps).map(|t| tap(group, t)).collect::<Vec<_>>();
-    (0..g.groups).map(|i| pack(&group(i), tile_size(isa).1)).collect()
+/// Taps and numbers at each tap.
+fn taps_and_depth(g: &Conv2d) -> (usize, usize) {
+    if row_taps(g) { (g.kh, g.kw * g.cin) } else { (g.kh * g.kw, g.cin / g.groups) }
+}
+
+/// Numbers that [`pack_forward`] writes.
+pub(super) fn packed_forward_len(isa: Isa, g: &Conv2d) -> usize {
+    let (taps, depth) = taps_and_depth(g);
+    g.groups * packed_len(taps, depth, g.cout / g.groups, tile_size(isa).1)
+}
+
+/// The weight as panels, group after group.
+pub(super) fn pack_forward(isa: Isa, g: &Conv2d, w: &[f32], out: &mut [f32]) {
+    let ((taps, depth), cout) = (taps_and_depth(g), g.cout / g.groups);
+    for (group, out) in out.chunks_exact_mut((out.len() / g.groups).max(1)).enumerate() {
+        let tap = |t: usize| Mat {
+            data: &w[(group * cout * taps + t) * depth..],
+            rows: depth,
+            cols: cout,
+            row_stride: 1,
+            col_stride: taps * depth,
+        };
+        pack(false, &(0..taps).map(tap).collect::<Vec<_>>(), tile_size(isa).1, out);
+    }
 }
 
 /// See [`super::conv2d`]; `panels` come from [`pack_forward`].
-pub(super) fn forward(isa: Isa, g: &Conv2d, x: &[f32], panels: &[Vec<f32>], y: &mut [f32], epilogue: Epilogue<f32>) {
+pub(super) fn forward(isa: Isa, g: &Conv2d, x: &[f32], panels: &[f32], y: &mut [f32], epilogue: Epilogue<f32>) {
     let cout = g.cout / g.groups;
     let mut source: Cow<[f32]> = x.into();
     let mut walks: Vec<_> = (0..g.groups).map(|group| Walk::forward(g, group)).collect();
@@ -64,8 +75,10 @@ pub(super) fn forward(isa: Isa, g: &Conv2d, x: &[f32], panels: &[Vec<f32>], y: &
         walk.depth = g.kw * g.cin;
         (walks, source) = (vec![walk], numbers);
     }
-    for (group, (walk, panels)) in walks.iter().zip(panels).enumerate() {
+    let size = panels.len() / g.groups;
+    for (group, walk) in walks.iter().enumerate() {
         let bias = epilogue.bias.map(|bias| &bias[group * cout..][..cout]);
+        let panels = &panels[group * size..][..size];
         multiply(isa, walk, &source, panels, cout, y, Epilogue { bias, ..epilogue });
     }
 }
@@ -96,14 +109,17 @@ pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mu
     for (group, phase) in (0..g.groups).flat_map(|group| phases.clone().map(move |phase| (group, phase))) {
         let (walk, numbers) = Walk::backward(g, group, phase);
         let tap = |t: usize| Mat {
-            data: &w[((group * cout * taps + t) * cin).min(w.len())..],
+            data: &w[(group * cout * taps + t) * cin..],
             rows: cout,
             cols: cin,
             row_stride: taps * cin,
             col_stride: 1,
         };
-        let panels = pack(&numbers.into_iter().map(tap).collect::<Vec<_>>(), tile_size(isa).1);
-        multiply(isa, &walk, dy, &panels, cin, dx, Epilogue::NONE);
+        let (matrices, width) = (numbers.into_iter().map(tap).collect::<Vec<_>>(), tile_size(isa).1);
+        with_buffer(packed_len(matrices.len(), cout, cin, width), |panels| {
+            pack(false, &matrices, width, panels);
+            multiply(isa, &walk, dy, panels, cin, dx, Epilogue::NONE);
+        });
     }
 }
 
@@ -111,7 +127,7 @@ pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mu
 pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (cout, rows) = (g.cout / g.groups, row_taps(g));
     let (seen, x) = if rows { padded(g, x) } else { (*g, x.into()) };
-    let (taps, cols) = if rows { (g.kh, g.kw * g.cin) } else { (g.kh * g.kw, g.cin / g.groups) };
+    let (taps, cols) = taps_and_depth(g);
     let (out_h, out_w) = (g.out_h(), g.out_w());
     let meeting = |pixels: Range<usize>| {
         // Image, row and column of the output, counted up.

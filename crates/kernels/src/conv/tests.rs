@@ -65,7 +65,10 @@ fn check(g: &Conv2d, seed: u64, residual: bool, activation: Activation) {
     naive::conv::conv2d_backward_weight(g, &x, &dy, &mut dw);
     for isa in available() {
         let (mut fast_y, mut fast_dx, mut fast_dw) = (dy.clone(), x.clone(), w.clone());
-        conv2d_packed(g, &x, &PackedConv::new_with(isa, g, &w), &mut fast_y, &epilogue);
+        let mut packed_y = dy.clone();
+        conv2d_with(isa, g, &x, &w, &mut fast_y, &epilogue);
+        conv2d_packed(g, &x, &PackedConv::new_with(isa, g, &w), &mut packed_y, &epilogue);
+        assert_eq!(fast_y, packed_y, "{isa:?} packed");
         backward_data_with(isa, g, &dy, &w, &mut fast_dx);
         backward_weight_with(isa, g, &x, &dy, &mut fast_dw);
         let taps = g.kh * g.kw;

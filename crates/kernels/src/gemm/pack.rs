@@ -3,29 +3,57 @@
 use super::Mat;
 use crate::Element;
 use rayon::prelude::*;
+use std::cell::Cell;
 
-/// Panels of the matrices of some taps: `[panel][tap][row][width]`. All matrices have the same size.
-pub(crate) fn pack<T: Element>(taps: &[Mat<T>], width: usize) -> Vec<T> {
-    let Some(first) = taps.first() else {
-        return Vec::new();
-    };
+/// Numbers below which packing is not worth more than one thread.
+const SMALL: usize = 64 * 1024;
+/// The largest buffer, in numbers, that a thread keeps for next time.
+const KEEP: usize = 4 * 1024 * 1024;
+
+/// Numbers that panels of `taps` matrices of `rows` x `cols` take.
+pub(crate) fn packed_len(taps: usize, rows: usize, cols: usize, width: usize) -> usize {
+    cols.div_ceil(width) * taps * rows * width
+}
+
+/// Writes the panels of the matrices of some taps, `[panel][tap][row][width]`. All matrices have the same size.
+pub(crate) fn pack<T: Element>(serial: bool, taps: &[Mat<T>], width: usize, out: &mut [T]) {
+    let (Some(first), false) = (taps.first(), out.is_empty()) else { return };
     let (rows, cols) = (first.rows, first.cols);
-    let mut out = vec![T::ZERO; cols.div_ceil(width) * taps.len() * rows * width];
-    if out.is_empty() {
-        return out;
-    }
+    assert_eq!(out.len(), packed_len(taps.len(), rows, cols, width));
     let panel = |(p, out): (usize, &mut [T])| {
         let cols = width.min(cols - p * width);
         for (b, out) in taps.iter().zip(out.chunks_exact_mut(rows * width)) {
             pack_panel(b, p * width, cols, width, out);
         }
     };
-    out.par_chunks_mut(taps.len() * rows * width).enumerate().for_each(panel);
-    out
+    let size = taps.len() * rows * width;
+    if serial || out.len() < SMALL {
+        out.chunks_mut(size).enumerate().for_each(panel);
+    } else {
+        out.par_chunks_mut(size).enumerate().for_each(panel);
+    }
+}
+
+/// Calls `f` with a buffer of `len` numbers of any value, which the thread keeps for the next call unless it is large:
+/// fresh memory costs as much as packing.
+pub(crate) fn with_buffer<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+    thread_local!(static SPARE: Cell<Vec<f32>> = const { Cell::new(Vec::new()) });
+    let mut buffer = SPARE.take();
+    if buffer.len() < len {
+        buffer = vec![0.0; len];
+    }
+    let result = f(&mut buffer[..len]);
+    if buffer.len() <= KEEP {
+        SPARE.set(buffer);
+    }
+    result
 }
 
 /// One panel: columns `first..first + cols` of b.
 fn pack_panel<T: Element>(b: &Mat<T>, first: usize, cols: usize, width: usize, out: &mut [T]) {
+    if cols < width {
+        out.chunks_exact_mut(width).for_each(|out| out[cols..].fill(T::ZERO));
+    }
     if b.col_stride == 1 {
         for (k, out) in out.chunks_exact_mut(width).enumerate() {
             out[..cols].copy_from_slice(&b.data[k * b.row_stride + first..][..cols]);
@@ -41,17 +69,17 @@ fn pack_panel<T: Element>(b: &Mat<T>, first: usize, cols: usize, width: usize, o
 
 /// out[k][j] = columns[j][k], for columns that are `distance` apart and rows of `width`.
 fn transpose<T: Element>(columns: &[T], distance: usize, rows: usize, cols: usize, width: usize, out: &mut [T]) {
-    // Squares of 4 x 4, which compilers turn into shuffles; strips of 16 rows, so that each cache line of the columns is
-    // used up before it leaves.
+    // Squares of 4 x 4; strips of 16 rows, so that each cache line of the columns is used up before it leaves.
     let (square_rows, square_cols) = (rows / 4 * 4, cols / 4 * 4);
     for strip in (0..square_rows).step_by(16) {
+        let strip = strip..square_rows.min(strip + 16);
         for j in (0..square_cols).step_by(4) {
-            for k in (strip..square_rows.min(strip + 16)).step_by(4) {
-                let column =
-                    |i: usize| -> [T; 4] { std::array::from_fn(|k_| columns[(j + i) * distance + k..][..4][k_]) };
-                let square = [column(0), column(1), column(2), column(3)];
+            let column = |i: usize| columns[(j + i) * distance..][strip.clone()].as_chunks::<4>().0;
+            let squares = column(0).iter().zip(column(1)).zip(column(2)).zip(column(3));
+            let out = out[strip.start * width..strip.end * width].chunks_exact_mut(4 * width);
+            for ((((a, b), c), d), out) in squares.zip(out) {
                 for i in 0..4 {
-                    out[(k + i) * width + j..][..4].copy_from_slice(&square.map(|column| column[i]));
+                    out[i * width + j..][..4].copy_from_slice(&[a[i], b[i], c[i], d[i]]);
                 }
             }
         }
