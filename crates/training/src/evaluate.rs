@@ -1,6 +1,6 @@
 //! A model's answers, and how good they are.
 
-use crate::{Classifier, Confusion, Labelled, Result, Score};
+use crate::{Classifier, Confusion, Error, Labelled, Result, Score};
 use ukulele_layers::{Pass, Tensor};
 
 /// A model's answers to labelled examples, in order.
@@ -47,7 +47,10 @@ pub fn evaluate<N: Classifier>(
         let batch = batch?;
         let logits = net.logits(&batch.inputs, &mut Pass::eval())?;
         loss += f64::from(logits.cross_entropy(&batch.labels)?.tensor().item()?) * batch.labels.len() as f64;
-        found.labels.extend(batch.labels.iter().map(|&label| usize::try_from(label).unwrap_or_default()));
+        for &label in &batch.labels {
+            let class = usize::try_from(label).map_err(|_| Error::Argument(format!("label {label} is no class")))?;
+            found.labels.push(class);
+        }
         found.probabilities.extend(rows(logits.softmax()?.tensor()));
     }
     found.predictions = found.probabilities.iter().map(|row| argmax(row)).collect();

@@ -299,6 +299,9 @@ pub fn loss_and_gradients<N: Classifier>(
 ) -> Result<(f64, Gradients)> {
     let weights: Vec<f64> = batches.iter().map(|batch| weight(&batch.labels, loss)).collect();
     let total: f64 = weights.iter().sum();
+    if total == 0.0 && !batches.is_empty() {
+        return Err(Error::Argument("a step whose labels all weigh nothing in the loss".into()));
+    }
     let mut sum: Option<(f64, Gradients)> = None;
     for (i, (batch, weight)) in batches.iter().zip(&weights).enumerate() {
         let mut pass = Pass::train(random::key(&[seed, i as u64]));

@@ -3,7 +3,7 @@
 use crate::common::{bert, bits, changed, images, resnet, tokens};
 use ukulele_layers::{Module, Tensor};
 use ukulele_models::{Pooling, TokenBatch};
-use ukulele_training::{CrossEntropy, Labelled, Optimizer, Sgd, loss_and_gradients};
+use ukulele_training::{CrossEntropy, Labelled, Optimizer, Sgd, evaluate, loss_and_gradients};
 
 /// Rows `start..start + count`.
 fn part(batch: &Labelled<TokenBatch>, start: usize, count: usize) -> Labelled<TokenBatch> {
@@ -67,4 +67,18 @@ fn running_statistics_move_with_every_small_batch() {
     assert_eq!(changed(&together, &apart), [""; 0]);
     assert!(changed(&before, &apart).iter().all(|name| name.contains("running_")));
     assert!(changed(&before, &apart).len() > 10);
+}
+
+#[test]
+fn a_step_that_says_nothing_is_an_error() {
+    let mut net = bert(16, 0.0, Pooling::Mean);
+    let mut batch = tokens(3, 4, 0);
+    batch.labels.fill(-100);
+    let run = |net: &mut _, batches: &[_]| {
+        loss_and_gradients(net, batches, &CrossEntropy::default(), 0, false).unwrap_err().to_string()
+    };
+    assert!(run(&mut net, &[batch.clone()]).contains("weigh nothing"));
+    assert!(run(&mut net, &[]).contains("no batches"));
+    let error = evaluate(&net, std::iter::once(Ok(batch))).unwrap_err().to_string();
+    assert_eq!(error, "label -100 is no class");
 }
