@@ -81,21 +81,21 @@ fn a_training_without_progress_ends_early() {
 fn a_diverged_training_says_so_and_puts_the_best_back() {
     let mut net = resnet(4);
     let mut judge = Judge::new(&[0.5; 9]);
-    // From epoch 2 on the images are infinite.
+    // The second batch of epoch 2 is infinite.
     let mut batches = |epoch: usize| -> Result<Batches<'static, Tensor>> {
-        let mut batch = images(4, 32, 0);
+        let mut pair = [images(4, 32, 0), images(4, 32, 1)];
         if epoch == 2 {
-            batch.inputs.memory_mut().fill(f32::INFINITY);
+            pair[1].inputs.memory_mut().fill(f32::INFINITY);
         }
-        Ok(Box::new(std::iter::once(Ok(batch))))
+        Ok(Box::new(pair.map(Ok).into_iter()))
     };
     let error = fit(&mut net, &mut Sgd::new(0.01), &options(3), &mut batches, &mut |net| judge.judge(net), &mut |_| {
         Control::Continue
     })
     .unwrap_err();
-    assert!(matches!(error, Error::Diverged { epoch: 2, step: 2, .. }), "{error:?}");
+    assert!(matches!(error, Error::Diverged { epoch: 2, step: 4, .. }), "{error:?}");
     let text = error.to_string();
-    assert!(text.contains("step 2") && text.contains("NaN") && text.contains("smaller learning rate"), "{text}");
+    assert!(text.contains("step 4") && text.contains("NaN") && text.contains("smaller learning rate"), "{text}");
     assert!(bits(&mut net) == judge.seen[0]);
 }
 
