@@ -102,7 +102,9 @@ pub struct Inputs<'a, T> {
     /// Where they lie.
     pub v_layout: Layout,
     /// Added to the scores of all heads and queries: dense [batch][tk], 0 for a key that takes part, a large negative
-    /// number (or minus infinity) for padding. A query all of whose keys are at minus infinity gives NaN, as in torch.
+    /// number (or minus infinity) for padding. Keys at the end of a batch element at -1e9 or below cost nothing. A query all
+    /// of whose keys are at minus infinity gives NaN, as in torch; at a finite number, the mean of all values, but a
+    /// gradient that is too large if lse cannot hold the number plus ln tk. Mask no text altogether.
     pub mask: Option<&'a [T]>,
 }
 

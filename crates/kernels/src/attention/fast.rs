@@ -7,7 +7,7 @@ use crate::lanes::largest;
 use crate::math::exp_nonpositive;
 use crate::random::keep_mask;
 use crate::simd::Simd;
-use crate::softmax::fast::exponentials;
+use crate::softmax::fast::exponentials_in_place;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -66,13 +66,15 @@ fn weigh_body<S: Simd>(s: S, w: Weighing, scores: &mut [f32], lse: &mut [f32]) {
     for (i, row) in scores.chunks_exact_mut(mask.len()).enumerate() {
         lanes!(s, in row = [mask] s.mul_add(row, scale, mask));
         let max = largest(s, row);
-        // The scores are overwritten by their exponentials; `keep` holds them meanwhile.
-        keep.copy_from_slice(row);
-        let sum = exponentials(s, &keep, max, row);
+        let sum = exponentials_in_place(s, max, row);
         lse[i] = max + sum.ln();
-        w.keep(i, &mut keep);
         let k = s.splat(1.0 / sum);
-        lanes!(s, in row = [keep] s.mul(s.mul(row, k), keep));
+        if w.g.dropout == 0.0 {
+            lanes!(s, in row = [] s.mul(row, k));
+        } else {
+            w.keep(i, &mut keep);
+            lanes!(s, in row = [keep] s.mul(s.mul(row, k), keep));
+        }
     }
 }
 dispatch!(fn weigh(w: Weighing, scores: &mut [f32], lse: &mut [f32]) = weigh_body);
@@ -157,9 +159,43 @@ fn blocks(tq: usize) -> impl Iterator<Item = Range<usize>> {
     (0..tq).step_by(BLOCK).map(move |first| first..tq.min(first + BLOCK))
 }
 
-/// Calls `f(b, h)` for each head, on all threads.
-fn each_head(g: &Attention, f: impl Fn(usize, usize) + Send + Sync) {
-    (0..g.batch * g.heads).into_par_iter().for_each(|i| f(i / g.heads, i % g.heads));
+/// What is added to the scores of the keys of one batch element. Keys at its end that are masked by -1e9 or less are left
+/// out, unless all are: e^score would round to 0.
+fn live_mask<'a>(g: &Attention, x: &Inputs<'a, f32>, b: usize, no_mask: &'a [f32]) -> &'a [f32] {
+    let mask = x.mask.map_or(no_mask, |mask| &mask[b * g.tk..(b + 1) * g.tk]);
+    let live = mask.iter().rposition(|&m| m > -1e9).map_or(g.tk, |last| last + 1);
+    &mask[..live]
+}
+
+/// Memory for one head at a time: allocated once for many heads, for fresh memory costs more than the arithmetic.
+#[derive(Default)]
+struct Scratch {
+    /// Scores, then weights, of a block.
+    scores: Vec<f32>,
+    /// Gradient of the weights, then of the scores.
+    grad: Vec<f32>,
+    /// Result, or gradient of the queries, of a block.
+    rows: Vec<f32>,
+    /// Gradients of all keys and values.
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    /// lse or out · dout of each query of a block.
+    per_query: Vec<f32>,
+}
+
+/// The first `n` numbers, whatever they are.
+fn first(x: &mut Vec<f32>, n: usize) -> &mut [f32] {
+    if x.len() < n {
+        x.resize(n, 0.0);
+    }
+    &mut x[..n]
+}
+
+/// Calls `f(scratch, b, h)` for each head, on all threads.
+fn each_head(g: &Attention, f: impl Fn(&mut Scratch, usize, usize) + Send + Sync) {
+    (0..g.batch * g.heads).into_par_iter().for_each_init(Scratch::default, |scratch, i| {
+        f(scratch, i / g.heads, i % g.heads);
+    });
 }
 
 pub(crate) fn forward(isa: Isa, g: &Attention, x: &Inputs<f32>, out: &mut [f32], out_layout: Layout, lse: &mut [f32]) {
@@ -170,26 +206,28 @@ pub(crate) fn forward(isa: Isa, g: &Attention, x: &Inputs<f32>, out: &mut [f32],
     let lse = Shared::new(lse, lse_layout, &Attention { dim: 1, ..*g }, g.tq, "lse");
     let out = Shared::new(out, out_layout, g, g.tq, "out");
     let no_mask = vec![0.0; g.tk];
-    each_head(g, |b, h| {
-        let keys = Place { b, h, first: 0, count: g.tk };
+    each_head(g, |scratch, b, h| {
+        let mask = live_mask(g, x, b, &no_mask);
+        let tk = mask.len();
+        let keys = Place { b, h, first: 0, count: tk };
         let (k, v) = (tokens(x.k, x.k_layout, keys, g.dim), tokens(x.v, x.v_layout, keys, g.dim));
-        let mask = x.mask.map_or(&no_mask[..], |mask| &mask[b * g.tk..(b + 1) * g.tk]);
-        let most = BLOCK.min(g.tq);
-        let (mut scores, mut result) = (vec![0.0; most * g.tk], vec![0.0; most * g.dim]);
-        let mut block_lse = vec![f32::NEG_INFINITY; most];
         for block in blocks(g.tq) {
-            let place = Place { b, h, first: block.start, count: block.len() };
-            let scores = &mut scores[..block.len() * g.tk];
-            if g.tk > 0 {
+            let count = block.len();
+            let place = Place { b, h, first: block.start, count };
+            let scores = first(&mut scratch.scores, count * tk);
+            let rows = first(&mut scratch.rows, count * g.dim);
+            let block_lse = first(&mut scratch.per_query, count);
+            block_lse.fill(f32::NEG_INFINITY);
+            if tk > 0 {
                 multiply(isa, tokens(x.q, x.q_layout, place, g.dim), k.t(), scores, false);
                 let query = (b * g.heads + h) * g.tq + block.start;
-                weigh(isa, Weighing { g, mask, query }, scores, &mut block_lse);
+                weigh(isa, Weighing { g, mask, query }, scores, block_lse);
             }
-            multiply(isa, Mat::new(scores, block.len(), g.tk), v, &mut result, false);
+            multiply(isa, Mat::new(scores, count, tk), v, rows, false);
             // SAFETY: this task alone has this head, and the block lies within the queries.
             unsafe {
-                out.write(place, &result);
-                lse.write(place, &block_lse);
+                out.write(place, rows);
+                lse.write(place, block_lse);
             }
         }
     });
@@ -212,40 +250,46 @@ pub(crate) fn backward(
     let dk = Shared::new(grads.dk, x.k_layout, g, g.tk, "dk");
     let dv = Shared::new(grads.dv, x.v_layout, g, g.tk, "dv");
     let no_mask = vec![0.0; g.tk];
-    each_head(g, |b, h| {
-        let keys = Place { b, h, first: 0, count: g.tk };
+    each_head(g, |scratch, b, h| {
+        let mask = live_mask(g, x, b, &no_mask);
+        let tk = mask.len();
+        let keys = Place { b, h, first: 0, count: tk };
         let (k, v) = (tokens(x.k, x.k_layout, keys, g.dim), tokens(x.v, x.v_layout, keys, g.dim));
-        let mask = x.mask.map_or(&no_mask[..], |mask| &mask[b * g.tk..(b + 1) * g.tk]);
-        let most = BLOCK.min(g.tq);
-        let [mut scores, mut grad] = [(); 2].map(|()| vec![0.0; most * g.tk]);
-        let [mut key_grad, mut value_grad] = [(); 2].map(|()| vec![0.0; g.tk * g.dim]);
-        let (mut query_grad, mut delta) = (vec![0.0; most * g.dim], vec![0.0; most]);
+        let key_grad = first(&mut scratch.keys, g.tk * g.dim);
+        let value_grad = first(&mut scratch.values, g.tk * g.dim);
+        key_grad.fill(0.0);
+        value_grad.fill(0.0);
         for block in blocks(g.tq) {
             let count = block.len();
             let place = Place { b, h, first: block.start, count };
             let q = tokens(x.q, x.q_layout, place, g.dim);
             let o = tokens(out, out_layout, place, g.dim);
             let d_o = tokens(dout, out_layout, place, g.dim);
-            let (scores, grad) = (&mut scores[..count * g.tk], &mut grad[..count * g.tk]);
+            let scores = first(&mut scratch.scores, count * tk);
+            let grad = first(&mut scratch.grad, count * tk);
+            let rows = first(&mut scratch.rows, count * g.dim);
+            let delta = first(&mut scratch.per_query, count);
             let query = (b * g.heads + h) * g.tq + block.start;
-            row_dots(isa, o, d_o, &mut delta[..count]);
-            if g.tk > 0 {
+            row_dots(isa, o, d_o, delta);
+            if tk > 0 {
                 multiply(isa, q, k.t(), scores, false);
                 multiply(isa, d_o, v.t(), grad, false);
-                let queries = Queries { lse: &lse[query..query + count], delta: &delta };
+                let queries = Queries { lse: &lse[query..query + count], delta };
                 unweigh(isa, Weighing { g, mask, query }, queries, scores, grad);
             }
-            let (scores, grad) = (Mat::new(scores, count, g.tk), Mat::new(grad, count, g.tk));
-            multiply(isa, scores.t(), d_o, &mut value_grad, true);
-            multiply(isa, grad, k, &mut query_grad, false);
-            multiply(isa, grad.t(), q, &mut key_grad, true);
+            let (scores, grad) = (Mat::new(scores, count, tk), Mat::new(grad, count, tk));
+            multiply(isa, scores.t(), d_o, &mut value_grad[..tk * g.dim], true);
+            multiply(isa, grad, k, rows, false);
+            multiply(isa, grad.t(), q, &mut key_grad[..tk * g.dim], true);
             // SAFETY: this task alone has this head, and the block lies within the queries.
-            unsafe { dq.write(place, &query_grad) };
+            unsafe { dq.write(place, rows) };
         }
-        // SAFETY: this task alone has this head, and the keys are all of its keys.
+        // Those of keys that were left out are 0.
+        let all = Place { count: g.tk, ..keys };
+        // SAFETY: this task alone has this head, and these are all of its keys.
         unsafe {
-            dk.write(keys, &key_grad);
-            dv.write(keys, &value_grad);
+            dk.write(all, key_grad);
+            dv.write(all, value_grad);
         }
     });
 }

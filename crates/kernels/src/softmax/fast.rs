@@ -8,9 +8,18 @@ use crate::simd::Simd;
 
 /// y = e^(x - max), and the sum of y.
 #[inline(always)]
-pub(crate) fn exponentials<S: Simd>(s: S, x: &[f32], max: f32, y: &mut [f32]) -> f32 {
+fn exponentials<S: Simd>(s: S, x: &[f32], max: f32, y: &mut [f32]) -> f32 {
     let m = s.splat(max);
     lanes!(s, y = [x] exp_nonpositive(s, s.sub(x, m)));
+    let y = &*y;
+    sum_lanes!(s, sum = [y] s.add(sum, y))
+}
+
+/// [`exponentials`] in place.
+#[inline(always)]
+pub(crate) fn exponentials_in_place<S: Simd>(s: S, max: f32, y: &mut [f32]) -> f32 {
+    let m = s.splat(max);
+    lanes!(s, in y = [] exp_nonpositive(s, s.sub(y, m)));
     let y = &*y;
     sum_lanes!(s, sum = [y] s.add(sum, y))
 }
