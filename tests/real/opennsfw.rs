@@ -19,7 +19,7 @@ fn picture(name: &str, block: usize) -> Tensor {
 fn features_of_the_caffemodel_equal_those_of_the_onnx_twin() {
     let weights = weights_import::open(real("nsfw/resnet_50_1by2_nsfw.caffemodel")).unwrap();
     let dialect = Dialect::detect(&weights).unwrap();
-    assert_eq!((weights.format(), dialect.name(), dialect.preprocess()), ("Caffe", "caffe_resnet", "caffe_bgr"));
+    assert_eq!((weights.format(), dialect.name(), dialect.preprocess()), ("caffe", "caffe_resnet", "caffe_bgr"));
     let Some(Architecture::ResNet(found)) = weights_import::guess(&weights, &dialect) else {
         panic!("no ResNet was recognised");
     };
@@ -35,8 +35,8 @@ fn features_of_the_caffemodel_equal_those_of_the_onnx_twin() {
         let ours: Vec<f64> = features.tensor().to_vec().into_iter().map(f64::from).collect();
         let mut projected = vec![ours.iter().map(|x| x * x).sum::<f64>().sqrt()];
         for k in 0..4 {
-            let probe = formula::signed(&format!("features.probe{k}"));
-            projected.push(ours.iter().zip(probe).map(|(x, v)| x * v).sum());
+            let name = format!("features.probe{k}");
+            projected.push(ours.iter().zip(formula::signed(&name)).map(|(x, v)| x * v).sum());
         }
         let want = numbers(&case["features norm and probes"]);
         for (ours, golden) in projected.iter().zip(&want) {

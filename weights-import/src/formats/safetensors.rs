@@ -91,7 +91,9 @@ pub(super) fn open(source: Source) -> Result<Box<dyn Reader>> {
         let count = t.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         let bytes = count.and_then(|count| t.dtype.bytes(count));
         if from != end {
-            return Err(broken(format!("tensor {name} begins at byte {from} of the data, the one before it ends at {end}")));
+            return Err(broken(format!(
+                "tensor {name} begins at byte {from} of the data, the one before it ends at {end}"
+            )));
         }
         if to < from || bytes != Some(to - from) {
             let claim = format!("{}{:?}", t.dtype, t.shape);
@@ -104,8 +106,7 @@ pub(super) fn open(source: Source) -> Result<Box<dyn Reader>> {
     }
 
     let starts = header.tensors.iter().map(|(_, t)| 8 + length + t.span[0] as u64).collect();
-    let entries =
-        header.tensors.into_iter().map(|(name, t)| Entry { name, shape: t.shape, dtype: t.dtype }).collect();
+    let entries = header.tensors.into_iter().map(|(name, t)| Entry { name, shape: t.shape, dtype: t.dtype }).collect();
     Ok(Box::new(Safetensors { entries, starts, metadata: header.metadata, source }))
 }
 
