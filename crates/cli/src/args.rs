@@ -1,0 +1,362 @@
+//! The command line of `uke`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 an error (one line on stderr says what, where and how to mend it), \
+2 wrong usage, 130 interrupted by Ctrl-C (the best state so far is saved; Ctrl-C again leaves at once).";
+
+/// Fine-tunes pretrained networks: pure Rust, on the processor.
+///
+/// Without a command, `uke` runs `uke demo`.
+#[derive(Parser, Debug)]
+#[command(name = "uke", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct Common {
+    /// Threads to compute with [default: all processors]; results do not depend on it
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Say only what was asked for
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Show what pretraining is worth: train three ways, compare, write a report
+    #[command(after_help = concat!(
+        "Example:\n  uke demo\n  uke demo text --seeds 5 --json results.json\n",
+        "  scripts/fetch-real nsfw elpv && uke demo image --out solar-demo"
+    ))]
+    Demo(DemoArgs),
+    /// Fine-tune pretrained weights on your data
+    #[command(
+        after_help = "Example:\n  uke finetune text --weights minilm/ --train reviews.csv --text-column text --label-column label --out reviews-model"
+    )]
+    Finetune {
+        #[command(subcommand)]
+        kind: Finetune,
+    },
+    /// Label new inputs with a fine-tuned model
+    #[command(
+        after_help = "Example:\n  uke predict reviews-model \"What a lovely film\" more-lines.txt\n  uke predict solar-model photos/*.png --json labels.json"
+    )]
+    Predict(PredictArgs),
+    /// Measure a fine-tuned model on labelled data
+    #[command(
+        after_help = "Example:\n  uke evaluate reviews-model test.csv --text-column text --label-column label\n  uke evaluate solar-model photos/test"
+    )]
+    Evaluate(EvaluateArgs),
+}
+
+/// Arguments of `uke demo`.
+#[derive(Args, Debug, Clone, Default)]
+pub(crate) struct DemoArgs {
+    /// Which demo
+    #[arg(value_enum, default_value_t)]
+    pub(crate) kind: DemoKind,
+    /// Write the numbers to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Repeat with seeds 1 to N and report means
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub(crate) seeds: u64,
+    /// Folder for report.html and the fine-tuned model [default: uke-demo, uke-demo-image]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// The demos.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum DemoKind {
+    /// BERT-tiny learns the sentiment of tweets; all inside the binary
+    #[default]
+    Text,
+    /// A half-width ResNet-50 learns to find defects of solar cells; after scripts/fetch-real nsfw elpv
+    Image,
+}
+
+/// What to fine-tune.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Finetune {
+    /// A BERT on labelled texts in a table
+    #[command(
+        after_help = "Example:\n  uke finetune text --weights minilm/ --train reviews.csv --text-column text --label-column label --epochs 4 --out reviews-model"
+    )]
+    Text(TextArgs),
+    /// A ResNet on photos: one folder per class, or a table of paths and labels
+    #[command(
+        after_help = "Example:\n  uke finetune image --weights resnet50.safetensors --data photos/ --augment flip --epochs 10 --out photo-model"
+    )]
+    Image(ImageArgs),
+}
+
+/// How training goes, for texts and images alike.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct TrainArgs {
+    /// What stays as it is: none, trunk (only the head learns), or the first N groups of layers
+    /// (BERT: embeddings and N layers; ResNet: stem and N - 1 stages)
+    #[arg(long, value_name = "none|trunk|N", default_value = "none")]
+    pub(crate) freeze: Freeze,
+    /// Passes over the data [default: 4 to 30, the fewer the more data]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) epochs: Option<u32>,
+    /// Samples per step [default: 32, 16 for less than 500 samples]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) batch: Option<u32>,
+    /// Learning rate of the last layers [default: by the size of the model]
+    #[arg(long, value_name = "RATE", value_parser = positive)]
+    pub(crate) rate: Option<f64>,
+    /// Each group of layers learns this much slower than the one after it
+    #[arg(long, value_name = "FACTOR", default_value_t = 0.8, value_parser = fraction)]
+    pub(crate) rate_decay: f64,
+    /// Weight decay
+    #[arg(long, value_name = "W", default_value_t = 0.01, value_parser = not_negative)]
+    pub(crate) weight_decay: f64,
+    /// Share of the target spread over all classes
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = fraction)]
+    pub(crate) label_smoothing: f64,
+    /// Weigh classes by how rare they are
+    #[arg(long)]
+    pub(crate) balance: bool,
+    /// Stop after N epochs without a better validation accuracy
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) patience: u32,
+    /// Share of the training data that validates, if no validation data is given
+    #[arg(long, value_name = "SHARE", default_value_t = 0.15, value_parser = fraction)]
+    pub(crate) val_share: f64,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Folder for the fine-tuned model
+    #[arg(long, value_name = "DIR", default_value = "uke-model")]
+    pub(crate) out: PathBuf,
+    /// Write the results to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Columns of a table of texts.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct TextColumns {
+    /// Column of the texts: a name of the header line
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    pub(crate) text_column: String,
+}
+
+/// Arguments of `uke finetune text`.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct TextArgs {
+    /// Folder with model.safetensors, config.json and vocab.txt (or tokenizer.json), or the weights file among them
+    #[arg(long, value_name = "DIR|FILE")]
+    pub(crate) weights: PathBuf,
+    /// Table of the training data, CSV or TSV with a header line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) train: PathBuf,
+    /// Table of the validation data [default: a share of the training data, stratified]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) val: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) columns: TextColumns,
+    /// Column of the labels
+    #[arg(long, value_name = "NAME", default_value = "label")]
+    pub(crate) label_column: String,
+    /// Longest text in word pieces; what is beyond is cut off
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(3..=4096))]
+    pub(crate) max_length: u32,
+    /// How a text becomes one vector [default: the pooler if the file has a trained one, else the mean]
+    #[arg(long, value_enum)]
+    pub(crate) pooling: Option<PoolingArg>,
+    #[command(flatten)]
+    pub(crate) training: TrainArgs,
+}
+
+/// How a text becomes one vector.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PoolingArg {
+    /// The mean over all tokens
+    Mean,
+    /// The first token
+    Cls,
+    /// The trained projection of the first token
+    Pooler,
+}
+
+/// Arguments of `uke finetune image`.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct ImageArgs {
+    /// Weights: .safetensors with torchvision's names, or a .caffemodel
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: PathBuf,
+    /// The network the weights belong to
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) model: ModelArg,
+    /// Folder with a folder of photos per class, or a table (CSV, TSV) of paths and labels
+    #[arg(long, value_name = "FOLDER|FILE")]
+    pub(crate) data: PathBuf,
+    /// The same for validation [default: a share of the data, stratified]
+    #[arg(long, value_name = "FOLDER|FILE")]
+    pub(crate) val: Option<PathBuf>,
+    /// Column of the paths, for a table
+    #[arg(long, value_name = "NAME", default_value = "path")]
+    pub(crate) path_column: String,
+    /// Column of the labels, for a table
+    #[arg(long, value_name = "NAME", default_value = "label")]
+    pub(crate) label_column: String,
+    /// Side of the square that the network sees, in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 224, value_parser = clap::value_parser!(u32).range(32..=1024))]
+    pub(crate) size: u32,
+    /// Random changes of the training photos that leave their label true
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "CHANGES", default_value = "flip")]
+    pub(crate) augment: Vec<AugmentArg>,
+    /// Leave out photos that cannot be read (each is named) instead of stopping
+    #[arg(long)]
+    pub(crate) skip_broken: bool,
+    #[command(flatten)]
+    pub(crate) training: TrainArgs,
+}
+
+/// Networks for images.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum ModelArg {
+    /// What names and shapes of the weights tell
+    #[default]
+    Auto,
+    Resnet18,
+    Resnet34,
+    Resnet50,
+    Resnet101,
+    Resnet152,
+}
+
+/// Random changes of photos.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AugmentArg {
+    /// None
+    None,
+    /// Left and right exchanged
+    Flip,
+    /// Top and bottom exchanged
+    FlipVertical,
+    /// A random part, stretched to the whole
+    Crop,
+}
+
+/// Arguments of `uke predict`.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct PredictArgs {
+    /// Folder of a fine-tuned model
+    #[arg(value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// Texts, or files with a text per line; for image models photos, or folders of them
+    #[arg(value_name = "INPUT", required = true)]
+    pub(crate) inputs: Vec<String>,
+    /// Write label, probability and all probabilities to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Leave out photos that cannot be read (each is named) instead of stopping
+    #[arg(long)]
+    pub(crate) skip_broken: bool,
+}
+
+/// Arguments of `uke evaluate`.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct EvaluateArgs {
+    /// Folder of a fine-tuned model
+    #[arg(value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// Table of labelled texts; for image models a folder per class, or a table of paths and labels
+    #[arg(value_name = "DATA")]
+    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) columns: TextColumns,
+    /// Column of the paths, for a table of photos
+    #[arg(long, value_name = "NAME", default_value = "path")]
+    pub(crate) path_column: String,
+    /// Column of the labels
+    #[arg(long, value_name = "NAME", default_value = "label")]
+    pub(crate) label_column: String,
+    /// Write the numbers to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Leave out photos that cannot be read (each is named) instead of stopping
+    #[arg(long)]
+    pub(crate) skip_broken: bool,
+}
+
+/// What does not learn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freeze {
+    /// Everything learns.
+    None,
+    /// Only the head learns.
+    Trunk,
+    /// The first N groups of layers stay.
+    Groups(usize),
+}
+
+impl FromStr for Freeze {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            "trunk" => Ok(Self::Trunk),
+            number => number
+                .parse()
+                .map(Self::Groups)
+                .map_err(|_| "none, trunk or a number of groups of layers belongs here".to_owned()),
+        }
+    }
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse::<f64>().ok().filter(|x| x.is_finite()).ok_or_else(|| "not a number".to_owned())
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    number(text).and_then(|x| if x > 0.0 { Ok(x) } else { Err("must be above 0".to_owned()) })
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    number(text).and_then(|x| if x >= 0.0 { Ok(x) } else { Err("must not be below 0".to_owned()) })
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    number(text).and_then(|x| if (0.0..=1.0).contains(&x) { Ok(x) } else { Err("must be from 0 to 1".to_owned()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn freeze_takes_three_forms() {
+        assert_eq!("none".parse(), Ok(Freeze::None));
+        assert_eq!("trunk".parse(), Ok(Freeze::Trunk));
+        assert_eq!("3".parse(), Ok(Freeze::Groups(3)));
+        assert!("-1".parse::<Freeze>().is_err());
+    }
+
+    #[test]
+    fn no_command_is_fine() {
+        assert!(Cli::try_parse_from(["uke"]).is_ok_and(|cli| cli.command.is_none()));
+        assert!(Cli::try_parse_from(["uke", "finetune", "text"]).is_err());
+    }
+}

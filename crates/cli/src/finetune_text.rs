@@ -1,0 +1,171 @@
+//! `uke finetune text`.
+
+use crate::args::{Freeze, PoolingArg, TextArgs, TrainArgs};
+use crate::errors::{Failure, Result};
+use crate::files;
+use crate::outcome::Outcome;
+use crate::progress::Progress;
+use crate::report::thousands;
+use crate::texts::{self, Cutter};
+use crate::train::{Plan, apply_freeze, finish, loss, split_off, train, train_head};
+use std::path::Path;
+use std::time::Instant;
+use ukulele_data::{TextBatches, TextDataset, WordPiece};
+use ukulele_layers::{Init, Module};
+use ukulele_models::{BertConfig, BertForSequenceClassification, Pooling, Pretrained};
+use ukulele_training::{Checkpoint, Features, History, check_writable};
+use weights_import::{Architecture, Dialect, Report, Weights, guess};
+
+/// Runs the command.
+pub(crate) fn run(args: &TextArgs, quiet: bool) -> Result<()> {
+    let start = Instant::now();
+    let setup = &args.training;
+    // Everything that can be wrong is looked at before the first step.
+    let weights = weights_import::open(&args.weights)?;
+    let bert = Encoder::of(&weights, args)?;
+    let (text, label) = (args.columns.text_column.as_str(), args.label_column.as_str());
+    let all = TextDataset::from_table(&texts::table(&args.train)?, text, label)?;
+    let names = all.names.clone();
+    let (learn, judge) = match args.val.as_deref() {
+        Some(path) => (all, TextDataset::with_labels(&texts::table(path)?, text, label, &names)?),
+        None => {
+            let [learn, judge] = split_off(&all.labels, &names, setup.val_share, setup.seed, &args.train)?;
+            (all.subset(&learn)?, all.subset(&judge)?)
+        }
+    };
+    check_writable(&setup.out)?;
+    files::check_file(setup.json.as_deref())?;
+    let (mut net, report) = bert.model(&weights, names.len(), setup.seed)?;
+    apply_freeze(&mut net, setup.freeze)?;
+    let plan = Plan::of(setup, learn.len(), usual_rate(bert.config.hidden_size));
+    if !quiet {
+        eprintln!("{report}");
+        eprintln!(
+            "{} classes; {} texts to learn from, {} to validate; {}",
+            names.len(),
+            learn.len(),
+            judge.len(),
+            bert.why
+        );
+        let trainable = thousands(net.parameter_count().1 as f64);
+        eprintln!(
+            "{trainable} parameters learn; at most {} epochs, batches of {}, rate {:e}",
+            plan.epochs, plan.batch, plan.rate
+        );
+    }
+    let exam = bert.cutter.exam(&judge)?;
+    let history = fit(&mut net, &plan, setup, &bert.cutter, &learn, &exam, quiet)?;
+    let found = texts::evaluated(&net, &exam)?;
+    let outcome = Outcome::of(&found, names.names())?;
+    let mut checkpoint = Checkpoint::new(net, names.names())?;
+    checkpoint.tokenizer = Some(bert.cutter.to_save());
+    checkpoint.metrics.insert("validation".into(), outcome.json());
+    checkpoint.save(&setup.out)?;
+    finish(&history, &outcome, setup, start.elapsed().as_secs_f64(), "\"a text\"")
+}
+
+/// A pretrained encoder and what cuts texts for it.
+struct Encoder {
+    config: BertConfig,
+    pooling: Pooling,
+    /// Why this pooling.
+    why: String,
+    cutter: Cutter,
+    dialect: Dialect,
+}
+
+impl Encoder {
+    fn of(weights: &Weights, args: &TextArgs) -> Result<Self> {
+        let dialect = Dialect::detect(weights)?;
+        let file = weights.source();
+        let bert = match guess(weights, &dialect) {
+            Some(Architecture::Bert(bert)) => bert,
+            Some(other) => {
+                return Err(Failure::run(format!(
+                    "{file}: these weights look like {other}; `finetune text` wants a BERT"
+                )));
+            }
+            None => return Err(Failure::run(format!("{file}: no BERT is recognised in these weights"))),
+        };
+        let config = match weights.config()? {
+            Some(config) => BertConfig::from_json(&config)?,
+            None => BertConfig::from_weights(&bert, &dialect.knobs),
+        };
+        let (pooling, why) = match args.pooling {
+            Some(PoolingArg::Mean) => (Pooling::Mean, "pooling by mean, as asked"),
+            Some(PoolingArg::Cls) => (Pooling::Cls, "pooling by the first token, as asked"),
+            Some(PoolingArg::Pooler) if bert.pooler => (Pooling::Pooler, "pooling by the trained pooler, as asked"),
+            Some(PoolingArg::Pooler) => {
+                (Pooling::Pooler, "pooling by a pooler that is not in the file and begins fresh")
+            }
+            None if bert.pooler => (Pooling::Pooler, "pooling by the trained pooler of the file"),
+            None => (Pooling::Mean, "pooling by mean, as the file has no trained pooler"),
+        };
+        let most = config.max_position_embeddings;
+        let length = args.max_length as usize;
+        if length > most {
+            return Err(Failure::usage(format!(
+                "--max-length {length}: this model has {most} positions; {most} is the most"
+            )));
+        }
+        let folder =
+            if args.weights.is_dir() { args.weights.as_path() } else { args.weights.parent().unwrap_or(Path::new("")) };
+        let cutter = Cutter { tokenizer: WordPiece::from_files(folder)?, max_length: length };
+        let size = cutter.tokenizer.vocab_size();
+        if size > config.vocab_size {
+            let message = format!(
+                "the vocabulary in {} has {size} word pieces, the model's table {}: they do not belong together",
+                folder.display(),
+                config.vocab_size
+            );
+            return Err(Failure::run(message));
+        }
+        Ok(Self { config, pooling, why: why.to_owned(), cutter, dialect })
+    }
+
+    fn model(&self, weights: &Weights, classes: usize, seed: u64) -> Result<(BertForSequenceClassification, Report)> {
+        let mut net = BertForSequenceClassification::new(&self.config, classes, self.pooling, &mut Init::new(seed));
+        let report = net.load(weights, &self.dialect)?.only_missing(&["classifier.", "bert.pooler."])?;
+        // A head of the file may have the same shape; it belongs to other classes.
+        let fresh =
+            BertForSequenceClassification::new(&self.config, classes, self.pooling, &mut Init::new(seed)).classifier;
+        net.classifier = fresh;
+        Ok((net, report))
+    }
+}
+
+/// The rate at which a BERT of this width is usually fine-tuned: the wider, the slower.
+fn usual_rate(hidden: usize) -> f64 {
+    match hidden {
+        0..=192 => 5e-4,
+        193..=512 => 1e-4,
+        _ => 5e-5,
+    }
+}
+
+fn fit(
+    net: &mut BertForSequenceClassification,
+    plan: &Plan,
+    setup: &TrainArgs,
+    cutter: &Cutter,
+    learn: &TextDataset,
+    exam: &TextBatches,
+    quiet: bool,
+) -> Result<History> {
+    let loss = loss(plan, &learn.labels, learn.names.len(), setup.balance)?;
+    let progress = Progress::training("training", plan.epochs, quiet);
+    if setup.freeze == Freeze::Trunk {
+        let features = Features::of(net, texts::by_length(&cutter.exam(learn)?))?;
+        let seen = Features::of(net, texts::by_length(exam))?;
+        return train_head(net, plan, loss, &features, &seen, &progress);
+    }
+    let lesson = cutter.lesson(learn, plan.batch, plan.seed)?;
+    train(
+        net,
+        plan,
+        loss,
+        &mut |epoch| Ok(texts::epoch(&lesson, epoch)),
+        &mut |net| Ok(Some(texts::evaluated(net, exam)?.score())),
+        &progress,
+    )
+}

@@ -1,2 +1,0 @@
-//! The binary uke
-#![forbid(unsafe_code)]

@@ -1,0 +1,52 @@
+//! `uke`: fine-tunes pretrained networks from the command line.
+#![forbid(unsafe_code)]
+
+mod args;
+mod demo;
+mod errors;
+mod evaluate;
+mod files;
+//mod finetune_image;
+mod finetune_text;
+mod interrupt;
+mod outcome;
+mod photos;
+mod predict;
+mod progress;
+mod report;
+mod texts;
+mod train;
+
+use args::{Cli, Command, Common, Finetune};
+use clap::Parser;
+use errors::{Failure, Result};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let Common { threads, quiet } = cli.common;
+    if let Some(threads) = threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(usize::from(threads))
+            .build_global()
+            .map_err(|e| Failure::run(format!("cannot start {threads} threads: {e}")))?;
+    }
+    interrupt::listen();
+    match cli.command.unwrap_or(Command::Demo(args::DemoArgs { seeds: 1, ..Default::default() })) {
+        Command::Demo(args) => demo::run(&args, quiet),
+        Command::Finetune { kind: Finetune::Text(args) } => finetune_text::run(&args, quiet),
+        Command::Finetune { kind: Finetune::Image(_) } => Ok(()),
+        Command::Predict(args) => predict::run(&args, quiet),
+        Command::Evaluate(args) => evaluate::run(&args),
+    }
+}

@@ -1,0 +1,76 @@
+//! Photos as a model takes them.
+
+use crate::errors::{Failure, Result};
+use crate::texts::table;
+use std::path::Path;
+use ukulele_data::{ImageBatch, ImageBatches, ImageDataset, Labels, Preprocess};
+use ukulele_layers::Tensor;
+use ukulele_training::{Batches, Checkpoint, Labelled};
+
+/// Photos in a batch when nothing is learned.
+pub(crate) const EVALUATED_AT_ONCE: usize = 32;
+
+/// Reads a folder of a folder per class, or a table of paths and labels; paths are relative to the table. With `names`,
+/// these are the classes.
+pub(crate) fn read(data: &Path, path: &str, label: &str, names: Option<&Labels>) -> Result<ImageDataset> {
+    if data.is_dir() {
+        return Ok(match names {
+            None => ImageDataset::from_folder(data)?,
+            Some(names) => ImageDataset::from_folder_with_labels(data, names)?,
+        });
+    }
+    let base = data.parent().unwrap_or(Path::new(""));
+    let table = table(data)?;
+    let found = match names {
+        None => ImageDataset::from_table(&table, path, label, base),
+        Some(names) => ImageDataset::from_table_with_labels(&table, path, label, base, names),
+    };
+    Ok(found?)
+}
+
+/// Decodes every photo once. A broken one ends the command, or with `skip` is named and left out.
+pub(crate) fn checked(data: ImageDataset, source: &str, skip: bool) -> Result<ImageDataset> {
+    let names = data.names.clone();
+    let (rest, broken) = data.skip_broken();
+    let Some(first) = broken.first() else { return Ok(rest) };
+    if !skip {
+        let more = match broken.len() {
+            1 => String::new(),
+            n => format!(" ({} more like it)", n - 1),
+        };
+        return Err(Failure::run(format!(
+            "{first}{more}; mend or remove it, or leave out broken photos with --skip-broken"
+        )));
+    }
+    for error in &broken {
+        eprintln!("left out: {error}");
+    }
+    if let Some(class) = (0..names.len()).find(|class| !rest.labels.contains(class)) {
+        let name = names.name(class).unwrap_or_default();
+        return Err(Failure::run(format!("{source}: no readable photo of class `{name}` is left")));
+    }
+    Ok(rest)
+}
+
+/// How a saved model wants its photos.
+pub(crate) fn saved_preprocess(checkpoint: &Checkpoint) -> Result<Preprocess> {
+    match &checkpoint.preprocess {
+        Some(json) => Ok(Preprocess::from_json(json)?),
+        None => Err(Failure::run("this model does not say how photos are to be prepared, so it is none for photos")),
+    }
+}
+
+fn labelled(batch: ukulele_data::Result<ImageBatch>) -> ukulele_training::Result<Labelled<Tensor>> {
+    let batch = batch.map_err(ukulele_training::Error::data)?;
+    Ok(Labelled { inputs: batch.images, labels: batch.labels.iter().map(|&l| l as i64).collect() })
+}
+
+/// The batches of an epoch, counted from 1.
+pub(crate) fn epoch(photos: &ImageBatches, epoch: usize) -> Batches<'static, Tensor> {
+    Box::new(photos.epoch(epoch as u64).map(labelled))
+}
+
+/// All batches in the order of the data set, nothing changed.
+pub(crate) fn in_order(photos: &ImageBatches) -> impl Iterator<Item = ukulele_training::Result<Labelled<Tensor>>> {
+    photos.in_order().map(labelled)
+}

@@ -1,0 +1,160 @@
+//! `uke predict`: labels for new inputs.
+
+use crate::args::PredictArgs;
+use crate::errors::{Failure, Result};
+use crate::files;
+use crate::photos;
+use crate::texts::{self, Cutter};
+use serde_json::{Map, Value as Json, json};
+use std::path::{Path, PathBuf};
+use ukulele_data::{Augment, ImageBatches, ImageDataset, Labels, Photo};
+use ukulele_training::{Checkpoint, Network, argmax, evaluate};
+
+/// What a model says of an input.
+pub(crate) struct Answer {
+    /// The input: the text, or the path of the photo.
+    pub(crate) input: String,
+    /// The class.
+    pub(crate) label: String,
+    /// Its probability.
+    pub(crate) probability: f32,
+    /// The probabilities of all classes, in their order.
+    pub(crate) all: Vec<f32>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &PredictArgs, quiet: bool) -> Result<()> {
+    let checkpoint = Checkpoint::load(&args.model)?;
+    files::check_file(args.json.as_deref())?;
+    let answers = match &checkpoint.network {
+        Network::Bert(_) => of_texts(&checkpoint, &lines_of(&args.inputs)?)?,
+        Network::ResNet(_) => of_photos(&checkpoint, &paths(&args.inputs)?, args.skip_broken, quiet)?,
+    };
+    for answer in &answers {
+        println!("{}", line(answer, &checkpoint.labels));
+    }
+    match args.json.as_deref() {
+        Some(path) => files::write_json(path, &answers.iter().map(|a| object(a, &checkpoint.labels)).collect()),
+        None => Ok(()),
+    }
+}
+
+/// Label, probability and input: a line for the terminal.
+fn line(answer: &Answer, labels: &[String]) -> String {
+    let width = labels.iter().map(|l| l.chars().count()).max().unwrap_or(0).min(24);
+    format!("{:<width$}  {:.3}  {}", answer.label, answer.probability, answer.input)
+}
+
+fn object(answer: &Answer, labels: &[String]) -> Json {
+    let all: Map<String, Json> = labels.iter().cloned().zip(answer.all.iter().map(|&p| p.into())).collect();
+    json!({"input": answer.input, "label": answer.label, "probability": answer.probability, "probabilities": all})
+}
+
+/// Lines for the terminal about these texts.
+pub(crate) fn lines(checkpoint: &Checkpoint, texts: &[&str]) -> Result<Vec<String>> {
+    let texts: Vec<String> = texts.iter().map(|&t| t.to_owned()).collect();
+    Ok(of_texts(checkpoint, &texts)?.iter().map(|a| line(a, &checkpoint.labels)).collect())
+}
+
+/// What the model says of these texts.
+fn of_texts(checkpoint: &Checkpoint, inputs: &[String]) -> Result<Vec<Answer>> {
+    let Network::Bert(net) = &checkpoint.network else {
+        return Err(Failure::run("this model is none for texts"));
+    };
+    let found = texts::evaluated(net, &Cutter::saved(checkpoint)?.question(inputs)?)?;
+    Ok(answers(inputs, found.probabilities, &checkpoint.labels))
+}
+
+/// What the model says of these photos.
+fn of_photos(checkpoint: &Checkpoint, paths: &[PathBuf], skip: bool, quiet: bool) -> Result<Vec<Answer>> {
+    let Network::ResNet(net) = &checkpoint.network else {
+        return Err(Failure::run("this model is none for photos"));
+    };
+    let preprocess = photos::saved_preprocess(checkpoint)?;
+    let mut good = Vec::new();
+    for path in paths {
+        match ukulele_data::Image::open(path) {
+            Ok(_) => good.push(path.clone()),
+            Err(error) if skip => {
+                if !quiet {
+                    eprintln!("left out: {error}");
+                }
+            }
+            Err(error) => return Err(Failure::run(format!("{error}; leave out broken photos with --skip-broken"))),
+        }
+    }
+    if good.is_empty() {
+        return Err(Failure::run("no readable photo is left"));
+    }
+    let names = Labels::new(checkpoint.labels.clone())?;
+    let data =
+        ImageDataset { photos: good.iter().cloned().map(Photo::File).collect(), labels: vec![0; good.len()], names };
+    let batches = ImageBatches::new(data, preprocess, Augment::default(), photos::EVALUATED_AT_ONCE, 0)?;
+    let found = evaluate(net, photos::in_order(&batches))?;
+    let names: Vec<String> = good.iter().map(|p| p.display().to_string()).collect();
+    Ok(answers(&names, found.probabilities, &checkpoint.labels))
+}
+
+fn answers(inputs: &[String], probabilities: Vec<Vec<f32>>, labels: &[String]) -> Vec<Answer> {
+    let one = |(input, all): (&String, Vec<f32>)| {
+        let class = argmax(&all);
+        let label = labels.get(class).cloned().unwrap_or_default();
+        Answer { input: input.clone(), label, probability: all.get(class).copied().unwrap_or(0.0), all }
+    };
+    inputs.iter().zip(probabilities).map(one).collect()
+}
+
+/// The texts that the inputs stand for: those of the lines of a file, or the input itself.
+fn lines_of(inputs: &[String]) -> Result<Vec<String>> {
+    let mut texts = Vec::new();
+    for input in inputs {
+        let path = Path::new(input);
+        if !path.is_file() {
+            texts.push(input.clone());
+            continue;
+        }
+        let bytes = std::fs::read(path).map_err(|e| Failure::io("read", path, &e))?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let at = e.utf8_error().valid_up_to();
+            Failure::run(format!("{input}: byte {at} is not UTF-8; a file of texts is UTF-8, one text a line"))
+        })?;
+        texts.extend(text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned));
+    }
+    if texts.is_empty() {
+        return Err(Failure::run(format!("{}: no text in it", inputs.join(", "))));
+    }
+    Ok(texts)
+}
+
+/// The photos that the inputs stand for: themselves, and those directly in folders.
+fn paths(inputs: &[String]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for input in inputs {
+        let path = PathBuf::from(input);
+        if path.is_dir() {
+            let within = in_folder(&path)?;
+            if within.is_empty() {
+                return Err(Failure::run(format!("{input}: no .png, .jpg or .jpeg in this folder")));
+            }
+            found.extend(within);
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+/// The photos directly in a folder, by name.
+fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
+    let wrong = |e: std::io::Error| Failure::io("read the folder", folder, &e);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(wrong)? {
+        let path = entry.map_err(wrong)?.path();
+        let ending = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+        if path.is_file() && matches!(ending.as_deref(), Some("png" | "jpg" | "jpeg")) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,258 @@
+//! One training: optimiser, schedule, frozen parts, and what came of it.
+
+use crate::args::{Freeze, TrainArgs};
+use crate::errors::{Failure, Result};
+use crate::files;
+use crate::outcome::Outcome;
+use crate::progress::Progress;
+use serde_json::json;
+use std::path::Path;
+use ukulele_data::{Labels, Random, split};
+use ukulele_training::{
+    AdamW, Batches, Classifier, CrossEntropy, Ending, Event, Features, FitOptions, Groups, HeadOnly, History, Schedule,
+    Score, class_weights_balanced, evaluate, fit,
+};
+
+/// How one model is trained.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Plan {
+    /// Passes over the data, at most.
+    pub(crate) epochs: usize,
+    /// Samples per step.
+    pub(crate) batch: usize,
+    /// Learning rate of the last group of layers.
+    pub(crate) rate: f64,
+    /// Factor from each group to the one before it.
+    pub(crate) rate_decay: f64,
+    /// Decay of weights.
+    pub(crate) weight_decay: f64,
+    /// Share of the target spread over all classes.
+    pub(crate) label_smoothing: f64,
+    /// Epochs without a better validation before it ends.
+    pub(crate) patience: Option<usize>,
+    /// Of batches and dropout.
+    pub(crate) seed: u64,
+}
+
+impl Plan {
+    /// The plan for `samples` training samples, where the command line leaves it open; `rate` is the model's usual one.
+    pub(crate) fn of(args: &TrainArgs, samples: usize, rate: f64) -> Self {
+        let head = args.freeze == Freeze::Trunk;
+        Self {
+            epochs: args.epochs.map_or_else(|| usual_epochs(samples, head), |n| n as usize),
+            batch: args.batch.map_or(if samples < 500 { 16 } else { 32 }, |n| n as usize),
+            rate: args.rate.unwrap_or(if head { HEAD_RATE } else { rate }),
+            rate_decay: args.rate_decay,
+            weight_decay: args.weight_decay,
+            label_smoothing: args.label_smoothing,
+            patience: Some(args.patience as usize * if head { 4 } else { 1 }),
+            seed: args.seed,
+        }
+    }
+}
+
+/// Learning rate of a linear head on a frozen trunk.
+pub(crate) const HEAD_RATE: f64 = 3e-3;
+
+/// The fewer samples, the more often they must be seen; a linear head costs nothing, and is given its time.
+fn usual_epochs(samples: usize, head: bool) -> usize {
+    match samples {
+        _ if head => 60,
+        0..500 => 20,
+        500..2000 => 10,
+        2000..20_000 => 6,
+        _ => 4,
+    }
+}
+
+/// The loss of a plan: smoothed, and with classes weighed by how rare they are if `balance`.
+pub(crate) fn loss(plan: &Plan, labels: &[usize], classes: usize, balance: bool) -> Result<CrossEntropy> {
+    let labels: Vec<i64> = labels.iter().map(|&l| l as i64).collect();
+    let class_weights = if balance { Some(class_weights_balanced(&labels, classes)?) } else { None };
+    Ok(CrossEntropy { class_weights, label_smoothing: plan.label_smoothing, ..CrossEntropy::default() })
+}
+
+/// Freezes what `freeze` says.
+///
+/// # Errors
+/// More groups than the model has.
+pub(crate) fn apply_freeze<N: Classifier>(net: &mut N, freeze: Freeze) -> Result<()> {
+    let groups = net.groups().len();
+    match freeze {
+        Freeze::None => {}
+        Freeze::Trunk => net.freeze_trunk(),
+        Freeze::Groups(count) if count < groups => net.freeze_groups(count),
+        Freeze::Groups(count) => {
+            let message = format!(
+                "--freeze {count}: this model has {groups} groups of layers, the head among them; at most {} can be frozen",
+                groups - 1
+            );
+            return Err(Failure::usage(message));
+        }
+    }
+    Ok(())
+}
+
+/// Trains `net` and leaves it with the best validated state. `validate` judges it after each epoch.
+pub(crate) fn train<'a, N: Classifier>(
+    net: &mut N,
+    plan: &Plan,
+    loss: CrossEntropy,
+    batches: &mut dyn FnMut(usize) -> ukulele_training::Result<Batches<'a, N::Batch>>,
+    validate: &mut dyn FnMut(&N) -> ukulele_training::Result<Option<Score>>,
+    progress: &Progress,
+) -> Result<History>
+where
+    N::Batch: 'a,
+{
+    let groups = Groups::new().layerwise(&net.groups(), plan.rate_decay);
+    let mut optimizer = AdamW::new(plan.rate).weight_decay(plan.weight_decay).groups(groups);
+    let options = FitOptions {
+        epochs: plan.epochs,
+        schedule: Schedule::default(),
+        clip: Some(1.0),
+        accumulate: 1,
+        loss,
+        seed: plan.seed,
+        patience: plan.patience,
+    };
+    let mut observe = |event: &Event| progress.see(event);
+    Ok(fit(net, &mut optimizer, &options, batches, validate, &mut observe)?)
+}
+
+/// Trains the head of `net` on features of its trunk, and judges it by those of the validation samples.
+pub(crate) fn train_head<N: Classifier>(
+    net: &mut N,
+    plan: &Plan,
+    loss: CrossEntropy,
+    features: &Features,
+    seen: &Features,
+    progress: &Progress,
+) -> Result<History> {
+    train(
+        &mut HeadOnly(net),
+        plan,
+        loss,
+        &mut |epoch| Ok(features.batches(shuffled_lists(features.labels.len(), plan.batch, plan.seed, epoch))),
+        &mut |net| Ok(Some(evaluate(net, seen.batches(whole(seen.labels.len())))?.score())),
+        progress,
+    )
+}
+
+/// Says what came of a training, and writes it down. Ctrl-C is an ending of its own.
+pub(crate) fn finish(
+    history: &History,
+    outcome: &Outcome<'_>,
+    setup: &TrainArgs,
+    seconds: f64,
+    input: &str,
+) -> Result<()> {
+    print!("{}", outcome.text("validation"));
+    if let Some(path) = setup.json.as_deref() {
+        let epochs: Vec<_> = history
+            .epochs
+            .iter()
+            .map(|e| {
+                let validation = e.validation.map(|v| json!({"accuracy": v.accuracy, "loss": v.loss}));
+                json!({"epoch": e.epoch, "loss": e.loss, "validation": validation})
+            })
+            .collect();
+        let value = json!({
+            "validation": outcome.json(),
+            "epochs": epochs,
+            "best_epoch": history.best.map(|e| e.epoch),
+            "ending": history.ending.to_string(),
+            "steps": history.steps.len(),
+            "seconds": seconds,
+            "model": setup.out.display().to_string(),
+        });
+        files::write_json(path, &value)?;
+    }
+    let kept = match history.best {
+        Some(epoch) => format!("the state of epoch {}", epoch.epoch),
+        None => format!("the state after {} steps", history.steps.len()),
+    };
+    let folder = setup.out.display();
+    if history.ending == Ending::Stopped {
+        return Err(Failure::Interrupted(format!("saved {kept} to {folder}; it loads like any other model")));
+    }
+    println!("Saved {kept} to {folder} after {seconds:.0} s ({}). Next: uke predict {folder} {input}", history.ending);
+    Ok(())
+}
+
+/// The places below `count` in random batches: an epoch.
+pub(crate) fn shuffled_lists(count: usize, batch: usize, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
+    let mut places: Vec<usize> = (0..count).collect();
+    Random::new(&[seed, SHUFFLE, epoch as u64]).shuffle(&mut places);
+    places.chunks(batch.max(1)).map(<[usize]>::to_vec).collect()
+}
+
+/// Purpose of a random stream.
+const SHUFFLE: u64 = 0x5f;
+
+/// The places below `count` in order, in batches for a pass in which nothing is learned.
+pub(crate) fn whole(count: usize) -> Vec<Vec<usize>> {
+    let places: Vec<usize> = (0..count).collect();
+    places.chunks(256).map(<[usize]>::to_vec).collect()
+}
+
+/// Splits off a share of the samples to validate, stratified: places to learn from and places to validate.
+///
+/// # Errors
+/// Too few samples, or a class of which no sample would be left to learn from.
+pub(crate) fn split_off(
+    labels: &[usize],
+    names: &Labels,
+    share: f64,
+    seed: u64,
+    source: &Path,
+) -> Result<[Vec<usize>; 2]> {
+    let judge = ((labels.len() as f64 * share).round() as usize).max(names.len());
+    let source = source.display();
+    if judge + names.len() > labels.len() {
+        let message = format!(
+            "{source}: {} samples are too few to learn from and to validate; add samples, or give validation data with --val",
+            labels.len()
+        );
+        return Err(Failure::run(message));
+    }
+    let mut parts = split::stratified(labels, &[labels.len() - judge, judge], seed)?;
+    let (judge, learn) = (parts.pop().unwrap_or_default(), parts.pop().unwrap_or_default());
+    if let Some(class) = (0..names.len()).find(|class| !learn.iter().any(|&i| labels[i] == *class)) {
+        let name = names.name(class).unwrap_or_default();
+        return Err(Failure::run(format!("{source}: class `{name}` has too few samples; add some, or give --val")));
+    }
+    Ok([learn, judge])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_data_is_seen_less_often() {
+        let epochs: Vec<usize> = [10, 499, 500, 2000, 100_000].map(|n| usual_epochs(n, false)).to_vec();
+        assert_eq!(epochs, [20, 20, 10, 6, 4]);
+    }
+
+    #[test]
+    fn splits_take_the_same_share_of_each_class() {
+        let labels: Vec<usize> = (0..100).map(|i| usize::from(i % 10 == 0)).collect();
+        let names = Labels::from_values(["a", "b"]).unwrap();
+        let [learn, judge] = split_off(&labels, &names, 0.2, 7, Path::new("t.csv")).unwrap();
+        assert_eq!((learn.len(), judge.len()), (80, 20));
+        assert_eq!(judge.iter().filter(|&&i| labels[i] == 1).count(), 2);
+        assert!(judge.iter().all(|i| !learn.contains(i)));
+        assert!(split_off(&[0, 0, 1], &names, 0.2, 7, Path::new("t.csv")).is_err());
+    }
+
+    #[test]
+    fn every_epoch_has_every_sample_in_another_order() {
+        let [one, two] = [1, 2].map(|epoch| shuffled_lists(10, 4, 3, epoch).concat());
+        assert_ne!(one, two);
+        for mut epoch in [one, two] {
+            epoch.sort_unstable();
+            assert!(epoch.into_iter().eq(0..10));
+        }
+    }
+}
