@@ -248,6 +248,8 @@ pub(crate) enum AugmentArg {
     Flip,
     /// Top and bottom exchanged
     FlipVertical,
+    /// Turned by 0, 1, 2 or 3 quarters
+    Rotate,
     /// A random part, stretched to the whole
     Crop,
 }

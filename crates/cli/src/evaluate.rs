@@ -41,7 +41,7 @@ fn of_photos(checkpoint: &Checkpoint, args: &EvaluateArgs) -> Result<Evaluation>
     };
     let names = Labels::new(checkpoint.labels.clone())?;
     let data = photos::read(&args.data, &args.path_column, &args.label_column, Some(&names))?;
-    let data = photos::checked(data, &args.data.display().to_string(), args.skip_broken)?;
+    let data = photos::checked_some(data, args.skip_broken)?;
     let preprocess = photos::saved_preprocess(checkpoint)?;
     let batches = ImageBatches::new(data, preprocess, Augment::default(), photos::EVALUATED_AT_ONCE, 0)?;
     Ok(evaluate(net, photos::in_order(&batches))?)

@@ -6,7 +6,7 @@ mod demo;
 mod errors;
 mod evaluate;
 mod files;
-//mod finetune_image;
+mod finetune_image;
 mod finetune_text;
 mod interrupt;
 mod outcome;
@@ -45,7 +45,7 @@ fn run(cli: Cli) -> Result<()> {
     match cli.command.unwrap_or(Command::Demo(args::DemoArgs { seeds: 1, ..Default::default() })) {
         Command::Demo(args) => demo::run(&args, quiet),
         Command::Finetune { kind: Finetune::Text(args) } => finetune_text::run(&args, quiet),
-        Command::Finetune { kind: Finetune::Image(_) } => Ok(()),
+        Command::Finetune { kind: Finetune::Image(args) } => finetune_image::run(&args, quiet),
         Command::Predict(args) => predict::run(&args, quiet),
         Command::Evaluate(args) => evaluate::run(&args),
     }

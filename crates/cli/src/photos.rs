@@ -28,9 +28,19 @@ pub(crate) fn read(data: &Path, path: &str, label: &str, names: Option<&Labels>)
     Ok(found?)
 }
 
-/// Decodes every photo once. A broken one ends the command, or with `skip` is named and left out.
+/// Decodes every photo once. A broken one ends the command, or with `skip` is named and left out; no class may be without
+/// a photo then.
 pub(crate) fn checked(data: ImageDataset, source: &str, skip: bool) -> Result<ImageDataset> {
-    let names = data.names.clone();
+    let rest = checked_some(data, skip)?;
+    if let Some(class) = (0..rest.names.len()).find(|class| !rest.labels.contains(class)) {
+        let name = rest.names.name(class).unwrap_or_default();
+        return Err(Failure::run(format!("{source}: no readable photo of class `{name}` is left")));
+    }
+    Ok(rest)
+}
+
+/// As [`checked`], for data in which classes may be absent.
+pub(crate) fn checked_some(data: ImageDataset, skip: bool) -> Result<ImageDataset> {
     let (rest, broken) = data.skip_broken();
     let Some(first) = broken.first() else { return Ok(rest) };
     if !skip {
@@ -45,11 +55,7 @@ pub(crate) fn checked(data: ImageDataset, source: &str, skip: bool) -> Result<Im
     for error in &broken {
         eprintln!("left out: {error}");
     }
-    if let Some(class) = (0..names.len()).find(|class| !rest.labels.contains(class)) {
-        let name = names.name(class).unwrap_or_default();
-        return Err(Failure::run(format!("{source}: no readable photo of class `{name}` is left")));
-    }
-    Ok(rest)
+    if rest.is_empty() { Err(Failure::run("no readable photo is left")) } else { Ok(rest) }
 }
 
 /// How a saved model wants its photos.

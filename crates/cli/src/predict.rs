@@ -56,6 +56,11 @@ pub(crate) fn lines(checkpoint: &Checkpoint, texts: &[&str]) -> Result<Vec<Strin
     Ok(of_texts(checkpoint, &texts)?.iter().map(|a| line(a, &checkpoint.labels)).collect())
 }
 
+/// Lines for the terminal about these photos.
+pub(crate) fn photo_lines(checkpoint: &Checkpoint, paths: &[PathBuf]) -> Result<Vec<String>> {
+    Ok(of_photos(checkpoint, paths, false, true)?.iter().map(|a| line(a, &checkpoint.labels)).collect())
+}
+
 /// What the model says of these texts.
 fn of_texts(checkpoint: &Checkpoint, inputs: &[String]) -> Result<Vec<Answer>> {
     let Network::Bert(net) = &checkpoint.network else {

@@ -1,7 +1,7 @@
 //! The demos: the same task learned three ways at the same budget, and what the difference is.
 
 mod charts;
-//pub(crate) mod image;
+pub(crate) mod image;
 pub(crate) mod text;
 
 use crate::args::{DemoArgs, DemoKind};
@@ -16,7 +16,7 @@ use ukulele_training::{Confusion, Evaluation, History, Interval, mean_interval, 
 pub(crate) fn run(args: &DemoArgs, quiet: bool) -> Result<()> {
     match args.kind {
         DemoKind::Text => text::run(args, quiet),
-        DemoKind::Image => Ok(()),
+        DemoKind::Image => image::run(args, quiet),
     }
 }
 
@@ -266,6 +266,15 @@ fn moments(history: &History) -> (Vec<Moment>, usize) {
         .collect();
     let best = history.best.map_or(all.len().saturating_sub(1), |best| best.epoch.saturating_sub(1));
     (all, best)
+}
+
+/// The comparison of the three ways, in words.
+pub(crate) fn answer_of_ways(rows: &[Summary], with: &str) -> String {
+    let [scratch, head, full] =
+        Way::ALL.map(|way| rows.iter().find(|r| r.way == way).map_or(0.0, |r| r.accuracy.value * 100.0));
+    format!(
+        "With {with}, fine-tuning pretrained weights reaches {full:.1}%, a linear head on the frozen trunk {head:.1}%, and the same network from scratch {scratch:.1}%."
+    )
 }
 
 /// How many labels training from scratch wants for this accuracy: read off its curve, on a logarithmic scale of labels.

@@ -1,6 +1,6 @@
 //! The demo of texts: BERT-tiny learns the sentiment of tweets. Weights and tweets are inside the binary.
 
-use super::{Run, Summary, Way, labels_for, peak_memory, results, summary, table, write};
+use super::{Run, Summary, Way, answer_of_ways, labels_for, peak_memory, results, summary, table, write};
 use crate::args::DemoArgs;
 use crate::errors::{Failure, Result};
 use crate::progress::Progress;
@@ -276,13 +276,8 @@ fn save(net: BertForSequenceClassification, task: &Task, rows: &[Summary], out: 
 /// The answer, in words, from the numbers alone.
 fn answer(rows: &[Summary], curve: &[Summary], labels: usize) -> Result<String> {
     let of = |rows: &[Summary], way: Way| rows.iter().find(|r| r.way == way).map_or(0.0, |r| r.accuracy.value);
-    let [scratch, head, full] = Way::ALL.map(|way| of(rows, way));
-    let mut text = format!(
-        "With {labels} labels, fine-tuning pretrained weights reaches {:.1}%, a linear head on the frozen trunk {:.1}%, and the same network from scratch {:.1}%.",
-        full * 100.0,
-        head * 100.0,
-        scratch * 100.0
-    );
+    let [scratch, full] = [Way::Scratch, Way::Full].map(|way| of(rows, way));
+    let mut text = answer_of_ways(rows, &format!("{labels} labels"));
     let points: Vec<(usize, f64)> =
         curve.iter().filter(|r| r.way == Way::Scratch).map(|r| (r.labels, r.accuracy.value)).collect();
     let most = points.last().map_or(0, |p| p.0);

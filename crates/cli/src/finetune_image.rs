@@ -1,0 +1,147 @@
+//! `uke finetune image`.
+
+use crate::args::{AugmentArg, Freeze, ImageArgs, ModelArg};
+use crate::errors::{Failure, Result};
+use crate::files;
+use crate::outcome::Outcome;
+use crate::photos::{self, EVALUATED_AT_ONCE};
+use crate::progress::Progress;
+use crate::report::thousands;
+use crate::train::{Plan, apply_freeze, finish, loss, split_off, train, train_head};
+use std::time::Instant;
+use ukulele_data::{Augment, ImageBatches, Preprocess, RandomCrop};
+use ukulele_layers::{Init, Module, Role};
+use ukulele_models::{Pretrained, ResNet, ResNetConfig};
+use ukulele_training::{Checkpoint, Features, check_writable, evaluate};
+use weights_import::{Architecture, Dialect, Weights, guess};
+
+/// Learning rate of the last stage.
+const RATE: f64 = 5e-4;
+
+/// Runs the command.
+pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
+    let start = Instant::now();
+    let setup = &args.training;
+    // Everything that can be wrong is looked at before the first step.
+    let augment = augment(&args.augment)?;
+    let weights = weights_import::open(&args.weights)?;
+    let dialect = Dialect::detect(&weights)?;
+    let config = measures(&weights, &dialect, args.model)?;
+    let preprocess = preprocess(&dialect, args.size as usize);
+    let all = photos::read(&args.data, &args.path_column, &args.label_column, None)?;
+    let all = photos::checked(all, &args.data.display().to_string(), args.skip_broken)?;
+    let names = all.names.clone();
+    let (learn, judge) = match args.val.as_deref() {
+        Some(path) => {
+            let judge = photos::read(path, &args.path_column, &args.label_column, Some(&names))?;
+            (all, photos::checked_some(judge, args.skip_broken)?)
+        }
+        None => {
+            let [learn, judge] = split_off(&all.labels, &names, setup.val_share, setup.seed, &args.data)?;
+            (all.subset(&learn)?, all.subset(&judge)?)
+        }
+    };
+    check_writable(&setup.out)?;
+    files::check_file(setup.json.as_deref())?;
+
+    let config = ResNetConfig { classes: names.len(), ..config };
+    let mut net = ResNet::new(&config, &mut Init::new(setup.seed));
+    let report = net.load(&weights, &dialect)?.only_missing(&["fc."])?;
+    // A head of the file may have the same shape; it belongs to other classes.
+    net.replace_head(names.len(), &mut Init::new(setup.seed));
+    apply_freeze(&mut net, setup.freeze)?;
+    // Few photos a step say less about the statistics than the many that they came from.
+    net.set_frozen(&[Role::Statistic], true, |_| true);
+    let plan = Plan::of(setup, learn.len(), RATE);
+    if !quiet {
+        eprintln!("{report}");
+        eprintln!("{} classes; {} photos to learn from, {} to validate", names.len(), learn.len(), judge.len());
+        let trainable = thousands(net.parameter_count().1 as f64);
+        eprintln!(
+            "{trainable} parameters learn; at most {} epochs, batches of {}, rate {:e}",
+            plan.epochs, plan.batch, plan.rate
+        );
+    }
+    let loss = loss(&plan, &learn.labels, names.len(), setup.balance)?;
+    let still = |data| ImageBatches::new(data, preprocess.clone(), Augment::default(), EVALUATED_AT_ONCE, 0);
+    let exam = still(judge)?;
+    let progress = Progress::training("training", plan.epochs, quiet);
+    let history = if setup.freeze == Freeze::Trunk {
+        let features = Features::of(&mut net, photos::in_order(&still(learn)?))?;
+        let seen = Features::of(&mut net, photos::in_order(&exam))?;
+        train_head(&mut net, &plan, loss, &features, &seen, &progress)?
+    } else {
+        let lesson = ImageBatches::new(learn, preprocess.clone(), augment, plan.batch, setup.seed)?;
+        train(
+            &mut net,
+            &plan,
+            loss,
+            &mut |epoch| Ok(photos::epoch(&lesson, epoch)),
+            &mut |net| Ok(Some(evaluate(net, photos::in_order(&exam))?.score())),
+            &progress,
+        )?
+    };
+    drop(progress);
+    let found = evaluate(&net, photos::in_order(&exam))?;
+    let outcome = Outcome::of(&found, names.names())?;
+    let mut checkpoint = Checkpoint::new(net, names.names())?;
+    checkpoint.preprocess = Some(preprocess.to_json());
+    checkpoint.metrics.insert("validation".into(), outcome.json());
+    checkpoint.save(&setup.out)?;
+    finish(&history, &outcome, setup, start.elapsed().as_secs_f64(), "a-photo.jpg")
+}
+
+/// The measures of the network that the weights belong to; of `model`, if one is asked for.
+fn measures(weights: &Weights, dialect: &Dialect, model: ModelArg) -> Result<ResNetConfig> {
+    let file = weights.source();
+    let found = match guess(weights, dialect) {
+        Some(Architecture::ResNet(found)) => found,
+        Some(other) => {
+            return Err(Failure::run(format!(
+                "{file}: these weights look like {other}; `finetune image` wants a ResNet"
+            )));
+        }
+        None => return Err(Failure::run(format!("{file}: no ResNet is recognised in these weights"))),
+    };
+    let config = ResNetConfig::from_weights(&found, &dialect.knobs, 2)?;
+    let depth = match model {
+        ModelArg::Auto => return Ok(config),
+        ModelArg::Resnet18 => 18,
+        ModelArg::Resnet34 => 34,
+        ModelArg::Resnet50 => 50,
+        ModelArg::Resnet101 => 101,
+        ModelArg::Resnet152 => 152,
+    };
+    let same =
+        ResNetConfig::depth(depth, 2).is_some_and(|asked| (asked.block, asked.layers) == (config.block, config.layers));
+    if same {
+        Ok(config)
+    } else {
+        Err(Failure::run(format!(
+            "{file}: these weights look like {}, but --model resnet{depth} is asked for",
+            Architecture::ResNet(found)
+        )))
+    }
+}
+
+/// As the weights were trained, at this side.
+fn preprocess(dialect: &Dialect, side: usize) -> Preprocess {
+    match dialect.preprocess() {
+        "caffe_bgr" => Preprocess::caffe_bgr().with_side(side),
+        _ => Preprocess::imagenet_torchvision().with_side(side),
+    }
+}
+
+fn augment(changes: &[AugmentArg]) -> Result<Augment> {
+    let has = |change| changes.contains(&change);
+    if has(AugmentArg::None) && changes.len() > 1 {
+        return Err(Failure::usage("--augment none goes with no other change"));
+    }
+    Ok(Augment {
+        flip_horizontal: has(AugmentArg::Flip),
+        flip_vertical: has(AugmentArg::FlipVertical),
+        rotate: has(AugmentArg::Rotate),
+        crop: has(AugmentArg::Crop).then_some(RandomCrop::GENTLE),
+        ..Augment::default()
+    })
+}
