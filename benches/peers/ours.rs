@@ -3,77 +3,13 @@
 //! Works: `resnet50 infer 8`, `resnet50 train 8`, `bert-base infer 8x128`, `bert-base train 8x128`. Each is prepared and
 //! warmed up when first named; `RAYON_NUM_THREADS` sets the threads. Driven by `benches/peers/paired`.
 
+#[path = "../works/mod.rs"]
+mod works;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::time::Instant;
-use ukulele::{
-    AdamW, BertConfig, BertForSequenceClassification, Init, Optimizer, Pass, Pooling, ResNet, Result, Sgd, Tensor,
-    TokenBatch, Value,
-};
-
-type Work = Box<dyn FnMut() -> std::result::Result<(), Box<dyn std::error::Error>>>;
-
-/// Numbers that look like an image.
-fn image(batch: usize) -> Result<Value> {
-    let count = batch * 3 * 224 * 224;
-    let data = (0..count).map(|i| ((i * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0).collect();
-    Ok(Tensor::from_vec(&[batch, 3, 224, 224], data)?.channels_last().into())
-}
-
-fn resnet50(train: bool, batch: usize) -> Result<Work> {
-    let mut net = ResNet::resnet50(1000);
-    let x = image(batch)?;
-    let labels: Vec<i64> = (0..batch as i64).collect();
-    let mut sgd = Sgd::new(1e-3).momentum(0.9);
-    let mut step = 0;
-    Ok(Box::new(move || {
-        if !train {
-            std::hint::black_box(net.forward(&x, &mut Pass::eval())?);
-            return Ok(());
-        }
-        step += 1;
-        let mut pass = Pass::train(step);
-        let loss = net.forward(&x, &mut pass)?.cross_entropy(&labels)?;
-        let gradients = pass.backward(&loss)?;
-        Ok(sgd.step(&mut net, gradients)?)
-    }))
-}
-
-fn bert(train: bool, batch: usize, length: usize) -> Result<Work> {
-    let config = BertConfig::default();
-    let mut net = BertForSequenceClassification::new(&config, 2, Pooling::Pooler, &mut Init::new(0));
-    let ids = (0..batch * length).map(|i| 1000 + (i * 7919) % 20000).collect();
-    let tokens = TokenBatch::unpadded(batch, length, ids)?;
-    let labels: Vec<i64> = (0..batch as i64).map(|i| i % 2).collect();
-    let mut adamw = AdamW::new(2e-5);
-    let mut step = 0;
-    Ok(Box::new(move || {
-        if !train {
-            std::hint::black_box(net.forward(&tokens, &mut Pass::eval())?);
-            return Ok(());
-        }
-        step += 1;
-        let mut pass = Pass::train(step);
-        let loss = net.forward(&tokens, &mut pass)?.cross_entropy(&labels)?;
-        let gradients = pass.backward(&loss)?;
-        Ok(adamw.step(&mut net, gradients)?)
-    }))
-}
-
-fn prepare(name: &str) -> std::result::Result<Work, Box<dyn std::error::Error>> {
-    let words: Vec<&str> = name.split_whitespace().collect();
-    let &[model, mode @ ("infer" | "train"), size] = words.as_slice() else {
-        return Err(format!("`{name}`: a model, infer or train, and a size belong there").into());
-    };
-    let train = mode == "train";
-    let mut work = match (model, size.split_once('x')) {
-        ("resnet50", None) => resnet50(train, size.parse()?)?,
-        ("bert-base", Some((batch, length))) => bert(train, batch.parse()?, length.parse()?)?,
-        _ => return Err(format!("`{name}`: resnet50 with a batch or bert-base with a batch x length belong there").into()),
-    };
-    (0..2).try_for_each(|_| work())?;
-    Ok(work)
-}
+use works::{Work, prepare};
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let mut works: BTreeMap<String, Work> = BTreeMap::new();
