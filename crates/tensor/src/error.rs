@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Result of a tensor operation.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of a tensor operation: what, where, and the shapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
