@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::random::Random;
 
 /// Purpose of a random stream, so that a split and a shuffle of one seed have nothing in common.
-const SPLIT: u64 = 0x5350_4C49_54;
+const SPLIT: u64 = 0x53_504C_4954;
 
 /// Splits samples into parts of the given sizes; what is left over is in none. The parts hold sample numbers, shuffled.
 ///
