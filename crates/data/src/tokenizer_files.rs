@@ -144,8 +144,9 @@ fn from_config(config: &Value) -> Normalizer {
     settings(config, ["clean_text", "tokenize_chinese_chars", "strip_accents", "do_lower_case"])
 }
 
-/// Uncased, if no token but those in brackets has an upper case letter.
+/// Uncased, if lower case leaves every token as it is, but those in brackets. (Uncased vocabularies do hold capital
+/// letters that have no lower case, such as ℝ.)
 fn guess(tokens: &[String]) -> Casing {
-    let upper = |token: &String| !token.starts_with('[') && token.chars().any(char::is_uppercase);
+    let upper = |token: &String| !token.starts_with('[') && token.chars().any(|c| !c.to_lowercase().eq([c]));
     if tokens.iter().any(upper) { Casing::Cased } else { Casing::Uncased }
 }

@@ -33,6 +33,9 @@ fn whole() -> Value {
 fn settings_of_a_folder() {
     let normalizer = |path| WordPiece::from_files(path).unwrap().normalizer();
     assert_eq!(normalizer(folder("bare", &[("vocab.txt", VOCAB)])), Normalizer::UNCASED);
+    let assets = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../assets/bert-tiny");
+    assert_eq!(normalizer(assets), Normalizer::UNCASED);
+    assert_eq!(normalizer(folder("real", &[("vocab.txt", &format!("{VOCAB}ℝ\n"))])), Normalizer::UNCASED);
     assert_eq!(normalizer(folder("upper", &[("vocab.txt", &format!("{VOCAB}Xy\n"))])), Normalizer::CASED);
     let config = r#"{"do_lower_case": false, "tokenize_chinese_chars": false}"#;
     let set = normalizer(folder("config", &[("vocab.txt", VOCAB), ("tokenizer_config.json", config)]));
