@@ -13,7 +13,11 @@ fn main() -> ukulele::Result<()> {
         let (a_leaf, b_leaf) = (tape.leaf("a", Tensor::scalar(a)), tape.leaf("b", Tensor::scalar(b)));
         let loss = x.mul(&a_leaf)?.add(&b_leaf)?.sub(&y)?.square()?.mean()?;
         if step % 20 == 0 {
-            println!("step {step:2}: a = {a:6.3}, b = {b:6.3}, loss = {:.5}, {} records", loss.tensor().item()?, tape.len());
+            println!(
+                "step {step:2}: a = {a:6.3}, b = {b:6.3}, loss = {:.5}, {} records",
+                loss.tensor().item()?,
+                tape.len()
+            );
         }
         // Every leaf must have a way to the loss.
         tape.audit(&loss)?;

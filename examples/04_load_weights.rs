@@ -6,10 +6,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Opening reads the index only; the format is recognised by content.
     let weights = weights_import::open("assets/bert-tiny/model.safetensors")?;
     let dialect = Dialect::detect(&weights)?;
-    println!("{} file with {} tensors; dialect {} ({})", weights.format(), weights.entries().len(), dialect.name(), dialect.evidence());
+    println!(
+        "{} file with {} tensors; dialect {} ({})",
+        weights.format(),
+        weights.entries().len(),
+        dialect.name(),
+        dialect.evidence()
+    );
     println!("it looks like {:?}", weights_import::guess(&weights, &dialect));
 
-    let config = BertConfig::from_json(&serde_json::from_str(&std::fs::read_to_string("assets/bert-tiny/config.json")?)?)?;
+    let config =
+        BertConfig::from_json(&serde_json::from_str(&std::fs::read_to_string("assets/bert-tiny/config.json")?)?)?;
     let mut words = BertForMaskedLM::new(&config, &mut Init::new(0));
     println!("\nmasked words: {}", words.load(&weights, &dialect)?.strict()?);
 

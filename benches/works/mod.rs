@@ -69,9 +69,12 @@ pub fn prepare(name: &str) -> std::result::Result<Work, Box<dyn std::error::Erro
     let mut work = match (model, size.split_once('x')) {
         ("resnet50", None) => resnet50(train, size.parse()?)?,
         ("bert-base", Some((batch, length))) => bert(train, batch.parse()?, length.parse()?)?,
-        _ => return Err(format!("`{name}`: resnet50 with a batch or bert-base with a batch x length belong there").into()),
+        _ => {
+            return Err(
+                format!("`{name}`: resnet50 with a batch or bert-base with a batch x length belong there").into()
+            );
+        }
     };
     (0..2).try_for_each(|_| work())?;
     Ok(work)
 }
-

@@ -4,8 +4,8 @@ use super::{assert_close, assert_gradients, assert_losses, assert_summary, formu
 use serde_json::Value as Json;
 use ukulele::training::Groups;
 use ukulele::{
-    AdamW, BertConfig, BertForMaskedLM, BertForSequenceClassification, Init, Module, Optimizer, Pass, Pooling, Result, Sgd,
-    TokenBatch, Value,
+    AdamW, BertConfig, BertForMaskedLM, BertForSequenceClassification, Init, Module, Optimizer, Pass, Pooling, Result,
+    Sgd, TokenBatch, Value,
 };
 
 fn batch(golden: &Json) -> TokenBatch {
@@ -99,7 +99,12 @@ fn training<M: Model>(name: &str) {
     let mut net = M::filled(&golden);
     let number = |key: &str| golden[name][key].as_f64().unwrap();
     let mut optimizer: Box<dyn Optimizer> = if name == "sgd" {
-        Box::new(Sgd::new(number("lr")).momentum(number("momentum")).weight_decay(number("weight_decay")).groups(Groups::new().decay_all()))
+        Box::new(
+            Sgd::new(number("lr"))
+                .momentum(number("momentum"))
+                .weight_decay(number("weight_decay"))
+                .groups(Groups::new().decay_all()),
+        )
     } else {
         Box::new(AdamW::new(number("lr")).weight_decay(number("weight_decay")).groups(Groups::new().decay_all()))
     };

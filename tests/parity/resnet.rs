@@ -73,7 +73,9 @@ fn training(golden: &Json, name: &str, optimizer: &mut dyn Optimizer) {
         })
         .collect();
     assert_losses(name, &losses, &golden[name], 1e-3);
-    for (what, statistic) in [("bn1.running_mean norm", &net.bn1.running_mean), ("bn1.running_var norm", &net.bn1.running_var)] {
+    for (what, statistic) in
+        [("bn1.running_mean norm", &net.bn1.running_mean), ("bn1.running_var norm", &net.bn1.running_var)]
+    {
         let norm = wide(&statistic.value).iter().map(|v| v * v).sum::<f64>().sqrt();
         assert_close(what, &[norm], &golden[name]["f64"][what], 1e-4);
     }
@@ -81,7 +83,10 @@ fn training(golden: &Json, name: &str, optimizer: &mut dyn Optimizer) {
 
 fn sgd(golden: &Json) -> Sgd {
     let number = |key: &str| golden["sgd"][key].as_f64().unwrap();
-    Sgd::new(number("lr")).momentum(number("momentum")).weight_decay(number("weight_decay")).groups(Groups::new().decay_all())
+    Sgd::new(number("lr"))
+        .momentum(number("momentum"))
+        .weight_decay(number("weight_decay"))
+        .groups(Groups::new().decay_all())
 }
 
 fn adamw(golden: &Json) -> AdamW {

@@ -70,7 +70,14 @@ impl BatchNorm2d {
         let (gamma, beta) = (pass.param(&self.weight), pass.param(&self.bias));
         let options = BatchNormOptions { residual, relu };
         if !pass.is_training() || self.running_mean.frozen {
-            return x.batch_norm_eval(&gamma, &beta, &self.running_mean.value, &self.running_var.value, self.eps, &options);
+            return x.batch_norm_eval(
+                &gamma,
+                &beta,
+                &self.running_mean.value,
+                &self.running_var.value,
+                self.eps,
+                &options,
+            );
         }
         let (y, batch) = x.batch_norm_train(&gamma, &beta, self.eps, &options)?;
         for (running, batch) in [(&self.running_mean, &batch.mean), (&self.running_var, &batch.variance)] {

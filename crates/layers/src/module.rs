@@ -75,7 +75,10 @@ pub trait Module {
     {
         let own = self.state();
         if own.len() != state.len() {
-            return Err(Error::argument("set_state", format!("{} tensors given, the model has {}", state.len(), own.len())));
+            return Err(Error::argument(
+                "set_state",
+                format!("{} tensors given, the model has {}", state.len(), own.len()),
+            ));
         }
         for ((name, mine), (other, theirs)) in own.iter().zip(state) {
             if name != other {
@@ -112,13 +115,16 @@ pub trait Module {
             }
             match pass.node(p.id()) {
                 None => lost.push(format!("{name} (not used in the forward pass)")),
-                Some(node) => lost.extend(reasons.iter().find(|u| u.node == node).map(|u| format!("{name} ({})", u.reason))),
+                Some(node) => {
+                    lost.extend(reasons.iter().find(|u| u.node == node).map(|u| format!("{name} ({})", u.reason)))
+                }
             }
         });
         if lost.is_empty() {
             return Ok(());
         }
-        let message = format!("no way from the loss to {}; freeze what is not to be trained, or use it", lost.join(", "));
+        let message =
+            format!("no way from the loss to {}; freeze what is not to be trained, or use it", lost.join(", "));
         Err(Error::argument("audit", message))
     }
 }

@@ -1,8 +1,8 @@
 //! What layers promise beyond their ops: names, the three axes of freezing, statistics, randomness, the audit.
 
 use ukulele_layers::{
-    BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Init, LayerNorm, Linear, Module, MultiHeadAttention, Param, Pass, Role,
-    Sequential, Tensor, Value, module,
+    BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Init, LayerNorm, Linear, Module, MultiHeadAttention, Param, Pass,
+    Role, Sequential, Tensor, Value, module,
 };
 
 /// A small net with every kind of parameter.
@@ -170,7 +170,10 @@ fn the_audit_names_what_has_no_way_to_the_loss() {
     let y = net.fc.forward(&y.mean_dims(&[2, 3], false).unwrap(), &mut pass).unwrap();
     let loss = y.cross_entropy(&[0, 1]).unwrap();
     let message = net.audit(&pass, &loss).unwrap_err().to_string();
-    assert!(message.contains("conv1.weight") && message.contains("detach") && !message.contains("fc.weight"), "{message}");
+    assert!(
+        message.contains("conv1.weight") && message.contains("detach") && !message.contains("fc.weight"),
+        "{message}"
+    );
     net.freeze(|name| name.starts_with("conv1."));
     net.audit(&pass, &loss).unwrap();
     let mut pass = Pass::train(0);

@@ -61,7 +61,8 @@ impl BertConfig {
     /// # Errors
     /// A number that is none or is out of range, an activation that BERT does not have, or heads that do not divide D.
     pub fn from_json(config: &Json) -> Result<Self> {
-        let wrong = |key: &str, what: &str| Error::argument("config.json", format!("`{key}` is {}; {what}", config[key]));
+        let wrong =
+            |key: &str, what: &str| Error::argument("config.json", format!("`{key}` is {}; {what}", config[key]));
         let size = |key: &str, default: usize| match &config[key] {
             Json::Null => Ok(default),
             value => value
@@ -97,7 +98,8 @@ impl BertConfig {
             attention_probs_dropout_prob: number("attention_probs_dropout_prob", 0.1, 1.0)? as f32,
         };
         if config.hidden_size % config.num_attention_heads != 0 {
-            let message = format!("{} heads do not divide a hidden size of {}", config.num_attention_heads, config.hidden_size);
+            let message =
+                format!("{} heads do not divide a hidden size of {}", config.num_attention_heads, config.hidden_size);
             return Err(Error::argument("config.json", message));
         }
         Ok(config)
@@ -174,7 +176,8 @@ impl TokenBatch {
         let want = self.batch * self.length;
         for (what, len) in [("ids", self.ids.len()), ("types", self.types.len()), ("mask", self.mask.len())] {
             if len != want {
-                let message = format!("{} sequences of {} tokens want {want} {what}, {len} given", self.batch, self.length);
+                let message =
+                    format!("{} sequences of {} tokens want {want} {what}, {len} given", self.batch, self.length);
                 return Err(Error::argument("tokens", message));
             }
         }
@@ -328,7 +331,13 @@ impl BertModel {
         };
         let layers = (0..config.num_hidden_layers).map(|_| BertLayer {
             attention: BertAttention {
-                mixer: MultiHeadAttention::new(size, config.num_attention_heads, config.attention_probs_dropout_prob, DEVIATION, init),
+                mixer: MultiHeadAttention::new(
+                    size,
+                    config.num_attention_heads,
+                    config.attention_probs_dropout_prob,
+                    DEVIATION,
+                    init,
+                ),
                 output: output(size, init),
             },
             intermediate: BertIntermediate { dense: Linear::normal(size, wide, DEVIATION, init) },

@@ -17,8 +17,9 @@ mod pretrained;
 mod resnet;
 
 pub use bert::{
-    BertAttention, BertConfig, BertEmbeddings, BertEncoder, BertForMaskedLM, BertForSequenceClassification, BertIntermediate, BertLayer,
-    BertMaskedHead, BertModel, BertOutput, BertPooler, BertPredictionTransform, BertPredictions, Pooling, TokenBatch,
+    BertAttention, BertConfig, BertEmbeddings, BertEncoder, BertForMaskedLM, BertForSequenceClassification,
+    BertIntermediate, BertLayer, BertMaskedHead, BertModel, BertOutput, BertPooler, BertPredictionTransform,
+    BertPredictions, Pooling, TokenBatch,
 };
 pub use pretrained::Pretrained;
 pub use resnet::{Block, Downsample, ResNet, ResNetConfig, ResidualBlock};

@@ -5,9 +5,7 @@
 //! 3×3). Where other sources differ, [`ResNetConfig`] has a knob.
 
 use serde_json::{Map, Value as Json, json};
-use ukulele_layers::{
-    BatchNorm2d, Conv2d, Conv2dOptions, Error, Init, Linear, Pass, Pool2d, Result, Value, module,
-};
+use ukulele_layers::{BatchNorm2d, Conv2d, Conv2dOptions, Error, Init, Linear, Pass, Pool2d, Result, Value, module};
 use weights_import::Knobs;
 
 /// The unit that is repeated.
@@ -153,7 +151,9 @@ impl ResNetConfig {
         };
         let size = |key: &str| within(&config[key], 1).ok_or_else(|| wrong(key, "a whole number from 1 to 65,536"));
         let list = |key: &str, least: u64| -> Result<[usize; 4]> {
-            let list = config[key].as_array().and_then(|list| list.iter().map(|v| within(v, least)).collect::<Option<Vec<_>>>());
+            let list = config[key]
+                .as_array()
+                .and_then(|list| list.iter().map(|v| within(v, least)).collect::<Option<Vec<_>>>());
             list.and_then(|list| list.try_into().ok()).ok_or_else(|| wrong(key, "a list of four whole numbers"))
         };
         let flag = |key: &str| config[key].as_bool().ok_or_else(|| wrong(key, "true or false"));
@@ -313,7 +313,16 @@ impl ResNet {
         };
         let [layer1, layer2, layer3, layer4] = [0, 1, 2, 3].map(&mut stage);
         let fc = Linear::new(config.features(), config.classes, init);
-        Self { conv1, bn1: BatchNorm2d::new(config.stem, config.bn_eps), layer1, layer2, layer3, layer4, fc, config: config.clone() }
+        Self {
+            conv1,
+            bn1: BatchNorm2d::new(config.stem, config.bn_eps),
+            layer1,
+            layer2,
+            layer3,
+            layer4,
+            fc,
+            config: config.clone(),
+        }
     }
 
     /// ResNet-18 with fresh weights, to be loaded or trained.

@@ -39,7 +39,9 @@ impl<T: Element> Op<T> for AdaptiveAvgPool2d {
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
         let g = self.geometry(inputs[0].shape())?;
         let x = inputs[0].channels_last();
-        Tensor::build_channels_last([g.n, g.c, g.out_h, g.out_w], |y| pool::adaptive_avg_pool2d(&g, x.dense_memory(), y))
+        Tensor::build_channels_last([g.n, g.c, g.out_h, g.out_w], |y| {
+            pool::adaptive_avg_pool2d(&g, x.dense_memory(), y)
+        })
     }
 
     fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {

@@ -174,7 +174,11 @@ pub fn examples<T: Element>() -> Vec<Example<T>> {
         example("other keys", [2, 2, 4, 2, 3], plain()),
         example("scale", [1, 2, 3, 2, 2], AttentionOptions { scale: Some(2.0), ..plain() }),
         example("mask", [2, 3, 3, 2, 2], AttentionOptions { mask, ..plain() }),
-        example("dropout", [2, 4, 4, 2, 2], AttentionOptions { dropout: Some(Dropout { rate: 0.4, key: 7 }), ..plain() }),
+        example(
+            "dropout",
+            [2, 4, 4, 2, 2],
+            AttentionOptions { dropout: Some(Dropout { rate: 0.4, key: 7 }), ..plain() },
+        ),
         example("one", [1, 1, 1, 1, 1], plain()),
         example("no queries", [1, 0, 2, 1, 2], plain()),
         example("no batch", [0, 2, 2, 1, 2], plain()),

@@ -39,7 +39,9 @@ impl Conv2d {
     /// The sizes for the kernel.
     fn geometry(&self, x: &[usize], w: &[usize]) -> Result<conv::Conv2d> {
         let &[n, cin, h, width] = x else { return Err(Error::shape("conv2d", x, "(N, C, H, W)")) };
-        let &[cout, per_group, kh, kw] = w else { return Err(Error::shape("conv2d", w, "a weight (O, C/groups, kh, kw)")) };
+        let &[cout, per_group, kh, kw] = w else {
+            return Err(Error::shape("conv2d", w, "a weight (O, C/groups, kh, kw)"));
+        };
         let Conv2dOptions { stride, padding, dilation, groups } = self.options;
         if groups == 0 || cin != per_group * groups || !cout.is_multiple_of(groups) {
             return Err(match groups {
@@ -161,12 +163,24 @@ pub fn examples<T: Element>() -> Vec<Example<T>> {
         example("3x3", [2, 3, 4, 5], [2, 3, 3, 3], true, Conv2dOptions { padding: [1; 4], ..plain }),
         example("1x1", [2, 3, 2, 3], [4, 3, 1, 1], true, plain),
         example("1x1 stride 2", [2, 3, 3, 5], [2, 3, 1, 1], false, Conv2dOptions { stride: [2, 2], ..plain }),
-        example("stride", [1, 2, 5, 6], [3, 2, 3, 2], false, Conv2dOptions { stride: [2, 3], padding: [1; 4], ..plain }),
+        example(
+            "stride",
+            [1, 2, 5, 6],
+            [3, 2, 3, 2],
+            false,
+            Conv2dOptions { stride: [2, 3], padding: [1; 4], ..plain },
+        ),
         example("padding per side", [1, 2, 3, 2], [2, 2, 2, 3], true, Conv2dOptions { padding: [0, 1, 2, 3], ..plain }),
         example("dilation", [1, 2, 6, 5], [2, 2, 3, 2], false, Conv2dOptions { dilation: [2, 3], ..plain }),
         example("groups", [1, 4, 3, 3], [6, 2, 2, 2], true, Conv2dOptions { groups: 2, ..plain }),
         example("depthwise", [2, 3, 4, 4], [3, 1, 3, 3], false, Conv2dOptions { groups: 3, padding: [1; 4], ..plain }),
-        example("everything", [1, 4, 7, 6], [2, 2, 2, 3], true, Conv2dOptions { stride: [2, 1], padding: [1, 0, 2, 1], dilation: [2, 2], groups: 2 }),
+        example(
+            "everything",
+            [1, 4, 7, 6],
+            [2, 2, 2, 3],
+            true,
+            Conv2dOptions { stride: [2, 1], padding: [1, 0, 2, 1], dilation: [2, 2], groups: 2 },
+        ),
         example("one", [1, 1, 1, 1], [1, 1, 1, 1], true, plain),
         example("no images", [0, 2, 3, 3], [2, 2, 2, 2], true, plain),
     ]

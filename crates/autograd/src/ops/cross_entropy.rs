@@ -71,7 +71,9 @@ impl<T: Element> Op<T> for CrossEntropyLoss<T> {
             weights: weights.as_deref(),
         };
         let mut loss = 0.0;
-        let mut run = |gradient: Option<&mut [T]>| loss = softmax::cross_entropy(&spec, logits.dense_memory(), &self.labels, gradient);
+        let mut run = |gradient: Option<&mut [T]>| {
+            loss = softmax::cross_entropy(&spec, logits.dense_memory(), &self.labels, gradient)
+        };
         if record {
             self.gradient = Some(Tensor::build(logits.shape(), |gradient| run(Some(gradient)))?);
         } else {
@@ -136,7 +138,12 @@ pub fn examples<T: Element>() -> Vec<Example<T>> {
         example("ignored", [4, 3], &[0, -100, 1, -100], plain()),
         example("smoothing", [3, 3], &[0, 2, 1], CrossEntropy { label_smoothing: 0.1, ..plain() }),
         example("weights", [4, 3], &[0, 2, 1, 2], CrossEntropy { class_weights: weights(), ..plain() }),
-        example("all", [3, 3], &[1, 9, 2], CrossEntropy { class_weights: weights(), label_smoothing: 0.2, ignore_index: 9 }),
+        example(
+            "all",
+            [3, 3],
+            &[1, 9, 2],
+            CrossEntropy { class_weights: weights(), label_smoothing: 0.2, ignore_index: 9 },
+        ),
         example("one class", [2, 1], &[0, 0], plain()),
         Example::new("scaled loss", vec![numbers(1, &[2, 3])], |v| v[0].cross_entropy(&[0, 1])?.scale(0.25)),
     ]

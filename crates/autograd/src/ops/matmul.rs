@@ -26,7 +26,8 @@ fn matrices<T: Element>(tensor: &Tensor<T>) -> impl Iterator<Item = Mat<'_, T>> 
 
 /// The tensor as one matrix of all its rows.
 fn rows<T: Element>(tensor: &Tensor<T>) -> Result<Tensor<T>> {
-    let (&width, lead) = tensor.shape().split_last().ok_or_else(|| Error::shape("matmul", tensor.shape(), "(.., m, k)"))?;
+    let (&width, lead) =
+        tensor.shape().split_last().ok_or_else(|| Error::shape("matmul", tensor.shape(), "(.., m, k)"))?;
     tensor.reshape(&[lead.iter().product(), width])
 }
 

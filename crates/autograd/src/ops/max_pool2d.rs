@@ -34,7 +34,8 @@ impl Pool2d {
         let Self { kernel, stride, padding, ceil_mode, count_include_pad } = *self;
         check_window(op, [h, w], kernel, stride, padding, [1; 2])?;
         if (0..4).any(|side| padding[side] > kernel[side / 2] / 2) {
-            let message = format!("padding {padding:?} (top, bottom, left, right) is more than half the kernel {kernel:?}");
+            let message =
+                format!("padding {padding:?} (top, bottom, left, right) is more than half the kernel {kernel:?}");
             return Err(Error::argument(op, message));
         }
         let ([kh, kw], stride) = (kernel, stride.into());
@@ -114,7 +115,11 @@ pub(crate) fn pool_examples<T: Element>(
         example("overlap", [1, 2, 5, 5], Pool2d { kernel: [3; 2], padding: [1; 4], ..plain }),
         example("ceil", [1, 2, 5, 6], Pool2d { kernel: [3, 2], ceil_mode: true, ..plain }),
         example("ceil and padding", [1, 2, 6, 6], Pool2d { kernel: [3; 2], padding: [1; 4], ceil_mode: true, ..plain }),
-        example("padding per side", [1, 2, 4, 5], Pool2d { kernel: [2, 3], stride: [1; 2], padding: [0, 1, 1, 0], ..plain }),
+        example(
+            "padding per side",
+            [1, 2, 4, 5],
+            Pool2d { kernel: [2, 3], stride: [1; 2], padding: [0, 1, 1, 0], ..plain },
+        ),
         example("padding not counted", [1, 1, 4, 4], Pool2d { padding: [1; 4], count_include_pad: false, ..plain }),
         example("one", [1, 1, 1, 1], Pool2d { kernel: [1; 2], stride: [1; 2], ..plain }),
         example("no images", [0, 2, 2, 2], plain),

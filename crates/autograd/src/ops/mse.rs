@@ -60,8 +60,7 @@ impl<T: Element> Value<T> {
 
 /// Where the op is proven.
 pub fn examples<T: Element>() -> Vec<Example<T>> {
-    let example = |label, shape: &[usize]| {
-        Example::new(label, vec![numbers(1, shape), numbers(2, shape)], |v| v[0].mse(&v[1]))
-    };
+    let example =
+        |label, shape: &[usize]| Example::new(label, vec![numbers(1, shape), numbers(2, shape)], |v| v[0].mse(&v[1]));
     vec![example("matrix", &[3, 4]), example("image", &[1, 2, 2, 3]), example("scalar", &[])]
 }
