@@ -63,15 +63,20 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
         );
     }
     let loss = loss(&plan, &learn.labels, names.len(), setup.balance)?;
-    let still = |data| ImageBatches::new(data, preprocess.clone(), Augment::default(), EVALUATED_AT_ONCE, 0);
-    let exam = still(judge)?;
+    let still = |(data, left)| ImageBatches::new(data, left, Augment::default(), EVALUATED_AT_ONCE, 0);
+    let exam = still(photos::kept(judge, &preprocess)?)?;
     let progress = Progress::training("training", plan.epochs, quiet);
     let history = if setup.freeze == Freeze::Trunk {
-        let features = Features::of(&mut net, photos::in_order(&still(learn)?))?;
+        let features = Features::of(&mut net, photos::in_order(&still((learn, preprocess.clone()))?))?;
         let seen = Features::of(&mut net, photos::in_order(&exam))?;
         train_head(&mut net, &plan, loss, &features, &seen, &progress)?
     } else {
-        let lesson = ImageBatches::new(learn, preprocess.clone(), augment, plan.batch, setup.seed)?;
+        // A random crop is one of the whole photo, which then is decoded anew in each epoch.
+        let (learn, left) = match augment.crop {
+            None => photos::kept(learn, &preprocess)?,
+            Some(_) => (learn, preprocess.clone()),
+        };
+        let lesson = ImageBatches::new(learn, left, augment, plan.batch, setup.seed)?;
         train(
             &mut net,
             &plan,

@@ -58,6 +58,20 @@ pub(crate) fn checked_some(data: ImageDataset, skip: bool) -> Result<ImageDatase
     if rest.is_empty() { Err(Failure::run("no readable photo is left")) } else { Ok(rest) }
 }
 
+/// Most bytes of photos that are kept in memory; beyond, they are decoded whenever they are needed.
+const KEPT: usize = 2 << 30;
+
+/// Decodes, resizes and crops each photo once and keeps it, unless they are too many; returns also what is then left to
+/// be done to them.
+pub(crate) fn kept(data: ImageDataset, preprocess: &Preprocess) -> Result<(ImageDataset, Preprocess)> {
+    let Some((height, width)) = preprocess.output_size() else { return Ok((data, preprocess.clone())) };
+    if (height * width * 3).saturating_mul(data.len()) > KEPT {
+        return Ok((data, preprocess.clone()));
+    }
+    let left = Preprocess { size: None, crop: None, ..preprocess.clone() };
+    Ok((data.into_memory(|image| preprocess.shape(image))?, left))
+}
+
 /// How a saved model wants its photos.
 pub(crate) fn saved_preprocess(checkpoint: &Checkpoint) -> Result<Preprocess> {
     match &checkpoint.preprocess {
