@@ -3,13 +3,15 @@
 use ukulele_autograd::gradcheck::numbers;
 use ukulele_autograd::{AttentionOptions, BatchNormOptions, Conv2dOptions, CrossEntropy, Result, Tape, Tensor, Value};
 
+type Formula<'a> = &'a dyn Fn(&[Value<f64>]) -> Result<Value<f64>>;
+
 /// Runs both on leaves of these shapes, and compares the outputs and all gradients.
 fn agree(
     shapes: &[&[usize]],
     fused: impl Fn(&[Value<f64>]) -> Result<Value<f64>>,
     composed: impl Fn(&[Value<f64>]) -> Result<Value<f64>>,
 ) -> Result<()> {
-    let run = |f: &dyn Fn(&[Value<f64>]) -> Result<Value<f64>>| -> Result<Vec<Tensor<f64>>> {
+    let run = |f: Formula| -> Result<Vec<Tensor<f64>>> {
         let tape = Tape::new();
         let leaves: Vec<_> = shapes.iter().zip(1..).map(|(s, seed)| tape.leaf("x", numbers(seed, s))).collect();
         let output = f(&leaves)?;

@@ -47,13 +47,13 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Dense [batch][tokens][heads][dim], which is what a linear layer writes.
+    /// Dense `[batch][tokens][heads][dim]`, which is what a linear layer writes.
     pub fn dense(tokens: usize, heads: usize, dim: usize) -> Self {
         Layout { batch: tokens * heads * dim, token: heads * dim, head: dim }
     }
 
-    /// One of the three of a fused [batch][tokens][3][heads][dim] buffer; its slice starts at 0, heads * dim or 2 * heads *
-    /// dim.
+    /// One of the three of a fused `[batch][tokens][3][heads][dim]` buffer; its slice starts at 0,
+    /// heads * dim or 2 * heads * dim.
     pub fn fused(tokens: usize, heads: usize, dim: usize) -> Self {
         Layout { batch: 3 * tokens * heads * dim, token: 3 * heads * dim, head: dim }
     }
@@ -101,7 +101,7 @@ pub struct Inputs<'a, T> {
     pub v: &'a [T],
     /// Where they lie.
     pub v_layout: Layout,
-    /// Added to the scores of all heads and queries: dense [batch][tk], 0 for a key that takes part, a large negative
+    /// Added to the scores of all heads and queries: dense `[batch][tk]`, 0 for a key that takes part, a large negative
     /// number (or minus infinity) for padding. Keys at the end of a batch element at -1e9 or below cost nothing. A query all
     /// of whose keys are at minus infinity gives NaN, as in torch; at a finite number, the mean of all values, but a
     /// gradient that is too large if lse cannot hold the number plus ln tk. Mask no text altogether.
@@ -152,7 +152,7 @@ impl Attention {
     }
 }
 
-/// Writes `out` (laid out as `out_layout` says) and `lse`, dense [batch][heads][tq].
+/// Writes `out` (laid out as `out_layout` says) and `lse`, dense `[batch][heads][tq]`.
 ///
 /// # Panics
 /// If the sizes do not fit.

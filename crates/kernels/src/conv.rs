@@ -1,6 +1,6 @@
 //! Two-dimensional convolution (cross-correlation, as everywhere in deep learning) over channels-last memory.
 //!
-//! x is [n][h][w][cin], y is [n][out_h][out_w][cout], the weight is [cout][kh][kw][cin/groups].
+//! x is `[n][h][w][cin]`, y is `[n][out_h][out_w][cout]`, the weight is `[cout][kh][kw][cin/groups]`.
 
 mod dense;
 mod depthwise;

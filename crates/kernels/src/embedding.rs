@@ -3,7 +3,7 @@
 use crate::Element;
 use crate::naive::embedding as naive;
 
-/// y[i] = row ids[i] of the table, rows of `dim` numbers.
+/// `y[i]` = row `ids[i]` of the table, rows of `dim` numbers.
 ///
 /// # Panics
 /// If the sizes do not fit or an id is not a row, as the other functions of this module do.
@@ -12,7 +12,7 @@ pub fn gather<T: Element>(table: &[T], dim: usize, ids: &[i64], y: &mut [T]) {
     naive::gather(table, dim, ids, y);
 }
 
-/// dtable[ids[i]] += dy[i], in the order of i: the gradient of [`gather`]. Rows with the id `padding` get nothing.
+/// `dtable[ids[i]] += dy[i]`, in the order of i: the gradient of [`gather`]. Rows with the id `padding` get nothing.
 pub fn scatter_add<T: Element>(dy: &[T], dim: usize, ids: &[i64], padding: Option<i64>, dtable: &mut [T]) {
     check(dtable.len(), dim, ids, dy.len());
     naive::scatter_add(dy, dim, ids, padding, dtable);

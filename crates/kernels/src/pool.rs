@@ -1,4 +1,4 @@
-//! Pooling over channels-last images [n][h][w][c], with the rules of torch.
+//! Pooling over channels-last images `[n][h][w][c]`, with the rules of torch.
 
 mod fast;
 #[cfg(test)]

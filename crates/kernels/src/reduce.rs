@@ -40,7 +40,7 @@ pub fn max<T: Element>(x: &[T]) -> T {
     if is_f32::<T>() { T::from_f32(fast::max(current(), cast_slice(x))) } else { naive::max(x) }
 }
 
-/// y[j] = sum over the rows i of x[i][j], x being rows of `y.len()` numbers: the gradient of a bias.
+/// `y[j]` = sum over the rows i of `x[i][j]`, x being rows of `y.len()` numbers: the gradient of a bias.
 ///
 /// # Panics
 /// If x is not whole rows.
@@ -53,7 +53,7 @@ pub fn column_sums<T: Element>(x: &[T], y: &mut [T]) {
     }
 }
 
-/// y[i] = sum of row i of x, rows of `cols` numbers.
+/// `y[i]` = sum of row i of x, rows of `cols` numbers.
 ///
 /// # Panics
 /// If x is not `y.len()` rows, as the following functions do.
@@ -66,7 +66,7 @@ pub fn row_sums<T: Element>(x: &[T], cols: usize, y: &mut [T]) {
     }
 }
 
-/// y[i] = largest number of row i of x; NaN if any of the row is NaN.
+/// `y[i]` = largest number of row i of x; NaN if any of the row is NaN.
 pub fn row_max<T: Element>(x: &[T], cols: usize, y: &mut [T]) {
     assert_eq!(x.len(), y.len() * cols, "row_max");
     if is_f32::<T>() {
@@ -76,7 +76,7 @@ pub fn row_max<T: Element>(x: &[T], cols: usize, y: &mut [T]) {
     }
 }
 
-/// y[i] = column of the first largest number of row i of x; a NaN counts as largest.
+/// `y[i]` = column of the first largest number of row i of x; a NaN counts as largest.
 pub fn argmax_rows<T: Element>(x: &[T], cols: usize, y: &mut [usize]) {
     assert_eq!(x.len(), y.len() * cols, "argmax_rows");
     assert!(cols > 0 || y.is_empty(), "argmax_rows: empty rows");

@@ -1,7 +1,7 @@
 //! Copies between strided and dense memory, broadcasting, and its adjoint, the sum over dimensions.
 //!
-//! A strided tensor is `(slice, strides)`: the element with index (i, j, ...) lies at i * strides[0] + j * strides[1] +
-//! ... of the slice. A stride of 0 repeats an element along that dimension. Dense means row-major over `shape`; for
+//! A strided tensor is `(slice, strides)`: the element with index (i, j, ...) lies at
+//! `i * strides[0] + j * strides[1] + ...` of the slice. A stride of 0 repeats an element along that dimension. Dense means row-major over `shape`; for
 //! channels-last memory give the dimensions in the order of memory. Copies have one way for all element types.
 
 mod fast;

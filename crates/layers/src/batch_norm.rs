@@ -11,13 +11,13 @@ use ukulele_autograd::BatchNormOptions;
 /// Source: Ioffe and Szegedy 2015; momentum as torch counts it.
 #[derive(Debug, Clone)]
 pub struct BatchNorm2d {
-    /// γ, [C].
+    /// γ, `[C]`.
     pub weight: Param,
-    /// β, [C].
+    /// β, `[C]`.
     pub bias: Param,
-    /// μ, [C].
+    /// μ, `[C]`.
     pub running_mean: Param,
-    /// σ², [C].
+    /// σ², `[C]`.
     pub running_var: Param,
     /// ε.
     pub eps: f64,

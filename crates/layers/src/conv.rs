@@ -2,12 +2,12 @@
 
 use crate::{Conv2dOptions, Init, Param, Pass, Result, Role, Value, module};
 
-/// y[n, o, i, j] = b[o] + Σ x[n, c, i·s + k·d − p, j·s + l·d − p] · W[o, c, k, l]: (N, C, H, W) to (N, O, H', W').
+/// `y[n, o, i, j] = b[o] + Σ x[n, c, i·s + k·d − p, j·s + l·d − p] · W[o, c, k, l]`: (N, C, H, W) to (N, O, H', W').
 #[derive(Debug, Clone)]
 pub struct Conv2d {
     /// W, [out, in / groups, kernel height, kernel width], in channels-last memory.
     pub weight: Param,
-    /// b, [out].
+    /// b, `[out]`.
     pub bias: Option<Param>,
     /// Stride, padding per side, dilation, groups.
     pub options: Conv2dOptions,

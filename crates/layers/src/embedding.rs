@@ -17,7 +17,7 @@ impl Embedding {
         Self { weight: Param::new(init.normal(&[entries, size], deviation), Role::Weight) }
     }
 
-    /// `ids`, in the shape `shape`, to shape + [D].
+    /// `ids`, in the shape `shape`, to shape + `[D]`.
     ///
     /// # Errors
     /// An id beyond the table.

@@ -5,9 +5,9 @@ use crate::{Init, Param, Pass, Result, Role, Value, module};
 /// y = γ·(x − μ)/√(σ² + ε) + β, with μ and σ² over the last dimension. Source: Ba, Kiros and Hinton 2016.
 #[derive(Debug, Clone)]
 pub struct LayerNorm {
-    /// γ, [D].
+    /// γ, `[D]`.
     pub weight: Param,
-    /// β, [D].
+    /// β, `[D]`.
     pub bias: Param,
     /// ε.
     pub eps: f64,

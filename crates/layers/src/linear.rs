@@ -7,7 +7,7 @@ use crate::{Init, Param, Pass, Result, Role, Value, module};
 pub struct Linear {
     /// W, [out, in].
     pub weight: Param,
-    /// b, [out].
+    /// b, `[out]`.
     pub bias: Option<Param>,
 }
 

@@ -97,7 +97,7 @@ impl BertConfig {
             hidden_dropout_prob: number("hidden_dropout_prob", 0.1, 1.0)? as f32,
             attention_probs_dropout_prob: number("attention_probs_dropout_prob", 0.1, 1.0)? as f32,
         };
-        if config.hidden_size % config.num_attention_heads != 0 {
+        if !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             let message =
                 format!("{} heads do not divide a hidden size of {}", config.num_attention_heads, config.hidden_size);
             return Err(Error::argument("config.json", message));
