@@ -29,14 +29,9 @@ fn folder(name: &str) -> PathBuf {
 fn judge(script: &str, folder: &Path, net: &mut impl Module, config: &serde_json::Value, logits: &Tensor) {
     let state = net.state();
     let tensors: Vec<(String, &Tensor)> = state.iter().map(|(name, tensor)| (name.clone(), tensor)).collect();
-    let metadata = std::collections::BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-    weights_import::save_safetensors(
-        &folder.join("model.safetensors"),
-        &tensors,
-        &metadata,
-        weights_import::Dtype::F32,
-    )
-    .unwrap();
+    let metadata = [("format".to_owned(), "pt".to_owned())];
+    weights_import::save_safetensors(folder.join("model.safetensors"), &tensors, &metadata, weights_import::Dtype::F32)
+        .unwrap();
     std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
     let logits = serde_json::json!({ "shape": logits.shape(), "logits": logits.to_vec() });
     std::fs::write(folder.join("logits.json"), logits.to_string()).unwrap();
