@@ -79,7 +79,7 @@ pub fn current() -> Isa {
 /// The body, and every function over `Simd` that it calls, must be `#[inline(always)]`: only what is inlined into the
 /// outer function is compiled for its instruction set.
 ///
-/// ```ignore
+/// ```text
 /// #[inline(always)]
 /// fn double_body<S: Simd>(s: S, x: &mut [f32]) { /* s.add(v, v) ... */ }
 /// dispatch!(fn double_with(x: &mut [f32]) = double_body);
