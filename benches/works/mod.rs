@@ -7,10 +7,10 @@ use ukulele::{
 
 /// All names that [`prepare`] is asked for.
 #[allow(dead_code)] // each user takes what it needs
-pub const NAMES: [&str; 4] = ["resnet50 infer 8", "resnet50 train 8", "bert-base infer 8x128", "bert-base train 8x128"];
+pub(crate) const NAMES: [&str; 4] = ["resnet50 infer 8", "resnet50 train 8", "bert-base infer 8x128", "bert-base train 8x128"];
 
 /// One run of a work.
-pub type Work = Box<dyn FnMut() -> std::result::Result<(), Box<dyn std::error::Error>>>;
+pub(crate) type Work = Box<dyn FnMut() -> std::result::Result<(), Box<dyn std::error::Error>>>;
 
 /// Numbers that look like an image.
 fn image(batch: usize) -> Result<Value> {
@@ -60,7 +60,7 @@ fn bert(train: bool, batch: usize, length: usize) -> Result<Work> {
 }
 
 /// Builds the model and the batch of a work, and runs it twice.
-pub fn prepare(name: &str) -> std::result::Result<Work, Box<dyn std::error::Error>> {
+pub(crate) fn prepare(name: &str) -> std::result::Result<Work, Box<dyn std::error::Error>> {
     let words: Vec<&str> = name.split_whitespace().collect();
     let &[model, mode @ ("infer" | "train"), size] = words.as_slice() else {
         return Err(format!("`{name}`: a model, infer or train, and a size belong there").into());

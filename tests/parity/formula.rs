@@ -19,23 +19,23 @@ fn uniform(name: &str) -> impl Iterator<Item = f64> {
 }
 
 /// v in [-1, 1): inputs and probes.
-pub fn signed(name: &str) -> impl Iterator<Item = f64> {
+pub(crate) fn signed(name: &str) -> impl Iterator<Item = f64> {
     uniform(name).map(|u| 2.0 * u - 1.0)
 }
 
 /// An input.
-pub fn input(name: &str, shape: &[usize]) -> Tensor {
+pub(crate) fn input(name: &str, shape: &[usize]) -> Tensor {
     let data = signed(name).take(shape.iter().product()).map(|v| v as f32).collect();
     Tensor::from_vec(shape, data).unwrap()
 }
 
 /// Whole numbers below `below`.
-pub fn integers(name: &str, count: usize, below: usize) -> Vec<usize> {
+pub(crate) fn integers(name: &str, count: usize, below: usize) -> Vec<usize> {
     uniform(name).take(count).map(|u| (u * below as f64) as usize).collect()
 }
 
 /// The parameter or statistic called `name`.
-pub fn weight(name: &str, shape: &[usize]) -> Tensor {
+pub(crate) fn weight(name: &str, shape: &[usize]) -> Tensor {
     let (scale, offset) = if name.ends_with("running_var") {
         (0.5, 1.0)
     } else if name.ends_with("running_mean") {
@@ -52,7 +52,7 @@ pub fn weight(name: &str, shape: &[usize]) -> Tensor {
 }
 
 /// Fills every parameter and statistic of a model.
-pub fn fill(net: &mut impl Module) {
+pub(crate) fn fill(net: &mut impl Module) {
     net.each("", &mut |name, param| {
         if param.role != Role::Rate {
             param.value = weight(name, param.value.shape()).channels_last();
