@@ -51,11 +51,7 @@ impl Cutter {
 
 /// Reads a table.
 pub(crate) fn table(path: &Path) -> Result<Table> {
-    let table = Table::open(path, TableFormat::default())?;
-    if table.rows().is_empty() {
-        return Err(Failure::run(format!("{}: only a header line, no samples", path.display())));
-    }
-    Ok(table)
+    Ok(Table::open(path, TableFormat::default())?)
 }
 
 fn labelled(batch: TextBatch) -> Labelled<TokenBatch> {

@@ -139,6 +139,25 @@ pub(crate) fn train_head<N: Classifier>(
     )
 }
 
+/// As [`train_head`] for a `net` of which more is to learn afterwards: what was frozen and what not stays so. A fresh head
+/// would send random gradients into the trunk. Source: Kumar et al. 2022, linear probing then fine-tuning.
+pub(crate) fn train_head_first<N: Classifier>(
+    net: &mut N,
+    plan: &Plan,
+    loss: CrossEntropy,
+    features: &Features,
+    seen: &Features,
+    progress: &Progress,
+) -> Result<()> {
+    let mut frozen = Vec::new();
+    net.each("", &mut |_, param| frozen.push(param.frozen));
+    net.freeze_trunk();
+    train_head(net, plan, loss, features, seen, progress)?;
+    let mut before = frozen.into_iter();
+    net.each("", &mut |_, param| param.frozen = before.next().unwrap_or(param.frozen));
+    Ok(())
+}
+
 /// Says what came of a training, and writes it down. Ctrl-C is an ending of its own.
 pub(crate) fn finish(
     history: &History,

@@ -6,11 +6,11 @@ use crate::errors::{Failure, Result};
 use crate::progress::Progress;
 use crate::report::{Content, Labelled, Report, Sample, thousands};
 use crate::texts::{self, Cutter};
-use crate::train::{Plan, train, train_head};
+use crate::train::{Plan, train, train_head, train_head_first};
 use crate::{files, interrupt, predict};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use ukulele_data::{Casing, Labels, TextDataset, WordPiece, split};
+use ukulele_data::{Casing, Labels, TextBatches, TextDataset, WordPiece, split};
 use ukulele_layers::{Init, Module};
 use ukulele_models::{BertConfig, BertForSequenceClassification, Pooling, Pretrained};
 use ukulele_training::{Checkpoint, Classifier, CrossEntropy, Features, check_writable, paired_difference};
@@ -53,6 +53,8 @@ struct Knobs {
     steps: usize,
     /// See `steps`.
     least_epochs: usize,
+    /// See `steps`: and no more than this many times.
+    most_epochs: usize,
     /// Learning rates of the ways, in the order of [`Way::ALL`].
     rates: [f64; 3],
     /// In the full fine-tune, the factor from each group of layers to the one before it.
@@ -68,7 +70,8 @@ const KNOBS: Knobs = Knobs {
     batch: 16,
     pooling: Pooling::Mean,
     steps: 300,
-    least_epochs: 5,
+    least_epochs: 4,
+    most_epochs: 24,
     rates: [5e-4, 1e-2, 5e-4],
     rate_decay: 0.8,
 };
@@ -78,7 +81,7 @@ impl Knobs {
         let steps = labels.div_ceil(self.batch);
         let rate = self.rates[way as usize];
         Plan {
-            epochs: self.steps.div_ceil(steps).max(self.least_epochs),
+            epochs: self.steps.div_ceil(steps).clamp(self.least_epochs, self.most_epochs),
             batch: self.batch,
             rate,
             rate_decay: if way == Way::Full { self.rate_decay } else { 1.0 },
@@ -152,6 +155,11 @@ impl Task {
         Ok(net)
     }
 
+    /// What the pretrained trunk says of texts.
+    fn features(&self, knobs: &Knobs, seed: u64, batches: &TextBatches) -> Result<Features> {
+        Ok(Features::of(&mut self.model(Way::Head, knobs, seed)?, texts::by_length(batches))?)
+    }
+
     /// Learns one way, and is tested.
     fn learn(
         &self,
@@ -172,10 +180,17 @@ impl Task {
         let mut net = self.model(way, knobs, seed)?;
         let loss = CrossEntropy::default();
         let history = if way == Way::Head {
-            let features = Features::of(&mut net, texts::by_length(&self.cutter.exam(&learn)?))?;
-            let seen = Features::of(&mut net, texts::by_length(&exam))?;
+            let features = self.features(knobs, seed, &self.cutter.exam(&learn)?)?;
+            let seen = self.features(knobs, seed, &exam)?;
             train_head(&mut net, &plan, loss, &features, &seen, &progress)?
         } else {
+            if way == Way::Full {
+                // A fresh head would first tear at the trunk: it begins as the one that the frozen trunk wants.
+                let features = self.features(knobs, seed, &self.cutter.exam(&learn)?)?;
+                let seen = self.features(knobs, seed, &exam)?;
+                let head = Plan { rate: knobs.rates[Way::Head as usize], rate_decay: 1.0, ..plan.clone() };
+                train_head_first(&mut net, &head, loss.clone(), &features, &seen, &progress)?;
+            }
             let lesson = self.cutter.lesson(&learn, plan.batch, seed)?;
             train(
                 &mut net,
@@ -358,7 +373,7 @@ fn report(
         ("Budget", format!("the same for all three ways: batches of {}, epochs {}; the epoch with the best validation is kept", knobs.batch, epochs.join(", "))),
         ("From scratch", format!("the same network with fresh weights; AdamW, rate {:e}", knobs.rates[0])),
         ("Head only", format!("the trunk as it is, its features ({} over the tokens) computed once; a linear head; AdamW, rate {:e}", knobs.pooling.name(), knobs.rates[1])),
-        ("Full fine-tune", format!("everything learns; AdamW, rate {:e}, times {} for each layer further down", knobs.rates[2], knobs.rate_decay)),
+        ("Full fine-tune", format!("begins with the head of the line above; everything learns; AdamW, rate {:e}, times {} for each layer further down", knobs.rates[2], knobs.rate_decay)),
         ("Schedule", "a tenth of the steps warms up, then the rate falls straight to 0; gradients clipped to norm 1; weight decay 0.01".to_owned()),
     ];
     if seeds > 1 {

@@ -1,0 +1,304 @@
+//! The binary from outside: what it says, its exit codes, and what it leaves behind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/bert-tiny");
+
+/// A folder that is removed in the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("uke-test-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        fs::write(self.0.join(name), bytes).unwrap();
+        self.path(name)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    /// Forty opinions of two kinds.
+    fn table(&self, name: &str) -> String {
+        let line = |i: usize| match i % 2 {
+            0 => format!("what a lovely day number {i},good\n"),
+            _ => format!("a terrible and sad day number {i},bad\n"),
+        };
+        self.file(name, format!("text,label\n{}", (0..40).map(line).collect::<String>()))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn uke(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_uke")).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The command fails with this code and one line that contains all of `says`.
+#[track_caller]
+fn fails(args: &[&str], code: i32, says: &[&str]) {
+    let output = uke(args);
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{errors}");
+    let last = errors.lines().filter(|l| l.starts_with("error: ")).collect::<Vec<_>>();
+    assert_eq!(last.len(), 1, "{errors}");
+    for word in says {
+        assert!(last[0].contains(word), "`{word}` is not in: {}", last[0]);
+    }
+    assert!(!errors.contains("panicked"), "{errors}");
+}
+
+/// `finetune text` with these weights and data; nothing may be left.
+#[track_caller]
+fn finetune_fails(folder: &Folder, weights: &str, train: &str, more: &[&str], says: &[&str]) {
+    let out = folder.path("out");
+    let mut args = vec!["finetune", "text", "--weights", weights, "--train", train, "--out", &out, "-q"];
+    args.extend_from_slice(more);
+    fails(&args, 1, says);
+    assert!(!Path::new(&out).exists(), "something was left in {out}");
+}
+
+#[test]
+fn help_has_examples() {
+    let all: [&[&str]; 6] =
+        [&["demo"], &["finetune"], &["finetune", "text"], &["finetune", "image"], &["predict"], &["evaluate"]];
+    for command in all {
+        let output = uke(&[command, &["--help"]].concat());
+        assert!(output.status.success());
+        assert!(text(&output.stdout).contains("Example:\n  uke "), "{command:?}: {}", text(&output.stdout));
+    }
+    assert!(text(&uke(&["--help"]).stdout).contains("130"));
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    for args in
+        [&["fly"][..], &["finetune", "text"], &["demo", "--seeds", "0"], &["predict"], &["demo", "--threads", "0"]]
+    {
+        assert_eq!(uke(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn broken_weights_are_named() {
+    let folder = Folder::new("weights");
+    let table = folder.table("train.csv");
+    let whole = fs::read(Path::new(TINY).join("model.safetensors")).unwrap();
+    let cut = folder.file("cut.safetensors", &whole[..whole.len() / 2]);
+    finetune_fails(&folder, &cut, &table, &[], &["cut.safetensors", "broken safetensors"]);
+    let noise = folder.file("noise.bin", [7u8; 4096]);
+    finetune_fails(&folder, &noise, &table, &[], &["noise.bin"]);
+    finetune_fails(&folder, &folder.path("absent"), &table, &[], &["absent"]);
+}
+
+#[test]
+fn weights_of_another_architecture_are_refused() {
+    let folder = Folder::new("architecture");
+    for class in ["a", "b"] {
+        fs::create_dir_all(folder.0.join("photos").join(class)).unwrap();
+        fs::write(folder.0.join("photos").join(class).join("1.png"), png()).unwrap();
+    }
+    let out = folder.path("out");
+    let args = ["finetune", "image", "--weights", TINY, "--data", &folder.path("photos"), "--out", &out];
+    fails(&args, 1, &["look like a BERT", "wants a ResNet"]);
+    assert!(!Path::new(&out).exists());
+}
+
+#[test]
+fn bad_tables_are_named() {
+    let folder = Folder::new("tables");
+    let good = folder.table("good.csv");
+    finetune_fails(&folder, TINY, &good, &["--label-column", "mood"], &["mood", "text", "label"]);
+    finetune_fails(&folder, TINY, &folder.file("empty.csv", ""), &[], &["empty.csv"]);
+    finetune_fails(&folder, TINY, &folder.file("head.csv", "text,label\n"), &[], &["head.csv", "no rows"]);
+    let one = folder.file("one.csv", "text,label\na,x\nb,x\nc,x\n");
+    finetune_fails(&folder, TINY, &one, &[], &["one.csv", "one class only", "`x`"]);
+    let latin = folder.file("latin.csv", b"text,label\ncaf\xe9,x\ntea,y\n");
+    finetune_fails(&folder, TINY, &latin, &[], &["latin.csv", "line 2", "not UTF-8"]);
+    let unseen = folder.file("unseen.csv", "text,label\nfine,good\nso so,neutral\n");
+    finetune_fails(&folder, TINY, &good, &["--val", &unseen], &["unseen.csv", "line 3", "neutral"]);
+}
+
+#[test]
+fn an_unwritable_output_is_found_before_training() {
+    let folder = Folder::new("unwritable");
+    let table = folder.table("train.csv");
+    let file = folder.file("a-file", "");
+    let args = ["finetune", "text", "--weights", TINY, "--train", &table, "--out", &file, "-q"];
+    fails(&args, 1, &["a-file"]);
+    let json = folder.path("no/such/folder.json");
+    finetune_fails(&folder, TINY, &table, &["--json", &json], &["folder.json"]);
+}
+
+#[test]
+fn a_model_is_trained_predicts_and_is_evaluated() {
+    let folder = Folder::new("whole");
+    let table = folder.table("train.csv");
+    let (out, json) = (folder.path("out"), folder.path("result.json"));
+    let output = uke(&[
+        "finetune",
+        "text",
+        "--weights",
+        TINY,
+        "--train",
+        &table,
+        "--val-share",
+        "0.25",
+        "--epochs",
+        "6",
+        "--out",
+        &out,
+        "--json",
+        &json,
+    ]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stderr);
+    assert!(said.contains("loaded") && said.contains("epoch 1/6") && said.contains("pooling by mean"), "{said}");
+    let result: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    assert!(result["validation"]["accuracy"].as_f64().unwrap() >= 0.9, "{result}");
+
+    let lines = folder.file("lines.txt", "a lovely day\n\na terrible day\n");
+    let output = uke(&["predict", &out, &lines, "so lovely", "--json", &json]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let labels: Vec<String> =
+        text(&output.stdout).lines().map(|l| l.split_whitespace().next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(labels, ["good", "bad", "good"]);
+    let result: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    assert!(result[1]["probabilities"]["bad"].as_f64().unwrap() > 0.5);
+
+    let output = uke(&["evaluate", &out, &table]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("of 40 right"), "{}", text(&output.stdout));
+    let other = folder.file("other.csv", "text,label\nx,good\ny,ugly\n");
+    fails(&["evaluate", &out, &other], 1, &["other.csv", "ugly"]);
+    let report = folder.path("out/report.txt");
+    assert!(!Path::new(&report).exists());
+}
+
+#[test]
+fn a_frozen_trunk_trains_a_head_alone() {
+    let folder = Folder::new("trunk");
+    let table = folder.table("train.csv");
+    let out = folder.path("out");
+    let args = [
+        "finetune",
+        "text",
+        "--weights",
+        TINY,
+        "--train",
+        &table,
+        "--freeze",
+        "trunk",
+        "--out",
+        &out,
+        "--epochs",
+        "30",
+    ];
+    let output = uke(&args);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("258 parameters learn"), "{}", text(&output.stderr));
+    let output = uke(&["finetune", "text", "--weights", TINY, "--train", &table, "--freeze", "9", "--out", &out]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_training_leaves_a_model() {
+    use std::io::{BufRead, BufReader};
+    let folder = Folder::new("interrupt");
+    let table = folder.table("train.csv");
+    let out = folder.path("out");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_uke"))
+        .args([
+            "finetune",
+            "text",
+            "--weights",
+            TINY,
+            "--train",
+            &table,
+            "--epochs",
+            "100000",
+            "--patience",
+            "100000",
+            "--out",
+            &out,
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with("epoch 1/")), "the training ended early");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(rest.iter().any(|l| l.starts_with("interrupted: saved")), "{rest:?}");
+    assert!(uke(&["predict", &out, "a lovely day"]).status.success());
+}
+
+#[test]
+fn what_is_no_model_is_said() {
+    let folder = Folder::new("nothing");
+    fails(&["predict", &folder.path("absent"), "x"], 1, &["absent"]);
+    fails(&["evaluate", &folder.path(""), "x.csv"], 1, &["config.json"]);
+}
+
+#[test]
+fn photos_are_learned_and_broken_ones_are_named() {
+    use ukulele_layers::Init;
+    use ukulele_models::{ResNet, ResNetConfig};
+    let folder = Folder::new("photos");
+    let config = ResNetConfig { width: 4, stem: 4, ..ResNetConfig::depth(18, 2).unwrap() };
+    let net = ResNet::new(&config, &mut Init::new(0));
+    ukulele_training::Checkpoint::new(net, &["x", "y"]).unwrap().save(folder.path("weights")).unwrap();
+    let photos = folder.path("photos");
+    for class in ["cat", "dog", "owl"] {
+        fs::create_dir_all(Path::new(&photos).join(class)).unwrap();
+        for i in 0..6 {
+            fs::write(Path::new(&photos).join(class).join(format!("{i}.png")), png()).unwrap();
+        }
+    }
+    let (weights, out) = (folder.path("weights/model.safetensors"), folder.path("out"));
+    let mut args = vec!["finetune", "image", "--weights", &weights, "--data", &photos, "--out", &out, "--epochs", "1", "--size", "32"];
+    args.extend(["--augment", "flip,flip-vertical"]);
+    let broken = Path::new(&photos).join("dog/broken.jpg");
+    fs::write(&broken, b"no picture").unwrap();
+    fails(&args, 1, &["dog/broken.jpg", "--skip-broken"]);
+    assert!(!Path::new(&out).exists());
+    fails(&[&args[..], &["--skip-broken", "--model", "resnet50"]].concat(), 1, &["ResNet-18", "resnet50"]);
+    let output = uke(&[&args[..], &["--skip-broken"]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("left out: ") && text(&output.stderr).contains("broken.jpg"));
+
+    fails(&["predict", &out, &broken.display().to_string()], 1, &["broken.jpg"]);
+    let output = uke(&["predict", &out, &Path::new(&photos).join("cat").display().to_string()]);
+    assert_eq!(text(&output.stdout).lines().count(), 6, "{}", text(&output.stderr));
+    let output = uke(&["evaluate", &out, &photos, "--skip-broken"]);
+    assert!(text(&output.stdout).contains("of 18 right"), "{}", text(&output.stderr));
+}
+
+/// A grey picture of 1 x 1.
+fn png() -> &'static [u8] {
+    const PNG: [u8; 67] = [
+        0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0x0d, 0x49, 0x48, 0x44, 0x52, 0, 0, 0, 1, 0, 0, 0, 1,
+        8, 0, 0, 0, 0, 0x3a, 0x7e, 0x9b, 0x55, 0, 0, 0, 0x0a, 0x49, 0x44, 0x41, 0x54, 0x78, 0x9c, 0x63, 0x60, 0, 0, 0,
+        2, 0, 1, 0x48, 0xaf, 0xa4, 0x71, 0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82,
+    ];
+    &PNG
+}
