@@ -174,7 +174,7 @@ fn a_model_is_trained_predicts_and_is_evaluated() {
     assert!(result["validation"]["accuracy"].as_f64().unwrap() >= 0.9, "{result}");
 
     let lines = folder.file("lines.txt", "a lovely day\n\na terrible day\n");
-    let output = uke(&["predict", &out, &lines, "so lovely", "--json", &json]);
+    let output = uke(&["predict", &out, &lines, "what a lovely day", "--json", &json]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let labels: Vec<String> =
         text(&output.stdout).lines().map(|l| l.split_whitespace().next().unwrap_or_default().to_owned()).collect();
@@ -275,7 +275,20 @@ fn photos_are_learned_and_broken_ones_are_named() {
         }
     }
     let (weights, out) = (folder.path("weights/model.safetensors"), folder.path("out"));
-    let mut args = vec!["finetune", "image", "--weights", &weights, "--data", &photos, "--out", &out, "--epochs", "1", "--size", "32"];
+    let mut args = vec![
+        "finetune",
+        "image",
+        "--weights",
+        &weights,
+        "--data",
+        &photos,
+        "--out",
+        &out,
+        "--epochs",
+        "1",
+        "--size",
+        "32",
+    ];
     args.extend(["--augment", "flip,flip-vertical"]);
     let broken = Path::new(&photos).join("dog/broken.jpg");
     fs::write(&broken, b"no picture").unwrap();

@@ -376,7 +376,7 @@ fn report(
         label_curve: None,
         learning: super::charts::learning(&shown),
         learning_note: format!(
-            "The three ways{}. A ring marks the epoch that was kept.",
+            "The three ways{}. A dot marks the epoch that was kept.",
             if seeds > 1 { ", seed 1" } else { "" }
         ),
         classes: CLASSES.map(str::to_owned).into(),

@@ -250,11 +250,14 @@ pub(crate) fn write(report: &Report, out: &Path, json: Option<(&Path, &str, Json
     }
 }
 
-/// Samples for the report, as places in the test set: the first few, and the mistakes that the model was surest of.
+/// Samples for the report, as places in the test set: some at even distances, and the mistakes that the model was surest of.
 pub(crate) fn shown_samples(run: &Run, truth: &dyn Fn(usize) -> usize, some: usize, mistakes: usize) -> Vec<usize> {
-    let mut wrong: Vec<usize> = (some..run.predictions.len()).filter(|&k| run.predictions[k].0 != truth(k)).collect();
+    let all = run.predictions.len();
+    let mut shown: Vec<usize> = (0..some.min(all)).map(|i| i * all / some.min(all)).collect();
+    let mut wrong: Vec<usize> = (0..all).filter(|k| run.predictions[*k].0 != truth(*k) && !shown.contains(k)).collect();
     wrong.sort_by(|&a, &b| run.predictions[b].1.total_cmp(&run.predictions[a].1).then(a.cmp(&b)));
-    (0..some.min(run.predictions.len())).chain(wrong.into_iter().take(mistakes)).collect()
+    shown.extend(wrong.into_iter().take(mistakes));
+    shown
 }
 
 /// The epochs of a training, and which of them was kept.

@@ -403,14 +403,14 @@ fn report(
         title: "What is pretraining worth? Sentiment of tweets".to_owned(),
         answer,
         task: format!(
-            "BERT-tiny learns whether a tweet is positive or negative from {} labelled ones: from scratch, with a linear head on the pretrained trunk, and by fine-tuning all of it. Same labels, same steps, same test.",
+            "BERT-tiny learns whether a tweet is positive or negative from {} labelled ones: from scratch, with a linear head on the pretrained trunk, and by fine-tuning all of it. Same labels, same epochs, same test.",
             knobs.labels
         ),
         ways: Way::ALL.iter().map(|&way| summary(runs, way, knobs.labels)).collect::<Result<_>>()?,
         label_curve: Some(Labelled { chart: super::charts::labels(&curve), rows: curve, note: note.to_owned() }),
         learning: super::charts::learning(&shown),
         learning_note: format!(
-            "The three ways with {} labels{}. From scratch the loss falls as well, but what is learned are the {} tweets, not the language. A ring marks the epoch that was kept.",
+            "The three ways with {} labels{}. From scratch the loss falls as well, but what is learned are the {} tweets, not the language. A dot marks the epoch that was kept.",
             knobs.labels,
             if seeds > 1 { ", seed 1" } else { "" },
             knobs.labels

@@ -33,7 +33,7 @@ small{color:var(--soft);font-size:.78em;font-weight:400}
 .fill{height:100%;border-radius:5px}
 .whisker{position:absolute;top:12px;height:2px;background:var(--ink)}
 .whisker:before,.whisker:after{content:'';position:absolute;top:-4px;height:10px;width:2px;background:var(--ink)}
-.whisker:after{right:0}
+.whisker:before{left:0}.whisker:after{right:0}
 .scratch .fill{background:var(--scratch)}.head .fill{background:var(--head)}.full .fill{background:var(--full)}
 .ways .scratch .big,th.scratch{color:var(--scratch)}.ways .head .big,th.head{color:var(--head)}.ways .full .big,th.full{color:var(--full)}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(380px,1fr));gap:22px;align-items:center}
