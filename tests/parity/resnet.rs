@@ -91,7 +91,7 @@ fn sgd(golden: &Json) -> Sgd {
 
 fn adamw(golden: &Json) -> AdamW {
     let number = |key: &str| golden["adamw"][key].as_f64().unwrap();
-    AdamW::new(number("lr")).weight_decay(number("weight_decay")).groups(Groups::new().decay_all())
+    AdamW::new(number("lr")).eps(number("eps")).weight_decay(number("weight_decay")).groups(Groups::new().decay_all())
 }
 
 macro_rules! parity {
