@@ -7,7 +7,8 @@ use ukulele::{
 
 /// All names that [`prepare`] is asked for.
 #[allow(dead_code)] // each user takes what it needs
-pub(crate) const NAMES: [&str; 4] = ["resnet50 infer 8", "resnet50 train 8", "bert-base infer 8x128", "bert-base train 8x128"];
+pub(crate) const NAMES: [&str; 4] =
+    ["resnet50 infer 8", "resnet50 train 8", "bert-base infer 8x128", "bert-base train 8x128"];
 
 /// One run of a work.
 pub(crate) type Work = Box<dyn FnMut() -> std::result::Result<(), Box<dyn std::error::Error>>>;
