@@ -49,11 +49,11 @@ struct Knobs {
 
 const KNOBS: Knobs = Knobs {
     labels: 200,
-    validation: 200,
+    validation: 100,
     test: 1000,
     size: 160,
     batch: 16,
-    epochs: 8,
+    epochs: 5,
     rates: [1e-3, 3e-3, 5e-4],
     rate_decay: 0.7,
 };
