@@ -1,6 +1,7 @@
 //! What can go wrong with a weights file.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Result of an import or a save.
@@ -98,10 +99,13 @@ impl fmt::Display for Error {
         match self {
             Self::Io { action, path, source } => {
                 write!(f, "cannot {action} {}: {source}", path.display())?;
-                if source.kind() == std::io::ErrorKind::StorageFull {
-                    write!(f, " (nothing was changed: free some space and try again)")?;
+                match source.kind() {
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                        write!(f, " (nothing was changed: free some space and try again)")
+                    }
+                    ErrorKind::FileTooLarge => write!(f, " (nothing was changed: allow larger files and try again)"),
+                    _ => Ok(()),
                 }
-                Ok(())
             }
             Self::Format { file, message } => write!(f, "{file}: {message}"),
             Self::Corrupt { file, format, message } => {

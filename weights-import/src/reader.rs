@@ -49,28 +49,52 @@ pub trait Reader: Debug + Send + Sync {
     fn entries(&self) -> &[Entry];
     /// Bytes of tensor number `index` of [`Reader::entries`].
     fn read(&self, index: usize) -> Result<Raw>;
+    /// Where the bytes of a tensor lie, if they lie in one piece, little-endian and row-major: they are then read
+    /// straight to where they are wanted. A reader that has nothing to say leaves this out.
+    fn place(&self, index: usize) -> Option<(&Source, u64)> {
+        let _ = index;
+        None
+    }
     /// What the file says besides tensors.
     fn metadata(&self) -> &BTreeMap<String, String>;
 }
 
-/// The bytes behind a reader: an open file or memory. Cheap to clone.
+/// The bytes behind a reader: an open file or memory, or a piece of one. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Source {
     name: String,
+    start: u64,
     len: u64,
     bytes: Bytes,
 }
 
 #[derive(Debug, Clone)]
 enum Bytes {
-    Memory(Arc<Vec<u8>>),
+    /// The file itself, and the files beside it.
+    Memory(Arc<Vec<u8>>, Arc<BTreeMap<String, Arc<Vec<u8>>>>),
     File(Arc<Mutex<File>>, PathBuf),
+}
+
+/// Whether [`Source::sibling`] follows symbolic links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// For files whose own format vouches for them (hub caches link to their blobs).
+    Follow,
+    /// For raw bytes, where a link could bring any file of the machine into a tensor.
+    Refuse,
 }
 
 impl Source {
     /// Bytes in memory; `name` stands in error messages.
     pub fn memory(bytes: Vec<u8>, name: &str) -> Self {
-        Self { name: name.to_string(), len: bytes.len() as u64, bytes: Bytes::Memory(Arc::new(bytes)) }
+        Self::memory_with(bytes, name, BTreeMap::new())
+    }
+
+    /// Bytes in memory, with the files that lie beside them by name.
+    pub fn memory_with(bytes: Vec<u8>, name: &str, siblings: BTreeMap<String, Vec<u8>>) -> Self {
+        let siblings = siblings.into_iter().map(|(name, bytes)| (name, Arc::new(bytes))).collect();
+        let len = bytes.len() as u64;
+        Self { name: name.to_string(), start: 0, len, bytes: Bytes::Memory(Arc::new(bytes), Arc::new(siblings)) }
     }
 
     /// An open file.
@@ -82,9 +106,58 @@ impl Source {
         }
         Ok(Self {
             name: path.display().to_string(),
+            start: 0,
             len: about.len(),
             bytes: Bytes::File(Arc::new(Mutex::new(file)), path.to_path_buf()),
         })
+    }
+
+    /// The piece of `len` bytes from `offset`, as a source of its own (a file within an archive).
+    pub fn window(&self, offset: u64, len: u64, name: &str) -> Result<Self> {
+        self.check(offset, len)?;
+        Ok(Self { name: name.to_string(), start: self.start + offset, len, bytes: self.bytes.clone() })
+    }
+
+    /// A file beside this one, which this one names: `model-00001-of-00002.safetensors`, `data/weights.bin`.
+    ///
+    /// # Errors
+    /// The name leads out of the folder (`..`, an absolute path, a link where links are refused), or there is no such
+    /// file.
+    pub fn sibling(&self, name: &str, links: Links) -> Result<Self> {
+        let plain = !name.is_empty() && !name.contains(['\\', '\0', ':']);
+        if !plain || name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(Error::format(&self.name, format!("names a file outside of its folder, {name:?}: refused")));
+        }
+        match &self.bytes {
+            Bytes::Memory(_, siblings) => match siblings.get(name) {
+                Some(bytes) => Ok(Self {
+                    name: name.to_string(),
+                    start: 0,
+                    len: bytes.len() as u64,
+                    bytes: Bytes::Memory(bytes.clone(), siblings.clone()),
+                }),
+                None => Err(Error::format(&self.name, format!("needs the file {name} beside it"))),
+            },
+            Bytes::File(_, path) => {
+                let mut sibling = path.parent().map(Path::to_path_buf).unwrap_or_default();
+                for part in name.split('/') {
+                    sibling.push(part);
+                    if links == Links::Refuse && sibling.is_symlink() {
+                        let message = format!("names {name}, which is a symbolic link: refused");
+                        return Err(Error::format(&self.name, message));
+                    }
+                }
+                match sibling.exists() {
+                    true => Self::file(&sibling),
+                    false => Err(Error::format(&self.name, format!("needs the file {name} beside it"))),
+                }
+            }
+        }
+    }
+
+    /// The file's own name without its folder.
+    pub fn file_name(&self) -> &str {
+        self.name.rsplit(['/', std::path::MAIN_SEPARATOR]).next().unwrap_or(&self.name)
     }
 
     /// The name for error messages.
@@ -102,24 +175,38 @@ impl Source {
         self.len == 0
     }
 
-    /// `len` bytes from `offset`; asking past the end is an error before anything is allocated.
-    pub fn read(&self, offset: u64, len: u64) -> Result<Vec<u8>> {
-        let end = offset.checked_add(len).filter(|&end| end <= self.len);
-        let (Some(_), Ok(start), Ok(count)) = (end, usize::try_from(offset), usize::try_from(len)) else {
-            let message = format!("ends at byte {}, before the {len} bytes from byte {offset}", self.len);
-            return Err(Error::format(&self.name, message));
-        };
-        match &self.bytes {
-            Bytes::Memory(bytes) => Ok(bytes[start..start + count].to_vec()),
-            Bytes::File(file, path) => {
-                let mut bytes = vec![0; count];
-                let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                file.seek(SeekFrom::Start(offset))
-                    .and_then(|_| file.read_exact(&mut bytes))
-                    .map_err(|e| Error::io("read", path, e))?;
-                Ok(bytes)
+    fn check(&self, offset: u64, len: u64) -> Result<()> {
+        match offset.checked_add(len).filter(|&end| end <= self.len) {
+            Some(_) if usize::try_from(self.start + offset + len).is_ok() => Ok(()),
+            _ => {
+                let message = format!("ends at byte {}, before the {len} bytes from byte {offset}", self.len);
+                Err(Error::format(&self.name, message))
             }
         }
+    }
+
+    /// `len` bytes from `offset`; asking past the end is an error before anything is allocated.
+    pub fn read(&self, offset: u64, len: u64) -> Result<Vec<u8>> {
+        self.check(offset, len)?;
+        let mut bytes = vec![0; len as usize];
+        self.read_into(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills `bytes` from `offset`.
+    pub fn read_into(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        self.check(offset, bytes.len() as u64)?;
+        let start = self.start + offset;
+        match &self.bytes {
+            Bytes::Memory(all, _) => bytes.copy_from_slice(&all[start as usize..start as usize + bytes.len()]),
+            Bytes::File(file, path) => {
+                let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                file.seek(SeekFrom::Start(start))
+                    .and_then(|_| file.read_exact(bytes))
+                    .map_err(|e| Error::io("read", path, e))?;
+            }
+        }
+        Ok(())
     }
 
     /// The first `len` bytes, or all if there are fewer.

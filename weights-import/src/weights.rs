@@ -36,8 +36,16 @@ pub fn open(path: impl AsRef<Path>) -> Result<Weights> {
 /// # Errors
 /// As [`open`].
 pub fn from_bytes(bytes: Vec<u8>, name: &str) -> Result<Weights> {
-    let source = Source::memory(bytes, name);
-    Ok(Weights::new(formats::open(source)?, name.to_string(), None))
+    from_source(Source::memory(bytes, name))
+}
+
+/// Opens a source, e.g. of a file and those beside it in memory ([`Source::memory_with`]).
+///
+/// # Errors
+/// As [`open`].
+pub fn from_source(source: Source) -> Result<Weights> {
+    let name = source.name().to_string();
+    Ok(Weights::new(formats::open(source)?, name, None))
 }
 
 /// The weights file of a folder.
@@ -120,9 +128,26 @@ impl Weights {
     /// # Errors
     /// No such tensor (with near names), values that `f32` cannot hold, or a file that cannot be read.
     pub fn get(&self, name: &str) -> Result<Tensor> {
+        if let Some(tensor) = self.in_place(name)? {
+            return Ok(tensor);
+        }
         let raw = self.raw(name)?;
         let values = dtype::to_f32(name, raw.dtype, &raw.bytes)?;
         Ok(Tensor::from_vec(&raw.shape, values)?)
+    }
+
+    /// A tensor of `F32` that lies in the file as it will in memory: without a copy on the way.
+    fn in_place(&self, name: &str) -> Result<Option<Tensor>> {
+        let Some(&index) = self.names.get(name) else { return Ok(None) };
+        let entry = &self.entries()[index];
+        let Some((source, start)) = self.reader.place(index) else { return Ok(None) };
+        let Some(len) = entry.dtype.bytes(entry.numel()).filter(|_| entry.dtype == Dtype::F32) else { return Ok(None) };
+        if cfg!(target_endian = "big") || start.checked_add(len as u64).is_none_or(|end| end > source.len()) {
+            return Ok(None);
+        }
+        let mut values = vec![0.0f32; entry.numel()];
+        source.read_into(start, bytemuck::cast_slice_mut(&mut values))?;
+        Ok(Some(Tensor::from_vec(&entry.shape, values)?))
     }
 
     /// Reads a tensor of integers: its shape and values, row-major.

@@ -3,80 +3,8 @@
 
 mod common;
 
-use common::{Random, caffe_seed, encode, message, safetensors};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use weights_import::{Dialect, from_bytes, guess};
-
-/// Counts what each thread holds, and the most it held.
-struct Counting;
-
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(change: isize) {
-    let live = LIVE.with(|cell| {
-        cell.set(cell.get() + change);
-        cell.get()
-    });
-    PEAK.with(|cell| cell.set(cell.get().max(live)));
-}
-
-// SAFETY: every call goes to the system's allocator unchanged; counting touches no memory of its own on the heap.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's promise is handed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: the caller's promise is handed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Bytes that any file may cost besides 16 times its size: windows and the tensor pool's books.
-const FLOOR: isize = 4 << 20;
-
-/// Does everything that can be done with a file; whether it opened and every tensor could be read.
-fn poke(bytes: &[u8]) -> bool {
-    let base = LIVE.with(Cell::get);
-    PEAK.with(|cell| cell.set(base));
-    let good = everything(bytes.to_vec());
-    let peak = PEAK.with(Cell::get) - base;
-    let limit = 16 * bytes.len() as isize + FLOOR;
-    assert!(peak <= limit, "{peak} bytes held for a file of {}", bytes.len());
-    good
-}
-
-fn everything(bytes: Vec<u8>) -> bool {
-    let weights = match from_bytes(bytes, "hostile") {
-        Ok(weights) => weights,
-        Err(error) => {
-            assert!(!error.to_string().is_empty());
-            return false;
-        }
-    };
-    let mut good = true;
-    for entry in weights.entries() {
-        let raw = weights.raw(&entry.name);
-        good &= raw.as_ref().is_ok_and(|raw| Some(raw.bytes.len()) == raw.dtype.bytes(entry.numel()));
-        drop(raw);
-        let _ = weights.get(&entry.name);
-        let _ = weights.get_i64(&entry.name);
-    }
-    if let Ok(dialect) = Dialect::detect(&weights) {
-        let _ = guess(&weights, &dialect);
-    }
-    good
-}
+use common::hostile::{self, LIES, poke};
+use common::{caffe_seed, encode, message, safetensors};
 
 /// A name that a dialect knows, all element types, a scalar, and a tensor without elements.
 fn safetensors_seed() -> Vec<u8> {
@@ -96,8 +24,6 @@ fn seeds() -> [Vec<u8>; 2] {
     seeds
 }
 
-const LIES: [u64; 8] = [0, 1, 2, 1 << 31, 1 << 32, 1 << 63, u64::MAX, u64::MAX / 4];
-
 #[test]
 fn cut_at_every_byte() {
     let [safetensors, caffe] = seeds();
@@ -111,15 +37,7 @@ fn cut_at_every_byte() {
 
 #[test]
 fn every_bit_flipped() {
-    for seed in seeds() {
-        let mut opened = 0;
-        for bit in 0..8 * seed.len().min(4096) {
-            let mut bytes = seed.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            opened += usize::from(poke(&bytes));
-        }
-        assert!(opened > 0 && opened < 8 * seed.len(), "{opened} of {} opened", 8 * seed.len());
-    }
+    seeds().iter().for_each(|seed| hostile::every_bit_flipped(seed));
 }
 
 #[test]
@@ -170,47 +88,10 @@ fn every_length_a_lie_in_caffe() {
     assert_eq!(opened, 5);
 }
 
-/// 300,000 files, each a seed with one to eight random changes.
 #[test]
 fn seeded_mutations() {
-    for (number, seed) in seeds().into_iter().enumerate() {
-        let mut opened = 0;
-        for case in 0..150_000u64 {
-            let mut random = Random(case << 1 | number as u64);
-            let mut bytes = seed.clone();
-            for _ in 0..1 + random.below(8) {
-                mutate(&mut bytes, &mut random);
-            }
-            opened += usize::from(poke(&bytes));
-        }
-        assert!((100..140_000).contains(&opened), "{opened} of seed {number} opened");
-    }
-}
-
-fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
-    if bytes.is_empty() {
-        return;
-    }
-    let at = random.below(bytes.len());
-    let len = 1 + random.below(8.min(bytes.len() - at));
-    match random.below(7) {
-        0 => bytes[at] ^= 1 << random.below(8),
-        1 => bytes[at] = random.next() as u8,
-        2 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff, b'"', b'{', b'9'][random.below(8)],
-        3 => drop(bytes.drain(at..at + len)),
-        4 => {
-            let piece = bytes[at..at + len].to_vec();
-            let to = random.below(bytes.len());
-            drop(bytes.splice(to..to, piece));
-        }
-        5 => {
-            let lie = LIES[random.below(LIES.len())].to_le_bytes();
-            (0..len).for_each(|i| bytes[at + i] = lie[i]);
-        }
-        _ => {
-            let digits = LIES[random.below(LIES.len())].to_string();
-            drop(bytes.splice(at..at + len, digits.into_bytes()));
-        }
+    for (number, seed) in seeds().iter().enumerate() {
+        hostile::mutations(seed, 150_000, number as u64);
     }
 }
 

@@ -1,19 +1,7 @@
 //! Weights that the world really distributes: those of `assets/`, and those that `scripts/fetch-real` fetched.
 #![allow(missing_docs)]
 
-use std::path::PathBuf;
-use weights_import::{Architecture, Bert, Block, Dialect, Dtype, Knobs, ResNet, guess, open};
-
-/// A fetched file, or `None` (with a word) where it was not fetched.
-fn fetched(name: &str) -> Option<PathBuf> {
-    let cache = std::env::var_os("UKULELE_REAL").map_or_else(|| PathBuf::from("../.cache/real"), PathBuf::from);
-    let path = cache.join(name);
-    if !path.exists() {
-        eprintln!("not tested: {} is not there (scripts/fetch-real)", path.display());
-        return None;
-    }
-    Some(path)
-}
+use weights_import::{Architecture, Bert, Dialect, Dtype, guess, open};
 
 fn bert_tiny() -> Bert {
     Bert {
@@ -39,49 +27,64 @@ fn the_embedded_bert_tiny() {
     assert_eq!(guess(&weights, &dialect), Some(Architecture::Bert(bert_tiny())));
 }
 
-#[test]
-fn the_bert_tiny_of_the_package() {
-    let Some(path) = fetched("bert-tiny") else { return };
-    let weights = open(path).unwrap();
-    let dialect = Dialect::detect(&weights).unwrap();
-    assert_eq!((weights.entries().len(), dialect.name()), (42, "huggingface_bert"));
-    assert_eq!(guess(&weights, &dialect), Some(Architecture::Bert(bert_tiny())));
-    assert!(weights.entry("bert.embeddings.LayerNorm.gamma").is_some());
-}
+/// Needs what `scripts/fetch-real` brings: a file that is not there is a failure.
+#[cfg(feature = "real-data")]
+mod fetched {
+    use super::*;
+    use std::path::PathBuf;
+    use weights_import::{Block, Knobs, ResNet};
 
-#[test]
-fn minilm() {
-    let Some(path) = fetched("minilm") else { return };
-    let weights = open(path).unwrap();
-    let dialect = Dialect::detect(&weights).unwrap();
-    let expected =
-        Bert { layers: 6, hidden: 384, heads: 12, intermediate: 1536, pooler: true, mlm: false, ..bert_tiny() };
-    assert_eq!(guess(&weights, &dialect), Some(Architecture::Bert(expected)));
-}
+    fn fetched(name: &str) -> PathBuf {
+        let cache = std::env::var_os("UKULELE_REAL").map_or_else(|| PathBuf::from("../.cache/real"), PathBuf::from);
+        let path = cache.join(name);
+        assert!(path.exists(), "{} is not there: run scripts/fetch-real", path.display());
+        path
+    }
 
-#[test]
-fn the_half_width_resnet() {
-    let Some(path) = fetched("nsfw/resnet_50_1by2_nsfw.caffemodel") else { return };
-    let weights = open(path).unwrap();
-    let dialect = Dialect::detect(&weights).unwrap();
-    assert_eq!((weights.format(), dialect.name(), dialect.preprocess()), ("caffe", "caffe_resnet", "caffe_bgr"));
-    let knobs = Knobs { stride_on_1x1: true, stem_pool_padding: [0; 4], stem_pool_ceil: true, ..Knobs::STANDARD };
-    assert_eq!(dialect.knobs, knobs);
-    let expected = ResNet {
-        block: Block::Bottleneck,
-        layers: [3, 4, 6, 3],
-        channels: 3,
-        stem: 64,
-        width: 32,
-        inner: 32,
-        groups: 1,
-        classes: Some(2),
-    };
-    assert_eq!(guess(&weights, &dialect), Some(Architecture::ResNet(expected)));
-    // 53 convolutions of two blobs, as many batch norms of three and scales of two, and the classifier.
-    assert_eq!(weights.entries().len(), 53 * 7 + 2);
-    let targets = dialect.targets(&weights);
-    assert_eq!(targets.len(), 2 + 53 * 5);
-    let (_, report) = weights_import::read(&targets, &weights, &dialect, Default::default()).unwrap();
-    report.strict().unwrap();
+    #[test]
+    fn the_bert_tiny_of_the_package() {
+        let path = fetched("bert-tiny");
+        let weights = open(path).unwrap();
+        let dialect = Dialect::detect(&weights).unwrap();
+        assert_eq!((weights.entries().len(), dialect.name()), (42, "huggingface_bert"));
+        assert_eq!(guess(&weights, &dialect), Some(Architecture::Bert(bert_tiny())));
+        assert!(weights.entry("bert.embeddings.LayerNorm.gamma").is_some());
+    }
+
+    #[test]
+    fn minilm() {
+        let path = fetched("minilm");
+        let weights = open(path).unwrap();
+        let dialect = Dialect::detect(&weights).unwrap();
+        let expected =
+            Bert { layers: 6, hidden: 384, heads: 12, intermediate: 1536, pooler: true, mlm: false, ..bert_tiny() };
+        assert_eq!(guess(&weights, &dialect), Some(Architecture::Bert(expected)));
+    }
+
+    #[test]
+    fn the_half_width_resnet() {
+        let path = fetched("nsfw/resnet_50_1by2_nsfw.caffemodel");
+        let weights = open(path).unwrap();
+        let dialect = Dialect::detect(&weights).unwrap();
+        assert_eq!((weights.format(), dialect.name(), dialect.preprocess()), ("caffe", "caffe_resnet", "caffe_bgr"));
+        let knobs = Knobs { stride_on_1x1: true, stem_pool_padding: [0; 4], stem_pool_ceil: true, ..Knobs::STANDARD };
+        assert_eq!(dialect.knobs, knobs);
+        let expected = ResNet {
+            block: Block::Bottleneck,
+            layers: [3, 4, 6, 3],
+            channels: 3,
+            stem: 64,
+            width: 32,
+            inner: 32,
+            groups: 1,
+            classes: Some(2),
+        };
+        assert_eq!(guess(&weights, &dialect), Some(Architecture::ResNet(expected)));
+        // 53 convolutions of two blobs, as many batch norms of three and scales of two, and the classifier.
+        assert_eq!(weights.entries().len(), 53 * 7 + 2);
+        let targets = dialect.targets(&weights);
+        assert_eq!(targets.len(), 2 + 53 * 5);
+        let (_, report) = weights_import::read(&targets, &weights, &dialect, Default::default()).unwrap();
+        report.strict().unwrap();
+    }
 }

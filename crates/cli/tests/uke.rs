@@ -146,6 +146,50 @@ fn an_unwritable_output_is_found_before_training() {
     finetune_fails(&folder, TINY, &table, &["--json", &json], &["folder.json"]);
 }
 
+/// A folder that not even the administrator may write into.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_takes_no_files_is_found_before_training() {
+    let folder = Folder::new("proc");
+    let table = folder.table("train.csv");
+    let args = ["finetune", "text", "--weights", TINY, "--train", &table, "--out", "/proc/uke-out"];
+    let output = uke(&args);
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("error: ") && errors.contains("/proc") && !errors.contains("epoch"), "{errors}");
+    fails(&["demo", "--out", "/proc/uke-out", "-q"], 1, &["/proc"]);
+}
+
+/// The disk takes a megabyte and no more: the shell limits the size of files, and the signal is ignored, so that the
+/// write is what fails.
+#[cfg(unix)]
+#[test]
+fn a_save_cut_short_leaves_the_old_model() {
+    let folder = Folder::new("limited");
+    let table = folder.table("train.csv");
+    let out = folder.path("out");
+    let args = ["finetune", "text", "--weights", TINY, "--train", &table, "--epochs", "1", "--out", &out, "-q"];
+    let limited = |args: &[&str]| {
+        let line = "trap '' XFSZ; ulimit -f 1024; exec \"$0\" \"$@\"";
+        Command::new("sh").args(["-c", line, env!("CARGO_BIN_EXE_uke")]).args(args).output().unwrap()
+    };
+    let failed = limited(&args);
+    let errors = text(&failed.stderr);
+    assert_eq!(failed.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("model.safetensors") && errors.contains("nothing was changed"), "{errors}");
+    assert!(!Path::new(&out).exists(), "something was left in {out}");
+
+    assert!(uke(&args).status.success());
+    let files = || {
+        let mut all: Vec<_> = fs::read_dir(&out).unwrap().map(|item| item.unwrap().path()).collect();
+        all.sort();
+        all.into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect::<Vec<_>>()
+    };
+    let before = files();
+    assert_eq!(limited(&[&args[..], &["--seed", "9"]].concat()).status.code(), Some(1));
+    assert!(before == files(), "the model that was there has changed");
+}
+
 #[test]
 fn a_model_is_trained_predicts_and_is_evaluated() {
     let folder = Folder::new("whole");

@@ -138,11 +138,16 @@ impl BertConfig {
             "type_vocab_size": self.type_vocab_size,
             "layer_norm_eps": self.layer_norm_eps,
             "hidden_act": match self.hidden_act { Gelu::Erf => "gelu", Gelu::Tanh => "gelu_new" },
-            "hidden_dropout_prob": self.hidden_dropout_prob,
-            "attention_probs_dropout_prob": self.attention_probs_dropout_prob,
+            "hidden_dropout_prob": decimal(self.hidden_dropout_prob),
+            "attention_probs_dropout_prob": decimal(self.attention_probs_dropout_prob),
         });
         config.as_object().cloned().unwrap_or_default()
     }
+}
+
+/// The number with the fewest digits that rounds to `value`: 0.1, not 0.10000000149.
+fn decimal(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
 }
 
 /// A batch of sequences, padded to one length.

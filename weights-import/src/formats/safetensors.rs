@@ -184,6 +184,10 @@ impl Reader for Safetensors {
         Ok(Raw { dtype: entry.dtype, shape: entry.shape.clone(), bytes: self.source.read(start, bytes as u64)? })
     }
 
+    fn place(&self, index: usize) -> Option<(&Source, u64)> {
+        self.starts.get(index).map(|&start| (&self.source, start))
+    }
+
     fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }

@@ -1,0 +1,151 @@
+//! Attacks that fit any format. A test binary that uses them gets an allocator that counts.
+
+use super::Random;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+use weights_import::{Dialect, Source, from_source, guess};
+
+/// Counts what each thread holds, and the most it held.
+struct Counting;
+
+thread_local! {
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(change: isize) {
+    let live = LIVE.with(|cell| {
+        cell.set(cell.get() + change);
+        cell.get()
+    });
+    PEAK.with(|cell| cell.set(cell.get().max(live)));
+}
+
+// SAFETY: every call goes to the system's allocator unchanged; counting touches no memory of its own on the heap.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Bytes that any file may cost besides 16 times its size: windows and the tensor pool's books.
+const FLOOR: isize = 4 << 20;
+
+/// What any length is replaced by.
+pub const LIES: [u64; 8] = [0, 1, 2, 1 << 31, 1 << 32, 1 << 63, u64::MAX, u64::MAX / 4];
+
+/// Does everything that can be done with a file; whether it opened and every tensor could be read.
+pub fn poke(bytes: &[u8]) -> bool {
+    poke_source(&|| Source::memory(bytes.to_vec(), "hostile"), bytes.len())
+}
+
+/// [`poke`] for a file with others beside it; `size` is the bytes of all of them.
+pub fn poke_source(source: &dyn Fn() -> Source, size: usize) -> bool {
+    let base = LIVE.with(Cell::get);
+    PEAK.with(|cell| cell.set(base));
+    let start = Instant::now();
+    let good = everything(source());
+    let peak = PEAK.with(Cell::get) - base;
+    let limit = 16 * size as isize + FLOOR;
+    assert!(peak <= limit, "{peak} bytes held for a file of {size}");
+    // On a busy machine the clock runs on while the thread waits: what is slow once must be slow again.
+    if start.elapsed() > Duration::from_secs(1) {
+        let again = Instant::now();
+        everything(source());
+        assert!(again.elapsed() < Duration::from_secs(1), "{:?} for a file of {size} bytes", again.elapsed());
+    }
+    good
+}
+
+fn everything(source: Source) -> bool {
+    let weights = match from_source(source) {
+        Ok(weights) => weights,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            return false;
+        }
+    };
+    let mut good = true;
+    for entry in weights.entries() {
+        let raw = weights.raw(&entry.name);
+        good &= raw.as_ref().is_ok_and(|raw| Some(raw.bytes.len()) == raw.dtype.bytes(entry.numel()));
+        drop(raw);
+        let _ = weights.get(&entry.name);
+        let _ = weights.get_i64(&entry.name);
+    }
+    if let Ok(dialect) = Dialect::detect(&weights) {
+        let _ = guess(&weights, &dialect);
+    }
+    good
+}
+
+/// Every beginning of a file; how many opened.
+pub fn cut_at_every_byte(seed: &[u8]) -> usize {
+    (0..seed.len()).filter(|&end| poke(&seed[..end])).count()
+}
+
+/// Every bit of the first 4 KiB flipped; some but not all open.
+pub fn every_bit_flipped(seed: &[u8]) {
+    let bits = 8 * seed.len().min(4096);
+    let mut opened = 0;
+    for bit in 0..bits {
+        let mut bytes = seed.to_vec();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        opened += usize::from(poke(&bytes));
+    }
+    assert!(opened > 0 && opened < bits, "{opened} of {bits} opened");
+}
+
+/// `cases` files, each the seed with one to eight random changes, the same every time; some but not all open.
+pub fn mutations(seed: &[u8], cases: u64, salt: u64) {
+    let mut opened = 0;
+    for case in 0..cases {
+        let mut random = Random(case << 8 | salt);
+        let mut bytes = seed.to_vec();
+        for _ in 0..1 + random.below(8) {
+            mutate(&mut bytes, &mut random);
+        }
+        opened += u64::from(poke(&bytes));
+    }
+    assert!((cases / 2000..cases * 15 / 16).contains(&opened), "{opened} of {cases} opened");
+}
+
+/// One random change: a bit, a byte, bytes lost, doubled or overwritten by a length that lies.
+pub fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
+    if bytes.is_empty() {
+        return;
+    }
+    let at = random.below(bytes.len());
+    let len = 1 + random.below(8.min(bytes.len() - at));
+    match random.below(7) {
+        0 => bytes[at] ^= 1 << random.below(8),
+        1 => bytes[at] = random.next() as u8,
+        2 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff, b'"', b'{', b'9'][random.below(8)],
+        3 => drop(bytes.drain(at..at + len)),
+        4 => {
+            let piece = bytes[at..at + len].to_vec();
+            let to = random.below(bytes.len());
+            drop(bytes.splice(to..to, piece));
+        }
+        5 => {
+            let lie = LIES[random.below(LIES.len())].to_le_bytes();
+            (0..len).for_each(|i| bytes[at + i] = lie[i]);
+        }
+        _ => {
+            let digits = LIES[random.below(LIES.len())].to_string();
+            drop(bytes.splice(at..at + len, digits.into_bytes()));
+        }
+    }
+}
