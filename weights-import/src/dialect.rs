@@ -14,17 +14,25 @@ pub enum How {
     Tied,
     /// The first source with its axes in this order, e.g. `[3, 2, 0, 1]` for a kernel HWIO to OIHW.
     Permute(&'static [usize]),
+    /// As `Permute`, then all axes but the first made one: the kernel of a convolution that is a linear layer elsewhere.
+    Flatten(&'static [usize]),
+    /// A matrix (H·W·C, out) as (out, C·H·W) for this many channels C, with H = W: a linear layer after a flatten of
+    /// channels-last images.
+    FlattenedHwc(usize),
     /// first / second, the second having one element; 0 if that is 0. Caffe stores sums and their weight.
     Ratio,
     /// first / second - third: a running mean that takes in the bias of the convolution before it.
     RatioMinus,
+    /// first - second: as `RatioMinus`.
+    Minus,
     /// No source: every element has this value. Reported as filled.
     Fill(f32),
 }
 
 /// One name rule: where the tensor `target` of the model comes from.
 ///
-/// Names are patterns: `{s}` is a number, `{s-1}` that number less one, `{*}` any text. The first rule of a table whose
+/// Names are patterns: `{s}` is a number, `{s-1}` that number less one, `{s:a}` that number as a letter (a is 0), `{*}` any
+/// text. The first rule of a table whose
 /// target matches and whose sources are all in the file is taken.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
@@ -32,6 +40,18 @@ pub struct Rule {
     pub target: &'static str,
     /// Names in the file.
     pub sources: &'static [&'static str],
+    /// What is done with them.
+    pub how: How,
+}
+
+/// A [`Rule`] for one tensor by exact names, made up by a table for one file: where numbers of names depend on the depth of
+/// the network, or count (`conv2d_17`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mapping {
+    /// Name in the model.
+    pub target: String,
+    /// Names in the file, without wrapper.
+    pub sources: Vec<String>,
     /// What is done with them.
     pub how: How,
 }
@@ -56,6 +76,13 @@ pub struct Knobs {
     pub stem_pool_padding: [usize; 4],
     /// The stem's max pooling rounds its output size up (Caffe), windows then reach over the edge.
     pub stem_pool_ceil: bool,
+    /// The stride of a ResNet's stage is in its last block, not in the first; the shortcut there takes every second pixel
+    /// (TF-slim).
+    pub stride_in_last_block: bool,
+    /// Average pools of Inception count the padding (torchvision), or not (Keras, TF-slim).
+    pub pool_counts_padding: bool,
+    /// The last block of Inception v3 pools by maximum (the Inception of the Frechet distance).
+    pub last_pool_max: bool,
     /// Convolutions have biases of their own. (A dialect may fold them into the batch norm's mean instead.)
     pub conv_bias: bool,
     /// Classes before the first real one (TF-slim counts the background as class 0).
@@ -73,6 +100,9 @@ impl Knobs {
         stride_on_1x1: false,
         stem_pool_padding: [1; 4],
         stem_pool_ceil: false,
+        stride_in_last_block: false,
+        pool_counts_padding: true,
+        last_pool_max: false,
         conv_bias: false,
         class_offset: 0,
         gelu: Gelu::Erf,
@@ -96,10 +126,17 @@ pub struct Table {
     /// What gives it away: of one of these groups, each pattern must match a tensor of the file, all behind the same
     /// prefix (which is then a wrapper such as `module.`, and is stripped).
     pub signs: &'static [&'static [&'static str]],
+    /// A further condition on the names without wrapper and on shapes, where names alone do not tell.
+    pub when: Option<fn(&[(&str, &[usize])]) -> bool>,
     /// A prefix that the model's names may have and the file's not, or the other way round, e.g. `bert.`; or empty.
     pub optional_prefix: &'static str,
+    /// An ending that the file's names may have beyond those of the rules, e.g. `:0`; or empty.
+    pub optional_suffix: &'static str,
     /// The name rules, tried in order.
     pub rules: &'static [Rule],
+    /// Rules for this very file, which go before `rules`. It is given the names without wrapper and optional suffix, in
+    /// the file's order, with their shapes.
+    pub map: Option<fn(&[(&str, &[usize])]) -> Vec<Mapping>>,
     /// Tensors of the file that no model needs: pattern and why.
     pub ignored: &'static [(&'static str, &'static str)],
     /// Pairs of tensors of the file that hold the same values: the first may go unused if they are equal.
@@ -108,7 +145,7 @@ pub struct Table {
     pub leading_ones: bool,
     /// The numeric choices.
     pub knobs: Knobs,
-    /// The preset of image preprocessing: `imagenet`, `caffe_bgr` or `none`.
+    /// The preset of image preprocessing, see [`Dialect::preprocess`].
     pub preprocess: &'static str,
     /// Corrects the knobs by what the file itself says; an error if it turns out to be something else.
     pub tune: Option<fn(&Weights, &mut Knobs) -> Result<()>>,
@@ -122,6 +159,7 @@ pub struct Dialect {
     table: &'static Table,
     wrapper: String,
     evidence: String,
+    mappings: Vec<Mapping>,
 }
 
 impl Dialect {
@@ -165,7 +203,7 @@ impl Dialect {
 
     /// A dialect of one's own.
     pub fn from_table(table: &'static Table) -> Self {
-        Self { knobs: table.knobs, table, wrapper: String::new(), evidence: "chosen".to_string() }
+        Self { knobs: table.knobs, table, wrapper: String::new(), evidence: "chosen".to_string(), mappings: Vec::new() }
     }
 
     /// The names of all dialects.
@@ -184,7 +222,8 @@ impl Dialect {
     }
 
     /// The preset of image preprocessing that these weights expect: `imagenet` (RGB, mean and deviation), `caffe_bgr`
-    /// (BGR 0..255 minus means) or `none`.
+    /// (BGR 0..255 minus Caffe's means), `keras_bgr` (the same by Keras' means, no crop), `vgg_rgb` (RGB 0..255 minus means),
+    /// `inception` (RGB -1..1) or `none`.
     pub fn preprocess(&self) -> &'static str {
         self.table.preprocess
     }
@@ -203,7 +242,11 @@ impl Dialect {
         if let Some(tune) = table.tune {
             tune(weights, &mut knobs)?;
         }
-        Ok(Self { knobs, table, wrapper, evidence })
+        let mut dialect = Self { knobs, table, wrapper, evidence, mappings: Vec::new() };
+        if let Some(map) = table.map {
+            dialect.mappings = map(&inner_names(table, &dialect.wrapper, weights));
+        }
+        Ok(dialect)
     }
 
     fn recognise(table: &'static Table, weights: &Weights) -> Result<Option<Self>> {
@@ -217,9 +260,10 @@ impl Dialect {
                 }
             }
             found.retain(|(known, ..)| {
-                signs[1..]
-                    .iter()
-                    .all(|sign| weights.entries().iter().any(|e| wrapper(table, sign, &e.name) == Some(known)))
+                table.when.is_none_or(|when| when(&inner_names(table, known, weights)))
+                    && signs[1..]
+                        .iter()
+                        .all(|sign| weights.entries().iter().any(|e| wrapper(table, sign, &e.name) == Some(known)))
             });
             match found.as_slice() {
                 [] => {}
@@ -247,33 +291,44 @@ impl Dialect {
         Ok(None)
     }
 
-    /// The entry of the file that holds `name`, with the wrapper and with or without the optional prefix.
+    /// The entry of the file that holds `name`, with the wrapper, with or without the optional prefix and suffix.
     pub(crate) fn find<'w>(&self, name: &str, weights: &'w Weights) -> Option<&'w Entry> {
-        let prefix = self.table.optional_prefix;
+        let Table { optional_prefix: prefix, optional_suffix: suffix, .. } = self.table;
         let wrapper = &self.wrapper;
-        weights.entry(&format!("{wrapper}{name}")).or_else(|| match name.strip_prefix(prefix) {
+        let entry = |name: &str| {
+            let found = weights.entry(&format!("{wrapper}{name}"));
+            found.or_else(|| (!suffix.is_empty()).then(|| weights.entry(&format!("{wrapper}{name}{suffix}")))?)
+        };
+        entry(name).or_else(|| match name.strip_prefix(prefix) {
             _ if prefix.is_empty() => None,
-            Some(rest) => weights.entry(&format!("{wrapper}{rest}")),
-            None => weights.entry(&format!("{wrapper}{prefix}{name}")),
+            Some(rest) => entry(rest),
+            None => entry(&format!("{prefix}{name}")),
         })
     }
 
     /// Where the model's tensor `target` comes from: the first rule that can be followed.
     pub(crate) fn rule<'w>(&self, target: &str, weights: &'w Weights) -> Option<(How, Vec<&'w Entry>)> {
-        self.table.rules.iter().find_map(|rule| {
-            let captures = pattern::matches(rule.target, target)?;
-            let sources = rule
-                .sources
-                .iter()
-                .map(|source| self.find(&pattern::fill(source, &captures)?, weights))
-                .collect::<Option<Vec<_>>>()?;
-            Some((rule.how, sources))
+        let exact = self.mappings.iter().filter(|mapping| mapping.target == target).find_map(|mapping| {
+            let sources =
+                mapping.sources.iter().map(|source| self.find(source, weights)).collect::<Option<Vec<_>>>()?;
+            Some((mapping.how, sources))
+        });
+        exact.or_else(|| {
+            self.table.rules.iter().find_map(|rule| {
+                let captures = pattern::matches(rule.target, target)?;
+                let sources = rule
+                    .sources
+                    .iter()
+                    .map(|source| self.find(&pattern::fill(source, &captures)?, weights))
+                    .collect::<Option<Vec<_>>>()?;
+                Some((rule.how, sources))
+            })
         })
     }
 
-    /// The name in the file without the wrapper.
+    /// The name in the file without the wrapper and the optional suffix.
     pub(crate) fn inner<'n>(&self, name: &'n str) -> &'n str {
-        name.strip_prefix(self.wrapper.as_str()).unwrap_or(name)
+        inner(self.table, &self.wrapper, name).unwrap_or(name)
     }
 
     /// The tensors that a model could take from this file under their model names (without the optional prefix), with
@@ -284,6 +339,11 @@ impl Dialect {
         for entry in weights.entries() {
             let inner = self.inner(&entry.name);
             if self.why_ignored(inner).is_some() {
+                continue;
+            }
+            let exact = self.mappings.iter().find(|m| m.sources.first().is_some_and(|source| source == inner));
+            if let Some(Mapping { target, how, .. }) = exact {
+                targets.extend(how.shape(&self.trimmed(&entry.shape)).map(|shape| (target.clone(), shape)));
                 continue;
             }
             let target = self.table.rules.iter().rev().find_map(|rule| match rule.how {
@@ -322,21 +382,50 @@ impl How {
     /// The shape that comes of a first source of this shape; `None` if it does not fit.
     pub(crate) fn shape(self, first: &[usize]) -> Option<Vec<usize>> {
         match self {
-            Self::Permute(order) if order.len() != first.len() => None,
+            Self::Permute(order) | Self::Flatten(order) if order.len() != first.len() => None,
             Self::Permute(order) => Some(order.iter().map(|&axis| first[axis]).collect()),
+            Self::Flatten(order) => {
+                let (&out, rest) = order.split_first()?;
+                Some(vec![first[out], rest.iter().try_fold(1usize, |n, &axis| n.checked_mul(first[axis]))?])
+            }
+            Self::FlattenedHwc(channels) => match *first {
+                [rows, out] if channels > 0 && rows.is_multiple_of(channels) && square(rows / channels).is_some() => {
+                    Some(vec![out, rows])
+                }
+                _ => None,
+            },
             _ => Some(first.to_vec()),
         }
     }
 }
 
+/// The name without wrapper and optional suffix; `None` if it has not the wrapper.
+fn inner<'n>(table: &Table, wrapper: &str, name: &'n str) -> Option<&'n str> {
+    let name = name.strip_prefix(wrapper)?;
+    Some(name.strip_suffix(table.optional_suffix).unwrap_or(name))
+}
+
+/// All names behind the wrapper, with their shapes.
+fn inner_names<'w>(table: &Table, wrapper: &str, weights: &'w Weights) -> Vec<(&'w str, &'w [usize])> {
+    let named = |e: &'w Entry| Some((inner(table, wrapper, &e.name)?, e.shape.as_slice()));
+    weights.entries().iter().filter_map(named).collect()
+}
+
+/// The whole square root.
+pub(crate) fn square(area: usize) -> Option<usize> {
+    let side = area.isqrt();
+    (side * side == area).then_some(side)
+}
+
 /// What stands before `sign` (and before the optional prefix) in `name`, if `name` ends with `sign`.
 fn wrapper<'n>(table: &Table, sign: &str, name: &'n str) -> Option<&'n str> {
+    let name = name.strip_suffix(table.optional_suffix).unwrap_or(name);
     let start = (0..name.len())
-        .filter(|&i| i == 0 || name.as_bytes()[i - 1] == b'.')
+        .filter(|&i| i == 0 || matches!(name.as_bytes()[i - 1], b'.' | b'/'))
         .find(|&i| pattern::matches(sign, &name[i..]).is_some())?;
     let before = &name[..start];
     match before.strip_suffix(table.optional_prefix) {
-        Some(outer) if outer.is_empty() || outer.ends_with('.') => Some(outer),
+        Some(outer) if outer.is_empty() || outer.ends_with(['.', '/']) => Some(outer),
         _ => Some(before),
     }
 }

@@ -11,6 +11,34 @@ pub enum Architecture {
     ResNet(ResNet),
     /// A BERT encoder.
     Bert(Bert),
+    /// A VGG.
+    Vgg(Vgg),
+    /// Inception v3.
+    InceptionV3(Inception),
+    /// GoogLeNet (Inception v1).
+    GoogLeNet(Inception),
+}
+
+/// Configuration of a VGG.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vgg {
+    /// Channels out of each convolution, by stage.
+    pub stages: Vec<Vec<usize>>,
+    /// Whether a batch norm follows each convolution.
+    pub batch_norm: bool,
+    /// Channels of the image.
+    pub channels: usize,
+    /// Classes of `classifier.6`, if it is there.
+    pub classes: Option<usize>,
+}
+
+/// Configuration of an [`Architecture::InceptionV3`] or [`Architecture::GoogLeNet`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inception {
+    /// Classes of `fc`, if there is one.
+    pub classes: Option<usize>,
+    /// Has auxiliary heads.
+    pub aux: bool,
 }
 
 /// The residual block of a [`ResNet`].
@@ -75,6 +103,9 @@ impl Architecture {
     pub fn same_trunk(&self, other: &Self) -> bool {
         let trunk = |a: &Self| match a.clone() {
             Self::ResNet(net) => Self::ResNet(ResNet { classes: None, channels: 0, ..net }),
+            Self::Vgg(net) => Self::Vgg(Vgg { classes: None, channels: 0, ..net }),
+            Self::InceptionV3(_) => Self::InceptionV3(Inception { classes: None, aux: false }),
+            Self::GoogLeNet(_) => Self::GoogLeNet(Inception { classes: None, aux: false }),
             Self::Bert(net) => Self::Bert(Bert {
                 heads: 0,
                 pooler: false,
@@ -105,9 +136,42 @@ impl ResNet {
     }
 }
 
+impl Vgg {
+    /// The usual name, e.g. `VGG-16`, or `VGG` if the number of convolutions is unusual.
+    pub fn name(&self) -> String {
+        let counts: Vec<usize> = self.stages.iter().map(Vec::len).collect();
+        let depth = match counts.as_slice() {
+            [1, 1, 2, 2, 2] => 11,
+            [2, 2, 2, 2, 2] => 13,
+            [2, 2, 3, 3, 3] => 16,
+            [2, 2, 4, 4, 4] => 19,
+            _ => return "VGG".to_string(),
+        };
+        format!("VGG-{depth}")
+    }
+}
+
+fn head(f: &mut fmt::Formatter<'_>, classes: Option<usize>) -> fmt::Result {
+    match classes {
+        Some(classes) => write!(f, ", {classes} classes)"),
+        None => write!(f, ", no head)"),
+    }
+}
+
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Vgg(net) => {
+                let counts: Vec<String> = net.stages.iter().map(|s| s.len().to_string()).collect();
+                let norm = if net.batch_norm { " with batch norm" } else { "" };
+                write!(f, "a {}{norm} (stages of {} convolutions", net.name(), counts.join("-"))?;
+                head(f, net.classes)
+            }
+            Self::InceptionV3(net) | Self::GoogLeNet(net) => {
+                let name = if matches!(self, Self::InceptionV3(_)) { "an Inception v3" } else { "a GoogLeNet" };
+                write!(f, "{name} ({} auxiliary head", if net.aux { "with" } else { "no" })?;
+                head(f, net.classes)
+            }
             Self::ResNet(net) => {
                 let block = if net.block == Block::Basic { "basic" } else { "bottleneck" };
                 let layers: Vec<String> = net.layers.iter().map(usize::to_string).collect();
@@ -118,10 +182,7 @@ impl fmt::Display for Architecture {
                 if net.inner != net.width || net.groups != 1 {
                     write!(f, ", inner width {}, groups {}", net.inner, net.groups)?;
                 }
-                match net.classes {
-                    Some(classes) => write!(f, ", {classes} classes)"),
-                    None => write!(f, ", no head)"),
-                }
+                head(f, net.classes)
             }
             Self::Bert(net) => {
                 write!(f, "a BERT ({} layers, hidden {}, {} words", net.layers, net.hidden, net.vocab)?;
@@ -158,7 +219,50 @@ pub fn guess(weights: &Weights, dialect: &Dialect) -> Option<Architecture> {
 pub fn guess_from(tensors: &[(String, Vec<usize>)]) -> Option<Architecture> {
     let shapes: BTreeMap<&str, &[usize]> =
         tensors.iter().map(|(name, shape)| (name.strip_prefix("bert.").unwrap_or(name), shape.as_slice())).collect();
-    resnet(&shapes).map(Architecture::ResNet).or_else(|| bert(&shapes).map(Architecture::Bert))
+    resnet(&shapes)
+        .map(Architecture::ResNet)
+        .or_else(|| bert(&shapes).map(Architecture::Bert))
+        .or_else(|| inception(&shapes))
+        .or_else(|| vgg(&shapes).map(Architecture::Vgg))
+}
+
+fn inception(shapes: &BTreeMap<&str, &[usize]>) -> Option<Architecture> {
+    let has = |name: &str| shapes.contains_key(name);
+    let classes = shapes.get("fc.weight").and_then(|s| s.first().copied());
+    if has("Conv2d_1a_3x3.conv.weight")
+        && has("Mixed_7c.branch_pool.conv.weight")
+        && has("Mixed_5b.branch5x5_1.conv.weight")
+    {
+        return Some(Architecture::InceptionV3(Inception { classes, aux: has("AuxLogits.fc.weight") }));
+    }
+    let both = has("inception3a.branch1.conv.weight") && has("inception5b.branch4.1.conv.weight");
+    both.then(|| Architecture::GoogLeNet(Inception { classes, aux: has("aux1.fc2.weight") }))
+}
+
+/// The numbers in `features` tell the stages apart: a convolution takes two (three with batch norm), a pooling one.
+fn vgg(shapes: &BTreeMap<&str, &[usize]>) -> Option<Vgg> {
+    let &[_, channels, _, _] = *shapes.get("features.0.weight")? else { return None };
+    let batch_norm = shapes.contains_key("features.1.running_mean");
+    let step = if batch_norm { 3 } else { 2 };
+    let mut stages = vec![Vec::new()];
+    let mut number = 0;
+    loop {
+        match shapes.get(format!("features.{number}.weight").as_str()) {
+            Some(&&[out, _, 3, 3]) => {
+                stages.last_mut()?.push(out);
+                number += step;
+            }
+            Some(_) => return None,
+            None if stages.last().is_some_and(Vec::is_empty) => break,
+            None => {
+                stages.push(Vec::new());
+                number += 1;
+            }
+        }
+    }
+    stages.pop();
+    let classes = shapes.get("classifier.6.weight").and_then(|s| s.first().copied());
+    (stages.len() == 5).then_some(Vgg { stages, batch_norm, channels, classes })
 }
 
 fn resnet(shapes: &BTreeMap<&str, &[usize]>) -> Option<ResNet> {

@@ -60,10 +60,10 @@ mod save;
 mod weights;
 
 pub use atomic::atomic_write;
-pub use dialect::{Dialect, Gelu, How, Knobs, Rule, Table};
+pub use dialect::{Dialect, Gelu, How, Knobs, Mapping, Rule, Table};
 pub use dtype::Dtype;
 pub use error::{Error, Result};
-pub use guess::{Architecture, Bert, Block, ResNet, guess, guess_from};
+pub use guess::{Architecture, Bert, Block, Inception, ResNet, Vgg, guess, guess_from};
 pub use load::{Options, Slot, load, load_with, read};
 pub use reader::{Entry, Links, Raw, Reader, Source};
 pub use report::{Misshapen, Report};

@@ -1,6 +1,6 @@
 //! From a file into a model.
 
-use crate::dialect::How;
+use crate::dialect::{How, square};
 use crate::report::{Misshapen, Report};
 use crate::{Dialect, Entry, Error, Result, Weights, guess};
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,7 +117,9 @@ fn fits(dialect: &Dialect, how: How, sources: &[&Entry], wanted: &[usize]) -> st
     match (how, sources) {
         (How::Ratio, [_, divisor]) if !factor(divisor) => Err(divisor.shape.clone()),
         (How::RatioMinus, [_, divisor, _]) if !factor(divisor) => Err(divisor.shape.clone()),
-        (How::RatioMinus, [first, _, less]) if first.numel() != less.numel() => Err(less.shape.clone()),
+        (How::RatioMinus, [first, _, less]) | (How::Minus, [first, less]) if first.numel() != less.numel() => {
+            Err(less.shape.clone())
+        }
         _ => Ok(()),
     }
 }
@@ -131,6 +133,17 @@ fn make(name: &str, how: How, sources: &[&Entry], shape: &[usize], weights: &Wei
     let tensor = match how {
         How::Copy | How::Tied => source(0)?.reshape(shape)?,
         How::Permute(order) => source(0)?.permute(order)?.contiguous(),
+        How::Flatten(order) => source(0)?.permute(order)?.contiguous().reshape(shape)?,
+        How::FlattenedHwc(channels) => {
+            let matrix = source(0)?;
+            let side = matrix.shape().first().and_then(|rows| square(rows.checked_div(channels)?)).unwrap_or(0);
+            matrix.reshape(&[side, side, channels, shape[0]])?.permute(&[3, 2, 0, 1])?.contiguous().reshape(shape)?
+        }
+        How::Minus => {
+            let (mut values, less) = (source(0)?.to_vec(), source(1)?.to_vec());
+            values.iter_mut().zip(less).for_each(|(value, less)| *value = (f64::from(*value) - f64::from(less)) as f32);
+            Tensor::from_vec(shape, values)?
+        }
         How::Fill(value) => Tensor::full(shape, value)?,
         How::Ratio | How::RatioMinus => {
             let divisor = f64::from(source(1)?.item()?);

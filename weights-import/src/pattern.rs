@@ -1,7 +1,7 @@
 //! Patterns of tensor names, the alphabet in which dialects are written.
 //!
-//! Text stands for itself; `{s}` (any small letter) is a number, `{s+1}` and `{s-1}` that number and an offset, `{*}` is
-//! any text, also none. What was captured from one pattern fills the holes of another:
+//! Text stands for itself; `{s}` (any small letter) is a number, `{s+1}` and `{s-1}` that number and an offset, `{s:a}` and
+//! `{s-1:a}` the same as a letter (a is 0), `{*}` is any text, also none. What was captured from one pattern fills the holes of another:
 //! `layer{s}.{b}.conv1.weight` and `conv_stage{s-1}_block{b}_branch2a.0` name the same tensor.
 
 /// What the holes of a pattern stood for.
@@ -11,9 +11,27 @@ pub(crate) struct Captures<'t> {
     text: &'t str,
 }
 
+impl Captures<'_> {
+    fn number(&self, letter: char) -> Option<i64> {
+        self.numbers.iter().find(|(l, _)| *l == letter).map(|(_, number)| *number)
+    }
+
+    /// Notes the number of a letter; `false` if it had another.
+    fn agree(&mut self, letter: char, number: i64) -> bool {
+        match self.number(letter) {
+            Some(known) => known == number,
+            None => {
+                self.numbers.push((letter, number));
+                true
+            }
+        }
+    }
+}
+
 enum Part<'p> {
     Text(&'p str),
     Number(char, i64),
+    Letter(char, i64),
     Any,
 }
 
@@ -28,8 +46,12 @@ fn split(pattern: &str) -> Option<(Part<'_>, &str)> {
     match letters.next()? {
         '*' => Some((Part::Any, rest)),
         letter => {
-            let offset = letters.as_str();
-            Some((Part::Number(letter, if offset.is_empty() { 0 } else { offset.parse().ok()? }), rest))
+            let (offset, spelled) = match letters.as_str().strip_suffix(":a") {
+                Some(offset) => (offset, true),
+                None => (letters.as_str(), false),
+            };
+            let offset = if offset.is_empty() { 0 } else { offset.parse().ok()? };
+            Some((if spelled { Part::Letter(letter, offset) } else { Part::Number(letter, offset) }, rest))
         }
     }
 }
@@ -54,13 +76,14 @@ fn walk<'t>(pattern: &str, text: &'t str, captures: &mut Captures<'t>) -> bool {
                 return false;
             }
             let number = digits.parse::<i64>().unwrap_or(0) - offset;
-            match captures.numbers.iter().find(|(l, _)| *l == letter) {
-                Some((_, known)) if *known != number => return false,
-                Some(_) => {}
-                None => captures.numbers.push((letter, number)),
-            }
-            walk(rest, &text[end..], captures)
+            captures.agree(letter, number) && walk(rest, &text[end..], captures)
         }
+        Part::Letter(letter, offset) => match text.as_bytes().first() {
+            Some(&spelled @ b'a'..=b'z') => {
+                captures.agree(letter, i64::from(spelled - b'a') - offset) && walk(rest, &text[1..], captures)
+            }
+            _ => false,
+        },
         Part::Any => {
             let before = captures.numbers.len();
             (0..=text.len()).filter(|&i| text.is_char_boundary(i)).any(|i| {
@@ -82,8 +105,12 @@ pub(crate) fn fill(pattern: &str, captures: &Captures<'_>) -> Option<String> {
             Part::Text(text) => filled.push_str(text),
             Part::Any => filled.push_str(captures.text),
             Part::Number(letter, offset) => {
-                let number = captures.numbers.iter().find(|(l, _)| *l == letter)?.1 + offset;
+                let number = captures.number(letter)? + offset;
                 filled.push_str(&u64::try_from(number).ok()?.to_string());
+            }
+            Part::Letter(letter, offset) => {
+                let number = u8::try_from(captures.number(letter)? + offset).ok().filter(|n| *n < 26)?;
+                filled.push(char::from(b'a' + number));
             }
         }
         pattern = rest;
@@ -118,5 +145,14 @@ mod tests {
         assert!(matches("{a}.{a}", "3.3").is_some());
         assert!(matches("{a}.{a}", "3.4").is_none());
         assert!(matches("{a}", "99999999999999999999").is_none());
+    }
+
+    #[test]
+    fn numbers_as_letters() {
+        let (ours, caffe) = ("layer{s}.{b}.conv{c}.weight", "res{s+1}{b:a}_branch2{c-1:a}.0");
+        assert_eq!(translate(ours, caffe, "layer2.3.conv1.weight").as_deref(), Some("res3d_branch2a.0"));
+        assert_eq!(translate(caffe, ours, "res3d_branch2c.0").as_deref(), Some("layer2.3.conv3.weight"));
+        assert_eq!(translate(ours, caffe, "layer2.26.conv1.weight"), None);
+        assert_eq!(translate(caffe, ours, "res3B_branch2c.0"), None);
     }
 }

@@ -131,10 +131,7 @@ fn measures(weights: &Weights, dialect: &Dialect, model: ModelArg) -> Result<Res
 
 /// As the weights were trained, at this side.
 fn preprocess(dialect: &Dialect, side: usize) -> Preprocess {
-    match dialect.preprocess() {
-        "caffe_bgr" => Preprocess::caffe_bgr().with_side(side),
-        _ => Preprocess::imagenet_torchvision().with_side(side),
-    }
+    Preprocess::preset(dialect.preprocess()).unwrap_or_else(Preprocess::imagenet_torchvision).with_side(side)
 }
 
 fn augment(changes: &[AugmentArg]) -> Result<Augment> {

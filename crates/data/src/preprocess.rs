@@ -78,6 +78,34 @@ impl Preprocess {
         }
     }
 
+    /// Keras' ResNet and VGG: 224 x 224 by resize alone, BGR of 0 to 255 minus (103.939, 116.779, 123.68).
+    pub fn keras_bgr() -> Self {
+        let size = Some(Size::Exact { height: 224, width: 224 });
+        Self { size, crop: None, mean: [103.939, 116.779, 123.68], ..Self::caffe_bgr() }
+    }
+
+    /// TF-slim's VGG and ResNet v1: shorter side 256, middle 224 x 224, RGB of 0 to 255 minus (123.68, 116.78, 103.94).
+    pub fn vgg_rgb() -> Self {
+        Self {
+            size: Some(Size::Shorter(256)),
+            order: ColourOrder::Rgb,
+            mean: [123.68, 116.78, 103.94],
+            ..Self::caffe_bgr()
+        }
+    }
+
+    /// The preset that a dialect of weights names: `imagenet`, `caffe_bgr`, `keras_bgr`, `vgg_rgb`, `inception`.
+    pub fn preset(name: &str) -> Option<Self> {
+        match name {
+            "imagenet" => Some(Self::imagenet_torchvision()),
+            "caffe_bgr" => Some(Self::caffe_bgr()),
+            "keras_bgr" => Some(Self::keras_bgr()),
+            "vgg_rgb" => Some(Self::vgg_rgb()),
+            "inception" => Some(Self::symmetric(299)),
+            _ => None,
+        }
+    }
+
     /// CIFAR-10: 32 x 32, RGB / 255, the data set's mean and deviation.
     pub fn cifar10() -> Self {
         Self {

@@ -44,6 +44,9 @@ pub struct ResNetConfig {
     pub classes: usize,
     /// Bottleneck blocks take their stride on the first 1×1 (Caffe, Keras v1) instead of the 3×3 (torchvision).
     pub stride_on_1x1: bool,
+    /// The stride of a stage is in its last block instead of the first; the shortcut there takes every second pixel
+    /// (TF-slim).
+    pub stride_in_last_block: bool,
     /// Whether the stem's convolution has a bias.
     pub stem_bias: bool,
     /// ε of all batch norms.
@@ -79,6 +82,7 @@ impl ResNetConfig {
             channels: 3,
             classes,
             stride_on_1x1: false,
+            stride_in_last_block: false,
             stem_bias: false,
             bn_eps: 1e-5,
             stem_pool_padding: [1; 4],
@@ -112,6 +116,7 @@ impl ResNetConfig {
             channels: found.channels,
             classes,
             stride_on_1x1: knobs.stride_on_1x1,
+            stride_in_last_block: knobs.stride_in_last_block,
             stem_bias: knobs.conv_bias,
             bn_eps: knobs.bn_eps,
             stem_pool_padding: knobs.stem_pool_padding,
@@ -130,6 +135,7 @@ impl ResNetConfig {
             "channels": self.channels,
             "classes": self.classes,
             "stride_on_1x1": self.stride_on_1x1,
+            "stride_in_last_block": self.stride_in_last_block,
             "stem_bias": self.stem_bias,
             "bn_eps": self.bn_eps,
             "stem_pool_padding": self.stem_pool_padding,
@@ -169,6 +175,8 @@ impl ResNetConfig {
             channels: size("channels")?,
             classes: size("classes")?,
             stride_on_1x1: flag("stride_on_1x1")?,
+            // Checkpoints of before this entry have none.
+            stride_in_last_block: !config["stride_in_last_block"].is_null() && flag("stride_in_last_block")?,
             stem_bias: flag("stem_bias")?,
             bn_eps: config["bn_eps"]
                 .as_f64()
@@ -213,6 +221,8 @@ pub struct ResidualBlock {
     pub bn3: Option<BatchNorm2d>,
     /// The projection, where the shape changes.
     pub downsample: Option<Downsample>,
+    /// Without a projection, the shortcut takes one pixel of so many each way.
+    subsample: usize,
 }
 
 module!(ResidualBlock { conv1, bn1, conv2, bn2, conv3, bn3, downsample });
@@ -226,7 +236,8 @@ impl ResidualBlock {
     fn new(config: &ResNetConfig, inputs: usize, width: usize, stride: usize, init: &mut Init) -> Self {
         let outputs = width * config.block.expansion();
         let norm = |channels| BatchNorm2d::new(channels, config.bn_eps);
-        let downsample = (stride != 1 || inputs != outputs)
+        let subsample = if config.stride_in_last_block && inputs == outputs { stride } else { 1 };
+        let downsample = (stride != subsample || inputs != outputs)
             .then(|| Downsample { conv: convolution(inputs, outputs, 1, stride, init), norm: norm(outputs) });
         match config.block {
             Block::Basic => Self {
@@ -237,6 +248,7 @@ impl ResidualBlock {
                 conv3: None,
                 bn3: None,
                 downsample,
+                subsample,
             },
             Block::Bottleneck => {
                 let (first, second) = if config.stride_on_1x1 { (stride, 1) } else { (1, stride) };
@@ -248,6 +260,7 @@ impl ResidualBlock {
                     conv3: Some(convolution(width, outputs, 1, 1, init)),
                     bn3: Some(norm(outputs)),
                     downsample,
+                    subsample,
                 }
             }
         }
@@ -256,6 +269,9 @@ impl ResidualBlock {
     fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
         let shortcut = match &self.downsample {
             Some(d) => d.norm.forward(&d.conv.forward(x, pass)?, pass)?,
+            None if self.subsample > 1 => {
+                x.max_pool2d(&Pool2d { kernel: [1; 2], stride: [self.subsample; 2], ..Default::default() })?
+            }
             None => x.clone(),
         };
         let y = self.bn1.forward_relu(&self.conv1.forward(x, pass)?, pass)?;
@@ -304,7 +320,11 @@ impl ResNet {
             let width = width << i;
             (0..config.layers[i])
                 .map(|j| {
-                    let stride = if i > 0 && j == 0 { 2 } else { 1 };
+                    let strided = match config.stride_in_last_block {
+                        true => i < 3 && j + 1 == config.layers[i],
+                        false => i > 0 && j == 0,
+                    };
+                    let stride = if strided { 2 } else { 1 };
                     let block = ResidualBlock::new(config, inputs, width, stride, init);
                     inputs = width * config.block.expansion();
                     block

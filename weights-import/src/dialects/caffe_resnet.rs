@@ -6,12 +6,9 @@
 //! 1x1 convolution, the stem's max pooling has no padding and rounds up.
 //! Source: `deploy.prototxt` beside the weights; Caffe's `batch_norm_layer.cpp` (eps 1e-5), `pooling_layer.cpp`.
 
+use super::{join, rule};
 use crate::dialect::{How, Knobs, Rule, Table};
 use crate::{Error, Result, Weights};
-
-const fn rule(target: &'static str, sources: &'static [&'static str], how: How) -> Rule {
-    Rule { target, sources, how }
-}
 
 /// The rules of one convolution with its batch norm.
 macro_rules! convolution {
@@ -47,23 +44,7 @@ const SHORTCUT: [Rule; 6] =
     convolution!("layer{s}.{b}.downsample.0", "layer{s}.{b}.downsample.1", "stage{s-1}_block{b}_proj_shortcut");
 const FC: [Rule; 2] = [rule("fc.weight", &["fc_nsfw.0"], How::Copy), rule("fc.bias", &["fc_nsfw.1"], How::Copy)];
 
-const fn all() -> [Rule; 32] {
-    let groups: [&[Rule]; 6] = [&STEM, &A, &B, &C, &SHORTCUT, &FC];
-    let mut rules = [FC[0]; 32];
-    let (mut group, mut next) = (0, 0);
-    while group < groups.len() {
-        let mut i = 0;
-        while i < groups[group].len() {
-            rules[next] = groups[group][i];
-            next += 1;
-            i += 1;
-        }
-        group += 1;
-    }
-    rules
-}
-
-static RULES: [Rule; 32] = all();
+static RULES: [Rule; 32] = join(&[&STEM, &A, &B, &C, &SHORTCUT, &FC]);
 
 pub(crate) static TABLE: Table = Table {
     name: "caffe_resnet",
@@ -73,6 +54,9 @@ pub(crate) static TABLE: Table = Table {
         "bn_stage{s}_block{b}_branch2a.2",
         "scale_stage{s}_block{b}_branch2a.0",
     ]],
+    optional_suffix: "",
+    map: None,
+    when: None,
     optional_prefix: "",
     rules: &RULES,
     ignored: &[],

@@ -4,17 +4,17 @@
 //! shift of a layer norm `gamma` and `beta`. The decoder of the masked language model shares the word embeddings and is
 //! often absent. Source: transformers 4 and 5, `models/bert/modeling_bert.py`.
 
-use crate::dialect::{Gelu, How, Knobs, Rule, Table};
+use super::rule;
+use crate::dialect::{Gelu, How, Knobs, Table};
 use crate::{Error, Result, Weights};
-
-const fn rule(target: &'static str, sources: &'static [&'static str], how: How) -> Rule {
-    Rule { target, sources, how }
-}
 
 pub(crate) static TABLE: Table = Table {
     name: "huggingface_bert",
     about: "Hugging Face transformers, BERT",
     signs: &[&["encoder.layer.{l}.attention.self.query.weight", "embeddings.word_embeddings.weight"]],
+    optional_suffix: "",
+    map: None,
+    when: None,
     optional_prefix: "bert.",
     rules: &[
         rule("{*}", &["{*}"], How::Copy),

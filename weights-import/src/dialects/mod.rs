@@ -1,13 +1,83 @@
 //! The dialects, one table a file.
 
+mod caffe_googlenet;
+mod caffe_msra;
 mod caffe_resnet;
+mod caffe_vgg;
+mod fid;
+mod google_bert;
 mod huggingface_bert;
+mod huggingface_resnet;
+mod inception_v3;
+mod keras_inception;
+mod keras_resnet;
+mod keras_resnet_old;
+mod keras_vgg;
 mod plain;
+mod slim_inception;
+mod slim_resnet;
+mod slim_vgg;
+mod timm;
 mod torchvision;
+mod vgg;
 
-use crate::dialect::Table;
+use crate::dialect::{How, Rule, Table};
 
 pub(crate) use plain::PLAIN;
 
-/// All that are recognised, in the order of trying.
-pub(crate) const ALL: &[&Table] = &[&torchvision::TABLE, &huggingface_bert::TABLE, &caffe_resnet::TABLE];
+/// All that are recognised, in the order of trying: the particular before the general.
+pub(crate) const ALL: &[&Table] = &[
+    &fid::TABLE,
+    &timm::TABLE,
+    &torchvision::TABLE,
+    &huggingface_bert::TABLE,
+    &huggingface_resnet::TABLE,
+    &google_bert::TABLE,
+    &keras_resnet::TABLE,
+    &keras_resnet_old::TABLE,
+    &keras_vgg::TABLE,
+    &keras_inception::TABLE,
+    &slim_resnet::TABLE,
+    &slim_vgg::TABLE,
+    &slim_inception::TABLE,
+    &caffe_resnet::TABLE,
+    &caffe_msra::TABLE,
+    &caffe_vgg::TABLE,
+    &caffe_googlenet::TABLE,
+];
+
+/// A kernel (H, W, in, out) as (out, in, H, W).
+const HWIO: How = How::Permute(&[3, 2, 0, 1]);
+/// A matrix (in, out) as (out, in).
+const TRANSPOSED: How = How::Permute(&[1, 0]);
+
+/// What training leaves in TF-slim's checkpoints.
+const SLIM_IGNORED: &[(&str, &str)] = &[
+    ("global_step", "counts training steps, which no computation uses"),
+    ("{*}/Momentum", "is state of the optimiser"),
+    ("{*}/RMSProp", "is state of the optimiser"),
+    ("{*}/RMSProp_1", "is state of the optimiser"),
+    ("{*}/ExponentialMovingAverage", "is a running mean of another tensor"),
+    ("mean_rgb", "is the mean of the images"),
+];
+
+const fn rule(target: &'static str, sources: &'static [&'static str], how: How) -> Rule {
+    Rule { target, sources, how }
+}
+
+/// The rules of all groups, which are `N`.
+const fn join<const N: usize>(groups: &[&[Rule]]) -> [Rule; N] {
+    let mut rules = [rule("", &[], How::Copy); N];
+    let (mut group, mut next) = (0, 0);
+    while group < groups.len() {
+        let mut i = 0;
+        while i < groups[group].len() {
+            rules[next] = groups[group][i];
+            next += 1;
+            i += 1;
+        }
+        group += 1;
+    }
+    assert!(next == N);
+    rules
+}

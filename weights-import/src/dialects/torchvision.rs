@@ -1,19 +1,39 @@
 //! torchvision and timm: the names our models have themselves.
 //!
-//! Source: torchvision 0.2x `models/resnet.py`.
+//! Source: torchvision 0.2x `models/resnet.py`, `vgg.py`, `inception.py`, `googlenet.py`. The Inceptions' batch norms have an
+//! eps of 1e-3.
 
-use crate::dialect::{How, Knobs, Rule, Table};
+use super::rule;
+use crate::dialect::{How, Knobs, Table};
+use crate::{Result, Weights};
 
 pub(crate) static TABLE: Table = Table {
     name: "torchvision",
     about: "torchvision, and timm where it follows torchvision",
-    signs: &[&["layer{s}.{b}.conv{c}.weight", "layer{s}.{b}.bn{c}.running_var"]],
+    signs: &[
+        &["layer{s}.{b}.conv{c}.weight", "layer{s}.{b}.bn{c}.running_var"],
+        &["features.0.weight", "classifier.{n}.weight"],
+        &["Conv2d_1a_3x3.conv.weight", "Mixed_5b.branch1x1.bn.running_var"],
+        &["inception3a.branch1.conv.weight", "inception3a.branch1.bn.running_var"],
+    ],
+    when: None,
     optional_prefix: "",
-    rules: &[Rule { target: "{*}", sources: &["{*}"], how: How::Copy }],
+    optional_suffix: "",
+    rules: &[rule("{*}", &["{*}"], How::Copy)],
+    map: None,
     ignored: &[("{*}num_batches_tracked", "counts training steps, which no computation uses")],
     tied: &[],
     leading_ones: false,
     knobs: Knobs::STANDARD,
     preprocess: "imagenet",
-    tune: None,
+    tune: Some(tune),
 };
+
+fn tune(weights: &Weights, knobs: &mut Knobs) -> Result<()> {
+    let inception =
+        |name: &str| name.ends_with("Mixed_5b.branch1x1.bn.weight") || name.ends_with("inception3a.branch1.bn.weight");
+    if weights.entries().iter().any(|e| inception(&e.name)) {
+        knobs.bn_eps = 1e-3;
+    }
+    Ok(())
+}

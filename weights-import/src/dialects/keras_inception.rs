@@ -1,0 +1,64 @@
+//! Keras applications, Inception v3: `conv2d_17`, `batch_normalization_17`.
+//!
+//! The layers are numbered as they were made, from any number on; batch norms have no scale. Images are RGB of -1 to 1.
+//! Average pools do not count the padding. Source: keras 3 `applications/inception_v3.py` (batch norm eps 1e-3).
+
+use super::inception_v3::CONVOLUTIONS;
+use super::{HWIO, TRANSPOSED, rule};
+use crate::dialect::{How, Knobs, Mapping, Table};
+use crate::pattern::matches;
+
+pub(crate) static TABLE: Table = Table {
+    name: "keras_inception",
+    about: "Keras applications, Inception v3",
+    signs: &[&["conv2d_{n}/kernel", "batch_normalization_{n}/moving_variance"]],
+    when: Some(|names| !map(names).is_empty()),
+    optional_prefix: "",
+    optional_suffix: ":0",
+    rules: &[rule("fc.weight", &["predictions/kernel"], TRANSPOSED), rule("fc.bias", &["predictions/bias"], How::Copy)],
+    map: Some(map),
+    ignored: &[],
+    tied: &[],
+    leading_ones: false,
+    knobs: Knobs { bn_eps: 1e-3, pool_counts_padding: false, ..Knobs::STANDARD },
+    preprocess: "inception",
+    tune: None,
+};
+
+/// The number of a layer: 0 for the first, which has none.
+fn number(layer: &str, kind: &str) -> Option<usize> {
+    match layer.strip_prefix(kind)? {
+        "" => Some(0),
+        rest => rest.strip_prefix('_').filter(|_| matches("{n}", &rest[1..]).is_some())?.parse().ok(),
+    }
+}
+
+fn map(names: &[(&str, &[usize])]) -> Vec<Mapping> {
+    let numbered = |kind: &str, ending: &str| {
+        let layers = names.iter().filter_map(|(name, _)| name.strip_suffix(ending));
+        let mut found: Vec<(usize, &str)> = layers.filter_map(|l| Some((number(l, kind)?, l))).collect();
+        found.sort_unstable();
+        found
+    };
+    let convolutions = numbered("conv2d", "/kernel");
+    let norms = numbered("batch_normalization", "/moving_mean");
+    if convolutions.len() != CONVOLUTIONS.len() || norms.len() != CONVOLUTIONS.len() {
+        return Vec::new();
+    }
+    let gammas = names.iter().any(|(name, _)| name.starts_with("batch_normalization") && name.ends_with("/gamma"));
+    let mut mappings = Vec::new();
+    for ((ours, _), ((_, convolution), (_, norm))) in CONVOLUTIONS.iter().zip(convolutions.iter().zip(&norms)) {
+        let mut one = |ending: &str, sources: Vec<String>, how| {
+            mappings.push(Mapping { target: format!("{ours}.{ending}"), sources, how });
+        };
+        one("conv.weight", vec![format!("{convolution}/kernel")], HWIO);
+        match gammas {
+            true => one("bn.weight", vec![format!("{norm}/gamma")], How::Copy),
+            false => one("bn.weight", Vec::new(), How::Fill(1.0)),
+        }
+        one("bn.bias", vec![format!("{norm}/beta")], How::Copy);
+        one("bn.running_mean", vec![format!("{norm}/moving_mean")], How::Copy);
+        one("bn.running_var", vec![format!("{norm}/moving_variance")], How::Copy);
+    }
+    mappings
+}
