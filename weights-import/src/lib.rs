@@ -58,6 +58,7 @@ mod reader;
 mod report;
 mod save;
 mod weights;
+mod zip;
 
 pub use atomic::atomic_write;
 pub use dialect::{Dialect, Gelu, How, Knobs, Rule, Table};
