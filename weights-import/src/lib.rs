@@ -53,6 +53,7 @@ mod json;
 mod load;
 mod near;
 mod pattern;
+mod pickle;
 mod protobuf;
 mod reader;
 mod report;

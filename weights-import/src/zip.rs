@@ -104,6 +104,11 @@ impl Archive {
         self.members.get(*self.index.get(name)?)
     }
 
+    /// First byte of a stored member.
+    pub(crate) fn place(&self, member: &Member) -> Option<u64> {
+        (member.method == Method::Stored).then_some(member.start)
+    }
+
     /// A member's bytes. Stored ones stay in the archive: only [`Archive::check`] compares their checksum. Deflated ones
     /// are unpacked and checked.
     pub(crate) fn source(&self, member: &Member) -> Result<Source> {
