@@ -68,8 +68,8 @@ pub(crate) fn names(head: &[u8], source: &Source) -> Vec<String> {
         Ok((members, _)) => members.into_iter().map(|m| m.name).collect(),
         Err(_) => {
             let len = head.get(26..28).map_or(0, |b| usize::from(u16_at(b, 0)));
-            let name = head.get(30..30 + len).unwrap_or(&[]);
-            vec![String::from_utf8_lossy(name).into_owned()]
+            let name = plain(head.get(30..30 + len).unwrap_or(&[])).unwrap_or_default();
+            vec![if name.contains(char::is_control) { String::new() } else { name }]
         }
     }
 }

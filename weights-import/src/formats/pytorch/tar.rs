@@ -56,9 +56,6 @@ fn members(source: &Source) -> Result<BTreeMap<String, (u64, u64)>> {
     let mut found = BTreeMap::new();
     let mut at = 0;
     for _ in 0..MOST_MEMBERS {
-        if at == source.len() {
-            return Ok(found);
-        }
         let header = source.read(at, 512)?;
         if header.iter().all(|&byte| byte == 0) {
             return Ok(found);
@@ -78,7 +75,7 @@ fn members(source: &Source) -> Result<BTreeMap<String, (u64, u64)>> {
         };
         let start = at + 512;
         let next = len.checked_next_multiple_of(512).and_then(|padded| start.checked_add(padded));
-        let Some(next) = next.filter(|_| len <= source.len() - start) else {
+        let Some(next) = next.filter(|&next| next <= source.len()) else {
             return broken(source, format!("tar: a member of {len} bytes at byte {start} is longer than the file"));
         };
         let name = field(0, 100);
@@ -91,7 +88,7 @@ fn members(source: &Source) -> Result<BTreeMap<String, (u64, u64)>> {
         } else if !matches!(header.get(156), Some(b'x' | b'g' | b'5')) {
             return broken(source, format!("tar: holds {name:?}, which PyTorch did not write"));
         }
-        at = next.min(source.len());
+        at = next;
     }
     broken(source, "tar: too many members")
 }
