@@ -73,7 +73,7 @@ const fn other(name: &'static str, bits: u16) -> Dtype {
 }
 
 /// PyTorch's storages and element types: its names of both, and ours.
-const TYPES: &[(&str, &str, Dtype)] = &[
+pub(crate) const TYPES: &[(&str, &str, Dtype)] = &[
     ("FloatStorage", "float32", Dtype::F32),
     ("DoubleStorage", "float64", Dtype::F64),
     ("HalfStorage", "float16", Dtype::F16),

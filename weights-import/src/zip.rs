@@ -342,7 +342,7 @@ fn central(bytes: &[u8]) -> std::result::Result<(Member, &[u8]), String> {
 }
 
 /// A name that leads nowhere else.
-fn plain(name: &[u8]) -> std::result::Result<String, String> {
+pub(crate) fn plain(name: &[u8]) -> std::result::Result<String, String> {
     let Ok(name) = std::str::from_utf8(name) else { return Err("its name is not UTF-8".into()) };
     let parts = name.strip_suffix('/').unwrap_or(name);
     if name.contains(['\\', '\0', ':']) || parts.split('/').any(|part| matches!(part, "" | "." | "..")) {

@@ -71,6 +71,9 @@ fn paths_that_are_no_file() {
     folder.file("model.safetensors", &file);
     assert!(open(&folder.0).unwrap().source().ends_with("model.safetensors"));
     std::fs::remove_file(folder.0.join("model.safetensors")).unwrap();
+    folder.file("pytorch_model.bin", &file);
+    assert!(open(&folder.0).unwrap().source().ends_with("pytorch_model.bin"));
+    std::fs::remove_file(folder.0.join("pytorch_model.bin")).unwrap();
     folder.file("model.safetensors.index.json", b"{}");
     assert!(open(&folder.0).unwrap_err().to_string().contains("sharded"));
 }

@@ -2,7 +2,7 @@
 
 mod caffe;
 mod foreign;
-mod numpy;
+pub(crate) mod numpy;
 mod pytorch;
 mod safetensors;
 

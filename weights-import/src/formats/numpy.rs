@@ -17,7 +17,7 @@ const LONGEST_HEADER: u64 = 1 << 16;
 const MOST_DIMS: usize = 64;
 
 /// NumPy's kinds and sizes of elements.
-const DTYPES: &[(&str, Dtype)] = &[
+pub(crate) const DTYPES: &[(&str, Dtype)] = &[
     ("b1", Dtype::Bool),
     ("u1", Dtype::U8),
     ("i1", Dtype::I8),
