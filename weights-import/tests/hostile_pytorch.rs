@@ -25,8 +25,9 @@ fn error(bytes: &[u8]) -> String {
     names.map(|name| weights.raw(name)).find_map(Result::err).unwrap().to_string()
 }
 
-/// Zip, legacy, tar, npy, npz.
-const SEEDS: [&str; 6] = [
+/// Zip by torch (zip64, data descriptors) and by Python, legacy, tar, npy, npz.
+const SEEDS: [&str; 7] = [
+    "pytorch/tensor.pt",
     "pytorch/oldest_zip.pth",
     "pytorch/legacy_pieces.pth",
     "pytorch/legacy_views.pth",

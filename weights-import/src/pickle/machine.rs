@@ -1,10 +1,8 @@
-//! Python pickles as data: a closed interpreter that never calls anything.
-//!
-//! A pickle is a program for a stack machine. Here its opcodes only build a small tree: names of functions stand for
-//! themselves, only those that weights files need are let in ([`known`]), and "calling" one makes a node that holds the
-//! name and the arguments. Source: the opcode table of CPython's `pickletools.py`, protocols 0 to 5.
+//! The stack machine.
 
-use crate::{Dtype, Error, Result, Source};
+use super::names::known;
+use super::{Budget, Known, Node, Value};
+use crate::{Error, Source};
 use std::collections::BTreeMap;
 
 /// Bytes read at once.
@@ -13,264 +11,8 @@ const WINDOW: u64 = 1 << 14;
 /// Longest line of the text opcodes of protocol 0.
 const LONGEST_LINE: usize = 1 << 12;
 
-/// A value on the stack; what does not fit is a node.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Value {
-    None,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Node(u32),
-}
-
-/// A value of more than a few bytes.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Node {
-    Text(String),
-    Bytes(Vec<u8>),
-    /// An integer of more than 64 bits, little-endian.
-    Long(Vec<u8>),
-    Tuple(Vec<Value>),
-    /// Also a set.
-    List(Vec<Value>),
-    Dict(Vec<(Value, Value)>),
-    /// A name of Python that is known to be harmless.
-    Global(Known),
-    /// What the file keeps outside of the pickle, by its id.
-    Persistent(Value),
-    /// A function and its arguments, not called.
-    Call(Known, Value),
-    /// An object whose content does not matter.
-    Opaque,
-}
-
-/// The names of Python that are let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
-    OrderedDict,
-    DefaultDict,
-    Size,
-    Set,
-    Encode,
-    /// `torch._utils._rebuild_tensor`, `_v2`: storage, offset, size, stride ...
-    Tensor,
-    /// The same with the element type as seventh argument.
-    TensorV3,
-    /// `torch._utils._rebuild_parameter`: tensor ...
-    Parameter,
-    /// `torch._tensor._rebuild_from_type_v2`: function, type, its arguments, state.
-    FromType,
-    /// The type of a storage's elements; `None` where the tensor says it.
-    Storage(Option<Dtype>),
-    /// An element type.
-    Type(Dtype),
-    /// Harmless, and not needed.
-    Opaque,
-}
-
-const fn other(name: &'static str, bits: u16) -> Dtype {
-    Dtype::Other { name, bits }
-}
-
-/// PyTorch's storages and element types: its names of both, and ours.
-pub(crate) const TYPES: &[(&str, &str, Dtype)] = &[
-    ("FloatStorage", "float32", Dtype::F32),
-    ("DoubleStorage", "float64", Dtype::F64),
-    ("HalfStorage", "float16", Dtype::F16),
-    ("BFloat16Storage", "bfloat16", Dtype::Bf16),
-    ("LongStorage", "int64", Dtype::I64),
-    ("IntStorage", "int32", Dtype::I32),
-    ("ShortStorage", "int16", Dtype::I16),
-    ("CharStorage", "int8", Dtype::I8),
-    ("ByteStorage", "uint8", Dtype::U8),
-    ("BoolStorage", "bool", Dtype::Bool),
-    ("ComplexFloatStorage", "complex64", other("C64", 64)),
-    ("ComplexDoubleStorage", "complex128", other("C128", 128)),
-    ("", "complex32", other("C32", 32)),
-    ("", "uint16", Dtype::U16),
-    ("", "uint32", Dtype::U32),
-    ("", "uint64", Dtype::U64),
-    ("", "float8_e4m3fn", other("F8_E4M3", 8)),
-    ("", "float8_e5m2", other("F8_E5M2", 8)),
-    ("", "float8_e4m3fnuz", other("F8_E4M3FNUZ", 8)),
-    ("", "float8_e5m2fnuz", other("F8_E5M2FNUZ", 8)),
-    ("", "float8_e8m0fnu", other("F8_E8M0", 8)),
-];
-
-/// Objects that checkpoints carry beside their tensors.
-const OPAQUE: &[&str] = &[
-    "argparse.Namespace",
-    "types.SimpleNamespace",
-    "datetime.datetime",
-    "datetime.timedelta",
-    "pathlib.Path",
-    "pathlib.PosixPath",
-    "pathlib.PurePosixPath",
-    "pathlib.WindowsPath",
-    "numpy.dtype",
-    "numpy.ndarray",
-    "numpy.core.multiarray.scalar",
-    "numpy.core.multiarray._reconstruct",
-    "numpy._core.multiarray.scalar",
-    "numpy._core.multiarray._reconstruct",
-    "numpy.float64",
-    "numpy.float32",
-    "numpy.int64",
-    "torch.device",
-    "torch.Tensor",
-    "torch.nn.parameter.Parameter",
-    "builtins.int",
-    "builtins.float",
-    "builtins.str",
-    "builtins.list",
-    "builtins.dict",
-    "builtins.object",
-    "builtins.complex",
-    "builtins.slice",
-    "builtins.bytearray",
-    "__builtin__.int",
-    "__builtin__.float",
-    "__builtin__.list",
-    "__builtin__.dict",
-    "__builtin__.object",
-    "__builtin__.complex",
-    "copy_reg._reconstructor",
-    "copyreg._reconstructor",
-];
-
-/// What a name of Python means here; the error says what is wrong with it.
-fn known(module: &str, name: &str) -> std::result::Result<Known, String> {
-    let path = format!("{module}.{name}");
-    Ok(match path.as_str() {
-        "collections.OrderedDict" => Known::OrderedDict,
-        "collections.defaultdict" | "collections.Counter" => Known::DefaultDict,
-        "torch.Size" => Known::Size,
-        "builtins.set" | "__builtin__.set" | "builtins.frozenset" | "__builtin__.frozenset" => Known::Set,
-        "_codecs.encode" => Known::Encode,
-        "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" => Known::Tensor,
-        "torch._utils._rebuild_tensor_v3" => Known::TensorV3,
-        "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state" => Known::Parameter,
-        "torch._tensor._rebuild_from_type_v2" => Known::FromType,
-        "torch.storage.UntypedStorage" | "torch.UntypedStorage" => Known::Storage(None),
-        "torch.storage._load_from_bytes" => {
-            return Err("holds a file within the file (torch.storage._load_from_bytes): refused".into());
-        }
-        _ if matches!(module, "torch" | "torch.cuda" | "torch.storage") => {
-            let found = TYPES.iter().find_map(|&(storage, element, dtype)| match name {
-                _ if name == storage => Some(Known::Storage(Some(dtype))),
-                _ if name == element && module == "torch" => Some(Known::Type(dtype)),
-                _ => None,
-            });
-            match found {
-                Some(known) => known,
-                // The type of a tensor in files of 2016.
-                None if matches!(name.strip_suffix("Tensor"), Some(kind) if TYPES.iter().any(|(storage, ..)| {
-                    storage.strip_suffix("Storage") == Some(kind)
-                })) =>
-                {
-                    Known::Opaque
-                }
-                None if OPAQUE.contains(&path.as_str()) => Known::Opaque,
-                None => return Err(format!("holds a {path}, which is not read")),
-            }
-        }
-        _ if OPAQUE.contains(&path.as_str()) => Known::Opaque,
-        _ if module.starts_with("torch._utils") || module.starts_with("torch._tensor") => {
-            let advice = "sparse, quantised or another special kind; save it dense and plain";
-            return Err(format!("holds a tensor that is not read ({path}): {advice}"));
-        }
-        _ if module.starts_with("torch.nn") || module.starts_with("torchvision") || module.starts_with("timm") => {
-            let advice = "save its state_dict: torch.save(model.state_dict(), path)";
-            return Err(format!("is a whole pickled model ({path}), which is code and no weights: {advice}"));
-        }
-        _ => {
-            let advice = "if it is the model's own class, save its state_dict: torch.save(model.state_dict(), path)";
-            return Err(format!("wants to call {path}; such files can run any code, so it is refused; {advice}"));
-        }
-    })
-}
-
-/// What an index may take in memory, so that no small file makes a large one.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    left: u64,
-}
-
-impl Budget {
-    pub(crate) fn of(source: &Source) -> Self {
-        Self { left: source.len().saturating_mul(3).saturating_add(1 << 20) }
-    }
-
-    /// `None` when nothing is left.
-    pub(crate) fn spend(&mut self, bytes: usize) -> Option<()> {
-        self.left = self.left.checked_sub(bytes as u64)?;
-        Some(())
-    }
-}
-
-/// A pickle that has been read.
-#[derive(Debug)]
-pub(crate) struct Pickle {
-    pub(crate) nodes: Vec<Node>,
-    pub(crate) root: Value,
-    /// The byte after its last.
-    pub(crate) end: u64,
-}
-
-impl Pickle {
-    pub(crate) fn node(&self, value: Value) -> Option<&Node> {
-        match value {
-            Value::Node(index) => self.nodes.get(index as usize),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn text(&self, value: Value) -> Option<&str> {
-        match self.node(value) {
-            Some(Node::Text(text)) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// The items of a tuple or list.
-    pub(crate) fn items(&self, value: Value) -> Option<&[Value]> {
-        match self.node(value) {
-            Some(Node::Tuple(items) | Node::List(items)) => Some(items),
-            _ => None,
-        }
-    }
-
-    /// Reads the pickle that starts at byte `start`.
-    pub(crate) fn read(source: &Source, start: u64, format: &'static str, budget: &mut Budget) -> Result<Self> {
-        let mut machine = Machine {
-            source,
-            budget,
-            window: Vec::new(),
-            window_start: 0,
-            at: start,
-            nodes: vec![Node::Tuple(Vec::new())],
-            stack: Vec::new(),
-            marks: Vec::new(),
-            memo: BTreeMap::new(),
-            deepest: 0,
-        };
-        loop {
-            let at = machine.at;
-            match machine.step() {
-                Ok(None) => {}
-                Ok(Some(root)) => return Ok(Self { nodes: machine.nodes, root, end: machine.at }),
-                Err(Stop::Broken(message)) => {
-                    return Err(Error::corrupt(source.name(), format, format!("pickle, byte {at}: {message}")));
-                }
-                Err(Stop::Refused(message)) => return Err(Error::format(source.name(), message)),
-                Err(Stop::Read(error)) => return Err(error),
-            }
-        }
-    }
-}
-
 /// Why a pickle is not read.
-enum Stop {
+pub(super) enum Stop {
     Broken(String),
     Refused(String),
     Read(Error),
@@ -282,18 +24,18 @@ impl From<&str> for Stop {
     }
 }
 
-type Step<T> = std::result::Result<T, Stop>;
+pub(super) type Step<T> = std::result::Result<T, Stop>;
 
 /// The node every empty tuple is.
 const EMPTY_TUPLE: Value = Value::Node(0);
 
-struct Machine<'s> {
+pub(super) struct Machine<'s> {
     source: &'s Source,
     budget: &'s mut Budget,
     window: Vec<u8>,
     window_start: u64,
-    at: u64,
-    nodes: Vec<Node>,
+    pub(super) at: u64,
+    pub(super) nodes: Vec<Node>,
     stack: Vec<Value>,
     /// Heights of the stack at which a mark lies.
     marks: Vec<usize>,
@@ -301,7 +43,22 @@ struct Machine<'s> {
     deepest: usize,
 }
 
-impl Machine<'_> {
+impl<'s> Machine<'s> {
+    pub(super) fn new(source: &'s Source, start: u64, budget: &'s mut Budget) -> Self {
+        Self {
+            source,
+            budget,
+            window: Vec::new(),
+            window_start: 0,
+            at: start,
+            nodes: vec![Node::Tuple(Vec::new())],
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: BTreeMap::new(),
+            deepest: 0,
+        }
+    }
+
     fn byte(&mut self) -> Step<u8> {
         let inside = |m: &Self| m.window.get(usize::try_from(m.at.checked_sub(m.window_start)?).ok()?).copied();
         let byte = match inside(self) {
@@ -557,7 +314,7 @@ impl Machine<'_> {
     }
 
     /// One opcode; the root at the last.
-    fn step(&mut self) -> Step<Option<Value>> {
+    pub(super) fn step(&mut self) -> Step<Option<Value>> {
         let opcode = self.byte()?;
         match opcode {
             b'.' => {
