@@ -55,22 +55,14 @@ struct Array {
     start: u64,
 }
 
-/// Where the bytes of an array are.
-#[derive(Debug)]
-enum Place {
-    /// In the file, from its start.
-    File(Source),
-    /// In this member of the archive, deflated.
-    Deflated(String),
-}
-
 #[derive(Debug)]
 struct Numpy {
     format: &'static str,
     source: Source,
     archive: Option<Archive>,
     entries: Vec<Entry>,
-    arrays: Vec<(Array, Place)>,
+    /// With the number of its member, in an archive.
+    arrays: Vec<(Array, usize)>,
     metadata: BTreeMap<String, String>,
 }
 
@@ -83,14 +75,14 @@ pub(super) fn open_npy(source: Source) -> Result<Box<dyn Reader>> {
     let head = source.head(LONGEST_HEADER)?;
     let array = array(&head, source.len()).map_err(|e| e.at(source.name(), "npy"))?;
     let entries = vec![Entry { name: name.to_string(), shape: array.shape.clone(), dtype: array.dtype }];
-    let arrays = vec![(array, Place::File(source.clone()))];
+    let arrays = vec![(array, 0)];
     Ok(Box::new(Numpy { format: "npy", source, archive: None, entries, arrays, metadata: BTreeMap::new() }))
 }
 
 pub(super) fn open_npz(source: Source) -> Result<Box<dyn Reader>> {
     let archive = Archive::open(&source, "npz")?;
     let (mut entries, mut arrays, mut names) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for member in archive.members() {
+    for (number, member) in archive.members().iter().enumerate() {
         let Some(name) = member.name.strip_suffix(".npy") else {
             let words = format!("holds {}, which is no array", member.name);
             return Err(Error::corrupt(source.name(), "npz", words));
@@ -105,11 +97,7 @@ pub(super) fn open_npz(source: Source) -> Result<Box<dyn Reader>> {
             return Err(Error::corrupt(source.name(), "npz", format!("two arrays are named {name}")));
         }
         entries.push(Entry { name: name.to_string(), shape: array.shape.clone(), dtype: array.dtype });
-        let place = match archive.place(member) {
-            Some(_) => Place::File(archive.source(member)?),
-            None => Place::Deflated(member.name.clone()),
-        };
-        arrays.push((array, place));
+        arrays.push((array, number));
     }
     Ok(Box::new(Numpy { format: "npz", source, archive: Some(archive), entries, arrays, metadata: BTreeMap::new() }))
 }
@@ -322,20 +310,19 @@ impl Reader for Numpy {
     }
 
     fn read(&self, index: usize) -> Result<Raw> {
-        let Some((array, place)) = self.arrays.get(index) else {
+        let Some((array, number)) = self.arrays.get(index) else {
             return Err(Error::Argument(format!("no tensor number {index} in {}", self.source.name())));
         };
         let size = array.dtype.bits() / 8;
         let len = array.shape.iter().product::<usize>() * size;
-        let mut bytes = match (place, &self.archive) {
-            (Place::Deflated(name), Some(archive)) => {
-                let member = archive.find(name);
-                let mut all = member.map_or(Ok(Vec::new()), |member| archive.read(member))?;
+        let mut bytes = match self.archive.as_ref().and_then(|archive| Some((archive, archive.members().get(*number)?)))
+        {
+            Some((archive, member)) => {
+                let mut all = archive.read(member)?;
                 drop(all.drain(..all.len().min(array.start as usize)));
                 all
             }
-            (Place::File(file), _) => file.read(array.start, len as u64)?,
-            (Place::Deflated(_), None) => Vec::new(),
+            None => self.source.read(array.start, len as u64)?,
         };
         if array.fortran && array.shape.len() > 1 {
             bytes = row_major(&bytes, &array.shape, size);
@@ -349,12 +336,10 @@ impl Reader for Numpy {
     }
 
     fn place(&self, index: usize) -> Option<(&Source, u64)> {
-        let (array, place) = self.arrays.get(index)?;
+        let (array, _) = self.arrays.get(index)?;
         let plain = (!array.fortran || array.shape.len() < 2) && (!array.big_endian || array.dtype.bits() == 8);
-        match place {
-            Place::File(file) if plain => Some((file, array.start)),
-            _ => None,
-        }
+        // Those of an archive are compared with their checksum when they are read.
+        (plain && self.archive.is_none()).then_some((&self.source, array.start))
     }
 
     fn metadata(&self) -> &BTreeMap<String, String> {
