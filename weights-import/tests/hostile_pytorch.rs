@@ -361,6 +361,66 @@ fn every_opcode_at_depth_0_and_1() {
     assert_eq!(closed, 11);
 }
 
+/// Programs of whole opcodes in any order.
+#[test]
+fn random_programs() {
+    let t = tensor("FloatStorage", b"K\x03", b"K\0", b"K\x03\x85", b"K\x01\x85");
+    let id = b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x03tQ";
+    let pieces: [&[u8]; 40] = [
+        &t,
+        &t,
+        id,
+        b"(",
+        b"(",
+        b"0",
+        b"1",
+        b"2",
+        b"N",
+        b"\x88",
+        b"K\x01",
+        b"K\x02\x85",
+        b"J\xff\xff\xff\xff",
+        b"\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\0",
+        b"G\x7f\xf0\0\0\0\0\0\0",
+        b"U\x01a",
+        b"X\x01\0\0\0b",
+        b"C\x02\xff\xff",
+        b")",
+        b"\x85",
+        b"\x86",
+        b"\x87",
+        b"t",
+        b"]",
+        b"l",
+        b"}",
+        b"d",
+        b"a",
+        b"e",
+        b"s",
+        b"u",
+        b"q\x01",
+        b"h\x01",
+        b"\x94",
+        b"ccollections\nOrderedDict\n",
+        b"ctorch._utils\n_rebuild_tensor_v2\n",
+        b"ctorch._utils\n_rebuild_parameter\n",
+        b"R",
+        b"\x81",
+        b"b",
+    ];
+    let mut opened = 0;
+    for case in 0..100_000 {
+        let mut random = common::Random(case);
+        let mut code = [b"\x80\x02}q\0(U\x01t", &t[..], b"U\x01u"].concat();
+        for _ in 0..random.below(12) {
+            code.extend(pieces[random.below(pieces.len())]);
+        }
+        code.extend(b"u.");
+        opened += usize::from(poke(&legacy(&code)));
+    }
+    assert!((1_000..50_000).contains(&opened), "{opened} opened");
+}
+
 #[test]
 fn large_files_of_little_pickles() {
     let t = tensor("FloatStorage", b"K\x03", b"K\0", b"K\x03\x85", b"K\x01\x85");

@@ -14,3 +14,21 @@ fn pytorch_writes_them() {
 fn numpy_writes_them() {
     assert!(golden::check("numpy") >= 22);
 }
+
+/// Tensors that lie in the file as in memory are read without a copy on the way: to the same values.
+#[test]
+fn in_place_or_not() {
+    let mut floats = 0;
+    for folder in ["pytorch", "numpy"] {
+        for item in std::fs::read_dir(format!("../tests/import/{folder}")).unwrap() {
+            let Ok(weights) = weights_import::open(item.unwrap().path()) else { continue };
+            for entry in weights.entries().iter().filter(|entry| entry.dtype == weights_import::Dtype::F32) {
+                let tensor = weights.get(&entry.name).unwrap();
+                let bytes: Vec<u8> = tensor.to_vec().iter().flat_map(|v| v.to_le_bytes()).collect();
+                assert_eq!(bytes, weights.raw(&entry.name).unwrap().bytes, "{} {}", weights.source(), entry.name);
+                floats += 1;
+            }
+        }
+    }
+    assert!(floats > 80, "{floats}");
+}
