@@ -4,6 +4,7 @@
 mod common;
 
 use common::golden;
+use weights_import::{Dtype, Entry, open};
 
 #[test]
 fn pytorch_writes_them() {
@@ -21,8 +22,10 @@ fn in_place_or_not() {
     let mut floats = 0;
     for folder in ["pytorch", "numpy"] {
         for item in std::fs::read_dir(format!("../tests/import/{folder}")).unwrap() {
-            let Ok(weights) = weights_import::open(item.unwrap().path()) else { continue };
-            for entry in weights.entries().iter().filter(|entry| entry.dtype == weights_import::Dtype::F32) {
+            let Ok(weights) = open(item.unwrap().path()) else { continue };
+            // One array has more dimensions than a Tensor.
+            let fits = |entry: &&Entry| entry.dtype == Dtype::F32 && entry.shape.len() <= 6;
+            for entry in weights.entries().iter().filter(fits) {
                 let tensor = weights.get(&entry.name).unwrap();
                 let bytes: Vec<u8> = tensor.to_vec().iter().flat_map(|v| v.to_le_bytes()).collect();
                 assert_eq!(bytes, weights.raw(&entry.name).unwrap().bytes, "{} {}", weights.source(), entry.name);
