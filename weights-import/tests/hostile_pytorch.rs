@@ -305,6 +305,8 @@ fn a_pickle_that_confuses_types() {
     assert!(error(&legacy(b"\x80\x02}.")).contains("lists a storage that no tensor has"));
     let both = [b"\x80\x02}(U\x03a.b", &t[..], b"U\x01a}U\x01b", &t[..], b"su."].concat();
     assert!(error(&pytorch(&both)).contains("two tensors are named a.b"));
+    let lazy = [&t[..t.len() - 2], b"}U\x04conj\x88stR"].concat();
+    assert!(error(&pytorch(&dict(&lazy))).contains("holds a lazy conjugate"));
     let module = b"\x80\x02(U\x06moduleNU\x01aU\x01btQ.";
     assert!(error(&legacy(module)).contains("is a whole pickled model"));
 }

@@ -202,7 +202,9 @@ impl Walk<'_> {
         // Bits that say that the numbers are conjugated or negated when read.
         let marks = marks.and_then(|&value| self.pickle.node(value));
         if matches!(marks, Some(Node::Dict(pairs)) if pairs.iter().any(|&(_, value)| value == Value::Bool(true))) {
-            return fail("a tensor is a lazy conjugate or negative: save what resolve_conj().resolve_neg() gives");
+            let words =
+                "holds a lazy conjugate or negative, which is not read: save what resolve_conj().resolve_neg() gives";
+            return Err(Error::format(self.source.name(), words));
         }
         let numbers = |value: Value| {
             let numbers = self.pickle.items(value)?.iter().take(MOST_DIMS + 1);
