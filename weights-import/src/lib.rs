@@ -3,7 +3,8 @@
 //! [`open`] finds a file's format from its content and reads its index; a tensor is read when it is asked for. A
 //! [`Dialect`] knows how a source names and shapes the tensors of an architecture, and the numeric choices ([`Knobs`])
 //! that go with its weights. [`load`] brings both into a model and returns a [`Report`] of everything it did; the caller
-//! says what may be missing. [`save_safetensors`] writes weights so that a crash leaves the old file or the new one.
+//! says what may be missing. [`save_safetensors`], [`save_npz`] and [`save_pytorch`] write weights so that a crash leaves
+//! the old file or the new one.
 //!
 //! ```
 //! use ukulele_tensor::Tensor;
@@ -53,11 +54,13 @@ mod json;
 mod load;
 mod near;
 mod pattern;
+mod pickle;
 mod protobuf;
 mod reader;
 mod report;
 mod save;
 mod weights;
+mod zip;
 
 pub use atomic::atomic_write;
 pub use dialect::{Dialect, Gelu, How, Knobs, Mapping, Rule, Table};
@@ -67,5 +70,5 @@ pub use guess::{Architecture, Bert, Block, Inception, ResNet, Vgg, guess, guess_
 pub use load::{Options, Slot, load, load_with, read};
 pub use reader::{Entry, Links, Raw, Reader, Source};
 pub use report::{Misshapen, Report};
-pub use save::save_safetensors;
+pub use save::{save_npz, save_pytorch, save_safetensors, write_npz, write_pytorch, write_safetensors};
 pub use weights::{Weights, from_bytes, from_source, open};

@@ -17,7 +17,7 @@ pub struct Weights {
     folder: Option<PathBuf>,
 }
 
-/// Opens a weights file, or a folder that holds `model.safetensors` or exactly one weights file.
+/// Opens a weights file, or a folder that holds `model.safetensors`, `pytorch_model.bin` or exactly one weights file.
 ///
 /// The format is found from the content; the ending of the name does not matter. Only the index is read.
 ///
@@ -50,9 +50,11 @@ pub fn from_source(source: Source) -> Result<Weights> {
 
 /// The weights file of a folder.
 fn in_folder(folder: &Path) -> Result<PathBuf> {
-    let usual = folder.join("model.safetensors");
-    if usual.is_file() {
-        return Ok(usual);
+    for usual in ["model.safetensors", "pytorch_model.bin"] {
+        let usual = folder.join(usual);
+        if usual.is_file() {
+            return Ok(usual);
+        }
     }
     let mut found = Vec::new();
     let mut sharded = None;
@@ -176,7 +178,7 @@ impl Weights {
     }
 
     /// What the file says besides its tensors: safetensors' `__metadata__`; for Caffe the layers' settings as
-    /// `<layer>.type`, `<layer>.stride` ...
+    /// `<layer>.type`, `<layer>.stride` ...; for PyTorch short texts and numbers beside the tensors, e.g. `epoch`.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         self.reader.metadata()
     }

@@ -26,21 +26,13 @@ fn each_has_its_own_words() {
         (b"\n <!DOCTYPE HTML><html>404".to_vec(), "is a web page (HTML)"),
         (b"\xef\xbb\xbf<html lang=en>".to_vec(), "is a web page (HTML)"),
         (b"<?xml version='1.0'?><Error><Code>AccessDenied".to_vec(), "is XML"),
-        (
-            zip("archive/data.pkl"),
-            "looks like a PyTorch zip (.pth, .pt, .bin); this format is not read yet: convert it to safetensors",
-        ),
-        (zip("m/code/__torch__.py"), "TorchScript"),
-        (zip("weight.npy"), "NumPy archive"),
-        (zip("metadata.json"), "Keras 3"),
         (zip("readme.txt"), "unpack it first"),
+        (zip("metadata.json"), "Keras 3"),
         (b"PK\x03\x04".to_vec(), "broken zip"),
-        (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e\x80\x02".to_vec(), "old PyTorch file"),
         (b"\x80\x04\x95abc".to_vec(), "Python pickle"),
         (b"\x89HDF\r\n\x1a\n\0\0\0\0\0\0\0\0".to_vec(), "HDF5"),
         ([vec![0; 512], b"\x89HDF\r\n\x1a\n".to_vec()].concat(), "HDF5"),
         (b"GGUF\x03\0\0\0".to_vec(), "GGUF"),
-        (b"\x93NUMPY\x01\0".to_vec(), "NumPy array"),
         (b"\x1f\x8b\x08".to_vec(), "gunzip"),
         (tar, "tar archive"),
         (b"\x1c\0\0\0TFL3".to_vec(), "TensorFlow Lite"),
@@ -52,7 +44,7 @@ fn each_has_its_own_words() {
         (b"name: \"net\"\nlayer {\n}".to_vec(), "prototxt"),
         (b"\x89PNG\r\n".to_vec(), "is an image"),
         (b"hello, these are no weights".to_vec(), "starts with 68 65 6c 6c 6f"),
-        (vec![0; 64], "no weights file known here (safetensors, caffe)"),
+        (vec![0; 64], "no weights file known here (safetensors, PyTorch, "),
     ];
     for (bytes, words) in cases {
         let error = from_bytes(bytes, "model.safetensors").unwrap_err();
@@ -79,6 +71,9 @@ fn paths_that_are_no_file() {
     folder.file("model.safetensors", &file);
     assert!(open(&folder.0).unwrap().source().ends_with("model.safetensors"));
     std::fs::remove_file(folder.0.join("model.safetensors")).unwrap();
+    folder.file("pytorch_model.bin", &file);
+    assert!(open(&folder.0).unwrap().source().ends_with("pytorch_model.bin"));
+    std::fs::remove_file(folder.0.join("pytorch_model.bin")).unwrap();
     folder.file("model.safetensors.index.json", b"{}");
     assert!(open(&folder.0).unwrap_err().to_string().contains("sharded"));
 }

@@ -1,6 +1,9 @@
 //! Weights that the world really distributes: those of `assets/`, and those that `scripts/fetch-real` fetched.
 #![allow(missing_docs)]
 
+#[cfg(feature = "real-data")]
+mod common;
+
 use weights_import::{Architecture, Bert, Dialect, Dtype, guess, open};
 
 fn bert_tiny() -> Bert {
@@ -86,5 +89,54 @@ mod fetched {
         assert_eq!(targets.len(), 2 + 53 * 5);
         let (_, report) = weights_import::read(&targets, &weights, &dialect, Default::default()).unwrap();
         report.strict().unwrap();
+    }
+
+    /// PyTorch files from before 1.6. The hash is that of all values in the order of the file, as torch 2.15 reads them.
+    #[test]
+    fn lpips() {
+        let files: [(&str, &[usize], &str); 6] = [
+            (
+                "v0.0/alex.pth",
+                &[64, 192, 384, 256, 256],
+                "8a9f071221953c589f32ea6727d04f800af07c3f4d97ef07514bcc3c4e82f687",
+            ),
+            (
+                "v0.0/squeeze.pth",
+                &[64, 128, 256, 384, 384, 512, 512],
+                "1a1c8db5a561a6810279754ae5f042398fc4cc02b0b8c64d48be743b450da288",
+            ),
+            (
+                "v0.0/vgg.pth",
+                &[64, 128, 256, 512, 512],
+                "e60d8ee2c0926a5b9ea5353744a0b2d63f81e12b5df5365fbfe1375a034f8619",
+            ),
+            (
+                "v0.1/alex.pth",
+                &[64, 192, 384, 256, 256],
+                "718a8b40b0d22f96192d34ab93c0db5c7943558ff6c2407f44812dce2f29b5f4",
+            ),
+            (
+                "v0.1/squeeze.pth",
+                &[64, 128, 256, 384, 384, 512, 512],
+                "68f1b1752260e0335c6394983132e210e3ed5c2540e78d239be07671a77130e4",
+            ),
+            (
+                "v0.1/vgg.pth",
+                &[64, 128, 256, 512, 512],
+                "9153a2043dccf3b525d4f13db916e93ef040548ea923b6f2100de5ebac141a78",
+            ),
+        ];
+        for (file, channels, hash) in files {
+            let weights = open(fetched(&format!("lpips/{file}"))).unwrap();
+            assert_eq!(weights.format(), "pytorch");
+            assert_eq!(weights.entries().len(), channels.len());
+            let mut bytes = Vec::new();
+            for (number, (entry, &channels)) in weights.entries().iter().zip(channels).enumerate() {
+                assert_eq!(entry.name, format!("lin{number}.model.1.weight"));
+                assert_eq!((entry.shape.as_slice(), entry.dtype), (&[1, channels, 1, 1][..], Dtype::F32));
+                bytes.extend(weights.raw(&entry.name).unwrap().bytes);
+            }
+            assert_eq!(common::golden::sha256(&bytes), hash, "{file}");
+        }
     }
 }

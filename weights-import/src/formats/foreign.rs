@@ -1,6 +1,7 @@
 //! Files that are recognised but not read: each gets its own words.
 
-use crate::Source;
+use super::{numpy, pytorch};
+use crate::{Source, zip};
 
 const CONVERT: &str = "is not read yet: convert it to safetensors";
 
@@ -19,23 +20,23 @@ pub(super) fn recognise(head: &[u8], source: &Source) -> Option<String> {
         "is a web page (HTML), not weights: the download answered with an error or login page".to_string()
     } else if text.starts_with("<?xml") || text.starts_with("<error>") {
         "is XML, not weights: probably the error message of a download".to_string()
+    } else if pytorch::probe_zip(head, source) || pytorch::probe_legacy(head, source) || numpy::probe_npz(head, source)
+    {
+        return None;
     } else if starts(b"PK\x03\x04") {
-        zip(head)
-    } else if starts(b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e") {
-        format!("looks like an old PyTorch file (before 1.6); this format {CONVERT}")
+        zip(head, source)
     } else if matches!(head, [0x80, 2..=5, ..]) {
-        format!("looks like a Python pickle; this format {CONVERT}")
+        "looks like a Python pickle that is no PyTorch file, and pickles can run any code: convert it to safetensors"
+            .to_string()
     } else if [0, 512, 1024, 2048].iter().any(|&at| head.get(at..).is_some_and(|h| h.starts_with(b"\x89HDF\r\n\x1a\n")))
     {
         format!("looks like HDF5 (Keras .h5); this format {CONVERT}")
     } else if starts(b"GGUF") {
         format!("looks like GGUF; this format {CONVERT}")
-    } else if starts(b"\x93NUMPY") {
-        format!("looks like a NumPy array; this format {CONVERT}")
     } else if starts(b"\x1f\x8b") {
         "is gzip-compressed: unpack it first (gunzip)".to_string()
-    } else if head.get(257..262) == Some(b"ustar") {
-        format!("is a tar archive: unpack it first; if it is a PyTorch file of 2016, that format {CONVERT}")
+    } else if head.get(257..262) == Some(b"ustar") && !pytorch::probe_tar(head, source) {
+        "is a tar archive: unpack it first".to_string()
     } else if head.get(4..8) == Some(b"TFL3") {
         format!("looks like a TensorFlow Lite model; this format {CONVERT}")
     } else if matches!(head, [0x08, 1..=31, 0x12 | 0x1a | 0x22 | 0x28 | 0x3a, ..]) {
@@ -56,27 +57,19 @@ pub(super) fn recognise(head: &[u8], source: &Source) -> Option<String> {
     Some(what)
 }
 
-/// Words for a zip, by the name of its first member.
-fn zip(head: &[u8]) -> String {
-    let len = head.get(26..28).map_or(0, |b| usize::from(b[0]) | usize::from(b[1]) << 8);
-    let name = String::from_utf8_lossy(head.get(30..30 + len).unwrap_or(&[])).into_owned();
-    if name.ends_with("data.pkl")
-        || name.contains("/data/")
-        || name.ends_with("/byteorder")
-        || name.ends_with("/version")
-    {
-        format!("looks like a PyTorch zip (.pth, .pt, .bin); this format {CONVERT}")
-    } else if name.contains("/code/") || name.ends_with("constants.pkl") {
-        "looks like a TorchScript archive, a program rather than weights: save its state_dict as safetensors"
-            .to_string()
-    } else if name.ends_with(".npy") {
-        format!("looks like a NumPy archive (.npz); this format {CONVERT}")
-    } else if name.ends_with("metadata.json") || name.ends_with("config.json") || name.ends_with(".weights.h5") {
+/// Words for a zip, by the names of its members.
+fn zip(head: &[u8], source: &Source) -> String {
+    let names = zip::names(head, source);
+    let any = |ending: &str| names.iter().any(|name| name.ends_with(ending));
+    if any("metadata.json") || any("config.json") || any(".weights.h5") {
         format!("looks like a Keras 3 archive (.keras); this format {CONVERT}")
-    } else if name.is_empty() {
-        "looks like a broken zip archive".to_string()
     } else {
-        format!("is a zip archive that starts with {name:?}: unpack it first if the weights are inside")
+        match names.first() {
+            Some(name) if !name.is_empty() => {
+                format!("is a zip archive that starts with {name:?}: unpack it first if the weights are inside")
+            }
+            _ => "looks like a broken zip archive".to_string(),
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod caffe;
 mod foreign;
+pub(crate) mod numpy;
+mod pytorch;
 mod safetensors;
 
 use crate::{Error, Reader, Result, Source};
@@ -20,11 +22,16 @@ struct Format {
 /// In the order of trying: those with a clear signature first.
 const FORMATS: &[Format] = &[
     Format { name: "safetensors", probe: safetensors::probe, open: safetensors::open },
+    Format { name: "PyTorch", probe: pytorch::probe_zip, open: pytorch::open_zip },
+    Format { name: "PyTorch legacy", probe: pytorch::probe_legacy, open: pytorch::open_legacy },
+    Format { name: "PyTorch tar", probe: pytorch::probe_tar, open: pytorch::open_tar },
+    Format { name: "npy", probe: numpy::probe_npy, open: numpy::open_npy },
+    Format { name: "npz", probe: numpy::probe_npz, open: numpy::open_npz },
     Format { name: "caffe", probe: caffe::probe, open: caffe::open },
 ];
 
 /// Endings of files that [`crate::open`] takes for the weights of a folder.
-pub(crate) const ENDINGS: &[&str] = &[".safetensors", ".caffemodel"];
+pub(crate) const ENDINGS: &[&str] = &[".safetensors", ".pth", ".pt", ".bin", ".npz", ".npy", ".caffemodel"];
 
 /// Finds the format by content and reads the index.
 pub(crate) fn open(source: Source) -> Result<Box<dyn Reader>> {

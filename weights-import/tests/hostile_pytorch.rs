@@ -1,0 +1,492 @@
+//! PyTorch and NumPy files that lie, and the attacks that are known by name.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::hostile::{self, LIES, poke};
+use flate2::write::DeflateEncoder;
+use flate2::{Compression, Crc};
+use std::io::Write;
+use weights_import::from_bytes;
+
+fn golden(name: &str) -> Vec<u8> {
+    let bytes = std::fs::read(format!("../tests/import/{name}")).unwrap();
+    assert!(poke(&bytes), "{name}");
+    bytes
+}
+
+fn error(bytes: &[u8]) -> String {
+    assert!(!poke(bytes));
+    let weights = match from_bytes(bytes.to_vec(), "model") {
+        Err(error) => return error.to_string(),
+        Ok(weights) => weights,
+    };
+    let names = weights.entries().iter().map(|entry| &entry.name);
+    names.map(|name| weights.raw(name)).find_map(Result::err).unwrap().to_string()
+}
+
+/// Zip by torch (zip64, data descriptors; without checksums, so that changes reach the pickle) and by Python, legacy, tar, npy, npz.
+const SEEDS: [&str; 7] = [
+    "pytorch/no_checksums.pth",
+    "pytorch/oldest_zip.pth",
+    "pytorch/legacy_pieces.pth",
+    "pytorch/legacy_views.pth",
+    "pytorch/tar.pth",
+    "numpy/fortran_big.npy",
+    "numpy/compressed.npz",
+];
+
+#[test]
+fn cut_at_every_byte() {
+    for name in SEEDS {
+        // The end of a tar is two empty blocks, of which one is enough.
+        let enough = if name.ends_with("tar.pth") { 512 } else { 0 };
+        assert_eq!(hostile::cut_at_every_byte(&golden(name)), enough, "{name}");
+    }
+}
+
+#[test]
+fn every_bit_flipped() {
+    SEEDS.iter().for_each(|name| hostile::every_bit_flipped(&golden(name)));
+}
+
+#[test]
+fn every_number_a_lie() {
+    for name in SEEDS {
+        let seed = golden(name);
+        let mut opened = 0;
+        for at in 0..seed.len().min(2048) {
+            for width in [1, 2, 4, 8] {
+                for lie in LIES {
+                    let mut bytes = seed.clone();
+                    let end = (at + width).min(bytes.len());
+                    bytes[at..end].copy_from_slice(&lie.to_le_bytes()[..end - at]);
+                    opened += usize::from(poke(&bytes));
+                }
+            }
+        }
+        assert!(opened < seed.len().min(2048) * 4 * LIES.len(), "{name}");
+    }
+}
+
+#[test]
+fn seeded_mutations() {
+    for (number, name) in SEEDS.iter().enumerate() {
+        hostile::mutations(&golden(name), 100_000, number as u64);
+    }
+}
+
+// Zip archives made by hand.
+
+#[derive(Clone)]
+struct Member {
+    name: Vec<u8>,
+    /// The name in the local header.
+    local: Vec<u8>,
+    data: Vec<u8>,
+    size: u32,
+    method: u16,
+    flags: u16,
+    crc: u32,
+    attributes: u32,
+    extra: Vec<u8>,
+    /// Where the directory says that it begins.
+    start: Option<u32>,
+}
+
+fn member(name: &str, data: &[u8]) -> Member {
+    let mut crc = Crc::new();
+    crc.update(data);
+    Member {
+        name: name.into(),
+        local: name.into(),
+        data: data.to_vec(),
+        size: data.len() as u32,
+        method: 0,
+        flags: 0,
+        crc: crc.sum(),
+        attributes: 0,
+        extra: Vec::new(),
+        start: None,
+    }
+}
+
+fn deflated(name: &str, data: &[u8]) -> Member {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(data).unwrap();
+    Member { data: encoder.finish().unwrap(), method: 8, ..member(name, data) }
+}
+
+fn zip(members: &[Member]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for m in members {
+        let start = m.start.unwrap_or(out.len() as u32);
+        let sizes = [m.crc, m.data.len() as u32, m.size].map(u32::to_le_bytes).concat();
+        let common = [&[20, 0][..], &m.flags.to_le_bytes(), &m.method.to_le_bytes(), &[0; 4], &sizes].concat();
+        out.extend([b"PK\x03\x04", &common[..], &(m.local.len() as u16).to_le_bytes(), &[0, 0], &m.local].concat());
+        out.extend(&m.data);
+        directory.extend([b"PK\x01\x02\x14\x03", &common[..], &(m.name.len() as u16).to_le_bytes()].concat());
+        directory.extend([&(m.extra.len() as u16).to_le_bytes()[..], &[0; 6], &m.attributes.to_le_bytes()].concat());
+        directory.extend([&start.to_le_bytes()[..], &m.name, &m.extra].concat());
+    }
+    let count = (members.len() as u16).to_le_bytes();
+    let place = [directory.len() as u32, out.len() as u32].map(u32::to_le_bytes).concat();
+    out.extend(directory);
+    out.extend([b"PK\x05\x06\0\0\0\0", &count[..], &count, &place, &[0, 0]].concat());
+    out
+}
+
+fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n");
+    [b"\x93NUMPY\x01\0", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), data].concat()
+}
+
+fn array() -> Vec<u8> {
+    npy("'<f4'", "(2,)", &[0, 0, 0x80, 0x3f, 0, 0, 0, 0x40])
+}
+
+#[test]
+fn a_zip_that_can_be_read_in_two_ways() {
+    let (a, b) = (member("a.npy", &array()), member("b.npy", &array()));
+    let plain = zip(&[a.clone(), b.clone()]);
+    assert!(poke(&plain) && poke(&zip(&[deflated("a.npy", &array()), b.clone()])));
+    let with = |change: fn(&mut Member)| {
+        let mut changed = b.clone();
+        change(&mut changed);
+        zip(&[a.clone(), changed])
+    };
+    let inside = |change: fn(&mut Vec<u8>)| {
+        let mut changed = plain.clone();
+        change(&mut changed);
+        changed
+    };
+    let end = plain.len() - 22;
+    assert_eq!(&plain[end..end + 4], b"PK\x05\x06");
+    let directory = u32::from_le_bytes(plain[end + 16..end + 20].try_into().unwrap()) as usize;
+    let gap = {
+        let mut bytes = plain.clone();
+        bytes.splice(directory..directory, [0; 4]);
+        let at = bytes.len() - 6;
+        bytes[at..at + 4].copy_from_slice(&(directory as u32 + 4).to_le_bytes());
+        bytes
+    };
+    let bomb = deflated("a.npy", &npy("'|u1'", "(80000000,)", &vec![0; 80_000_000]));
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (with(|m| m.local = b"c.npy".to_vec()), "another name"),
+        (with(|m| m.name = b"a.npy".to_vec()), "two members are named a.npy"),
+        // CVE-2025-29787: a link out of the archive.
+        (with(|m| m.attributes = 0o120_777 << 16), "symbolic link: refused"),
+        (with(|m| m.attributes = 0o060_777 << 16), "no regular file"),
+        (with(|m| m.flags = 1), "is encrypted"),
+        (with(|m| m.flags = 0x40), "is encrypted"),
+        (with(|m| m.method = 12), "packed by method 12"),
+        (with(|m| m.name = b"../b.npy".to_vec()), "leads out of the archive"),
+        (with(|m| m.name = b"/b.npy".to_vec()), "leads out of the archive"),
+        (with(|m| m.name = b"x/./b.npy".to_vec()), "leads out of the archive"),
+        (with(|m| m.name = b"x\\b.npy".to_vec()), "leads out of the archive"),
+        (with(|m| m.name = b"C:b.npy".to_vec()), "leads out of the archive"),
+        (with(|m| m.name = b"b\xff.npy".to_vec()), "not UTF-8"),
+        (with(|m| m.start = Some(0)), "runs into what follows it"),
+        (with(|m| m.size -= 1), "its sizes"),
+        (with(|m| m.extra = vec![0x75, 0x70, 0, 0]), "a second name"),
+        (with(|m| m.extra = vec![1, 0, 8, 0, 1, 0, 0, 0, 0, 0, 0, 0]), "zip64 field is too long"),
+        (with(|m| m.extra = vec![1, 0, 9, 0]), "extra fields are broken"),
+        (with(|m| (m.method, m.crc) = (8, 7)), "signature"),
+        (zip(&[Member { crc: 7, ..deflated("a.npy", &array()) }]), "has the checksum"),
+        (zip(&[Member { crc: 7, ..member("a.npy", &array()) }]), "has the checksum"),
+        (zip(&[Member { size: array().len() as u32 + 8, ..deflated("a.npy", &array()) }]), "does not fit"),
+        (zip(&[bomb]), "claims to unpack"),
+        (inside(|z| z.push(0)), "does not end with the record"),
+        (inside(|z| z.extend(z[z.len() - 22..].to_vec())), "does not end at byte"),
+        (inside(|z| z.splice(0..0, *b"PK\x03\x04").for_each(drop)), "broken zip archive"),
+        (gap, "belong to"),
+        (inside(|z| (z.len() - 18..z.len() - 16).for_each(|i| z[i] = 1)), "one of several parts"),
+        (inside(|z| (z.len() - 14..z.len() - 10).step_by(2).for_each(|i| z[i] = 1)), "more than 1 members"),
+        (inside(|z| (z.len() - 14..z.len() - 10).step_by(2).for_each(|i| z[i] = 9)), "claims 9 members"),
+    ];
+    for (number, (bytes, words)) in cases.into_iter().enumerate() {
+        let error = error(&bytes);
+        assert!(error.contains(words), "case {number}: {words}: {error}");
+    }
+}
+
+// Pickles made by hand.
+
+/// A PyTorch zip with this pickle and a storage of three floats.
+fn pytorch(pickle: &[u8]) -> Vec<u8> {
+    zip(&[member("m/data.pkl", pickle), member("m/data/0", &[0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40])])
+}
+
+/// The old form of the same.
+fn legacy(pickle: &[u8]) -> Vec<u8> {
+    let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.";
+    [&magic[..], pickle, b"\x80\x02]U\x010a.\x03\0\0\0\0\0\0\0\0\0\x80\x3f\0\0\0\x40\0\0\x40\x40"].concat()
+}
+
+/// The opcodes of a tensor: storage type, number of elements, offset, sizes, strides.
+fn tensor(kind: &str, count: &[u8], offset: &[u8], sizes: &[u8], strides: &[u8]) -> Vec<u8> {
+    let id = [b"(U\x07storagectorch\n", kind.as_bytes(), b"\nU\x010U\x03cpu", count, b"tQ"].concat();
+    [b"ctorch._utils\n_rebuild_tensor_v2\n(", &id[..], offset, sizes, strides, b"\x89NtR"].concat()
+}
+
+fn dict(value: &[u8]) -> Vec<u8> {
+    [b"\x80\x02}U\x01a", value, b"s."].concat()
+}
+
+#[test]
+fn a_pickle_that_calls() {
+    let good = dict(&tensor("FloatStorage", b"K\x03", b"K\0", b"K\x03\x85", b"K\x01\x85"));
+    assert!(poke(&pytorch(&good)) && poke(&legacy(&good)));
+    // CVE-2025-32434: code that runs although only weights were asked for.
+    let calls: [&[u8]; 7] = [
+        b"cposix\nsystem\nU\x02id\x85R",
+        b"\x8c\x05posix\x8c\x06system\x93U\x02id\x85R",
+        b"(U\x02idiposix\nsystem\n",
+        b"(cposix\nsystem\nU\x02ido",
+        b"cposix\nsystem\n)\x81",
+        b"cposix\nsystem\n)}\x92",
+        b"cposix\nsystem\n}b",
+    ];
+    for call in calls {
+        for file in [pytorch(&dict(call)), legacy(&dict(call))] {
+            let error = error(&file);
+            assert!(error.contains("wants to call posix.system") && error.contains("state_dict"), "{error}");
+        }
+    }
+    for (name, words) in [
+        ("torch.nn.modules.conv\nConv2d", "is a whole pickled model (torch.nn.modules.conv.Conv2d)"),
+        ("torchvision.models.resnet\nResNet", "save its state_dict"),
+        ("torch.storage\n_load_from_bytes", "a file within the file"),
+        ("torch._utils\n_rebuild_sparse_tensor", "save it dense"),
+        ("builtins\neval", "wants to call builtins.eval"),
+        ("builtins\ngetattr", "wants to call builtins.getattr"),
+        ("torch\nload", "torch.load, which is not read"),
+        ("torch.hub\nload", "wants to call torch.hub.load"),
+        ("__main__\nNet", "wants to call __main__.Net"),
+    ] {
+        let error = error(&pytorch(&dict(format!("c{name}\n)R").as_bytes())));
+        assert!(error.contains(words), "{words}: {error}");
+    }
+}
+
+#[test]
+fn a_pickle_that_confuses_types() {
+    // CVE-2026-24747: items set on what is no dictionary, and storages of other sizes than they say.
+    let t = tensor("FloatStorage", b"K\x03", b"K\0", b"K\x03\x85", b"K\x01\x85");
+    for (value, words) in [
+        ([&t[..], b"U\x01bNs"].concat(), "sets an item of what is no dictionary"),
+        (b"]U\x01bNs".to_vec(), "sets an item of what is no dictionary"),
+        (b"K\x01U\x01bNs".to_vec(), "sets an item of what is no dictionary"),
+        (b"}Na".to_vec(), "appends to what is no list"),
+        (b"K\x01}b".to_vec(), "sets attributes of what has none"),
+        (tensor("FloatStorage", b"K\x04", b"K\0", b"K\x03\x85", b"K\x01\x85"), "storage 0 has 12 bytes, not 16"),
+        (tensor("DoubleStorage", b"K\x03", b"K\0", b"K\x03\x85", b"K\x01\x85"), "storage 0 has 12 bytes, not 24"),
+        (tensor("FloatStorage", b"J\xff\xff\xff\xff", b"K\0", b"K\x03\x85", b"K\x01\x85"), "a storage's id is not"),
+        (tensor("FloatStorage", b"\x8a\x08\0\0\0\0\0\0\0\x40", b"K\0", b"K\x03\x85", b"K\x01\x85"), "too large"),
+        (tensor("FloatStorage", b"K\x03", b"K\x01", b"K\x03\x85", b"K\x01\x85"), "reaches beyond its storage"),
+        (tensor("FloatStorage", b"K\x03", b"K\0", b"K\x02\x85", b"K\x03\x85"), "reaches beyond its storage"),
+        (tensor("FloatStorage", b"K\x03", b"J\xff\xff\xff\xff", b"K\x02\x85", b"K\x01\x85"), "a negative number"),
+        (tensor("FloatStorage", b"K\x03", b"K\0", b"K\x02\x85", b"J\xff\xff\xff\xff\x85"), "a negative number"),
+        (tensor("FloatStorage", b"K\x03", b"K\0", b"K\x03K\x01\x86", b"K\x01\x85"), "not as many strides"),
+        // The product of sizes and element size overflows.
+        (tensor("FloatStorage", b"K\x03", b"K\0", b"\x8a\x08\0\0\0\0\0\0\0\x40\x85", b"K\0\x85"), "too large"),
+        (
+            tensor("FloatStorage", b"K\x03", b"K\0", b"J\0\0\0\x40J\0\0\0\x40J\0\0\0\x40\x87", b"K\0K\0K\0\x87"),
+            "too large",
+        ),
+        // An expanded tensor of four gigabytes.
+        (tensor("FloatStorage", b"K\x03", b"K\0", b"J\0\0\0\x40\x85", b"K\0\x85"), "repeats a storage"),
+    ] {
+        let error = error(&pytorch(&dict(&value)));
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    assert!(error(&pytorch(&[&dict(&t)[..], b"N."].concat())).contains("more than one pickle"));
+    assert!(error(&pytorch(b"\x80\x02}.")).contains("without any tensor"));
+    assert!(error(&legacy(b"\x80\x02}.")).contains("lists a storage that no tensor has"));
+    let both = [b"\x80\x02}(U\x03a.b", &t[..], b"U\x01a}U\x01b", &t[..], b"su."].concat();
+    assert!(error(&pytorch(&both)).contains("two tensors are named a.b"));
+    let lazy = [&t[..t.len() - 2], b"}U\x04conj\x88stR"].concat();
+    assert!(error(&pytorch(&dict(&lazy))).contains("holds a lazy conjugate"));
+    let module = b"\x80\x02(U\x06moduleNU\x01aU\x01btQ.";
+    assert!(error(&legacy(module)).contains("is a whole pickled model"));
+}
+
+#[test]
+fn archives_of_programs() {
+    let script =
+        zip(&[member("m/data.pkl", b"\x80\x02N."), member("m/code/a.py", b""), member("m/constants.pkl", b"")]);
+    assert!(error(&script).contains("is a TorchScript archive"));
+    let two = zip(&[member("a/data.pkl", b"\x80\x02N."), member("b/data.pkl", b"\x80\x02N.")]);
+    assert!(error(&two).contains("has 2 members named data.pkl"));
+    let good = dict(&tensor("FloatStorage", b"K\x03", b"K\0", b"K\x03\x85", b"K\x01\x85"));
+    let odd = zip(&[member("m/data.pkl", &good), member("m/data/0", &[0; 12]), member("m/byteorder", b"middle")]);
+    assert!(error(&odd).contains("its byte order is \"middle\""));
+    let packed = zip(&[member("m/data.pkl", &good), deflated("m/data/0", &[0; 12])]);
+    assert!(error(&packed).contains("storage 0 is compressed"));
+    let changed = zip(&[Member { crc: 7, ..member("m/data.pkl", &good) }, member("m/data/0", &[0; 12])]);
+    assert!(error(&changed).contains("has the checksum"));
+}
+
+#[test]
+fn every_opcode_at_depth_0_and_1() {
+    let t = tensor("FloatStorage", b"K\x03", b"K\0", b"K\x03\x85", b"K\x01\x85");
+    // A stack of one value, of a mark and two values, of a function and its arguments ...
+    let stacks: [&[u8]; 6] = [b"", b"N", b"(NN", b"}U\x01aK\x01", b"ccollections\nOrderedDict\n)", b"]q\0(K\x01"];
+    let arguments: [&[u8]; 5] =
+        [b"", b"\0\0\0\0\0\0\0\0\0", b"\x01a\n1\n", b"a\nb\n", b"\xff\xff\xff\xff\xff\xff\xff\xff"];
+    let mut opened = 0;
+    for opcode in 0..=255u8 {
+        for stack in stacks {
+            for argument in arguments {
+                for end in [&b"."[..], b"0.", b"1N."] {
+                    let code = [b"\x80\x02", stack, &[opcode], argument, end].concat();
+                    let inner =
+                        [b"\x80\x02}(U\x01a", &t[..], b"U\x01b", stack, &[opcode], argument, end, b"u."].concat();
+                    for code in [code, inner] {
+                        opened += usize::from(poke(&pytorch(&code)));
+                        poke(&legacy(&code));
+                    }
+                }
+            }
+        }
+    }
+    // Those that take the end for their argument, so that the dictionary is closed: a float, two integers, a memo.
+    assert_eq!(opened, 8);
+    let mut closed = 0;
+    // And with what follows it in order: the value of "b" is made by the opcode.
+    for opcode in 0..=255u8 {
+        let inner = [b"\x80\x02}(U\x01a", &t[..], b"U\x01b", &[opcode], b"u."].concat();
+        closed += usize::from(poke(&pytorch(&inner)));
+    }
+    // None, True, False, an empty tuple, list, dictionary or set, "b" again, "b" dropped, "b" as the tensor's attributes,
+    // and the pair of tensor and "b".
+    assert_eq!(closed, 11);
+}
+
+/// Programs of whole opcodes in any order.
+#[test]
+fn random_programs() {
+    let t = tensor("FloatStorage", b"K\x03", b"K\0", b"K\x03\x85", b"K\x01\x85");
+    let id = b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x03tQ";
+    let pieces: [&[u8]; 40] = [
+        &t,
+        &t,
+        id,
+        b"(",
+        b"(",
+        b"0",
+        b"1",
+        b"2",
+        b"N",
+        b"\x88",
+        b"K\x01",
+        b"K\x02\x85",
+        b"J\xff\xff\xff\xff",
+        b"\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\0",
+        b"G\x7f\xf0\0\0\0\0\0\0",
+        b"U\x01a",
+        b"X\x01\0\0\0b",
+        b"C\x02\xff\xff",
+        b")",
+        b"\x85",
+        b"\x86",
+        b"\x87",
+        b"t",
+        b"]",
+        b"l",
+        b"}",
+        b"d",
+        b"a",
+        b"e",
+        b"s",
+        b"u",
+        b"q\x01",
+        b"h\x01",
+        b"\x94",
+        b"ccollections\nOrderedDict\n",
+        b"ctorch._utils\n_rebuild_tensor_v2\n",
+        b"ctorch._utils\n_rebuild_parameter\n",
+        b"R",
+        b"\x81",
+        b"b",
+    ];
+    let mut opened = 0;
+    for case in 0..100_000 {
+        let mut random = common::Random(case);
+        let mut code = [b"\x80\x02}q\0(U\x01t", &t[..], b"U\x01u"].concat();
+        for _ in 0..random.below(12) {
+            code.extend(pieces[random.below(pieces.len())]);
+        }
+        code.extend(b"u.");
+        opened += usize::from(poke(&legacy(&code)));
+    }
+    assert!((1_000..50_000).contains(&opened), "{opened} opened");
+}
+
+#[test]
+fn large_files_of_little_pickles() {
+    let t = tensor("FloatStorage", b"K\x03", b"K\0", b"K\x03\x85", b"K\x01\x85");
+    // Tuples of tuples: 2^60 values by reference.
+    let laughs = [&[b'N'; 1][..], &b"q\0h\0\x86".repeat(60)].concat();
+    assert!(!poke(&pytorch(&dict(&laughs))));
+    let laughs = [b"}U\x01x", &t[..], b"sq\0", &b"0}(U\x01ah\0U\x01bh\0uq\0".repeat(60)].concat();
+    assert!(!poke(&pytorch(&dict(&laughs))));
+    // A dictionary within itself, deep nesting, endless marks, values, memos.
+    assert!(error(&pytorch(b"\x80\x02}q\0U\x01ah\0s.")).contains("nested deeper"));
+    for unit in [&b"("[..], b"N", b"}", b"]", b"2", b")\x85", b"K\x01", b"K\x01K\x01\x86q\0", b"Nr\0\0\0\0", b"}q\0"] {
+        poke(&pytorch(&[b"\x80\x02N", &unit.repeat(1_000_000 / unit.len())[..], b"."].concat()));
+        poke(&legacy(&[b"\x80\x02N", &unit.repeat(1_000_000 / unit.len())[..], b"."].concat()));
+    }
+    let memos: Vec<u8> = (0..200_000u32).flat_map(|i| [b'r'].into_iter().chain(i.to_le_bytes())).collect();
+    poke(&pytorch(&[b"\x80\x02N", &memos[..], b"."].concat()));
+    assert!(!poke(&pytorch(&dict(&[&b"}U\x01a".repeat(100_000)[..], b"N", &b"s".repeat(100_000)].concat()))));
+    // Many small tensors: a name each, the rest by reference.
+    let mut many = [b"\x80\x02}(U\x01a", &t[..], b"q\0"].concat();
+    for i in 0..100_000 {
+        let name = format!("{i:x}");
+        many.extend([b"U", &[name.len() as u8][..], name.as_bytes(), b"h\0"].concat());
+    }
+    many.extend(b"u.");
+    poke(&pytorch(&many));
+    // A long name above many tensors.
+    let mut long = [b"\x80\x02}X\0\x80\0\0", &[b'n'; 0x8000][..], b"}(U\x01a", &t[..], b"q\0"].concat();
+    for i in 0..5_000 {
+        long.extend([b"U\x04", format!("{i:04}").as_bytes(), b"h\0"].concat());
+    }
+    long.extend(b"us.");
+    assert!(error(&pytorch(&long)).contains("more tensors and values"));
+    // Archives of very many members.
+    let members: Vec<Member> = (0..30_000).map(|i| member(&format!("{i:x}.npy"), b"")).collect();
+    poke(&zip(&members));
+    let members: Vec<Member> = (0..10_000).map(|i| member(&format!("{i:x}.npy"), &npy("'|u1'", "()", &[1]))).collect();
+    assert!(poke(&zip(&members)));
+}
+
+#[test]
+fn arrays_that_lie() {
+    assert!(poke(&array()));
+    for (bytes, words) in [
+        // CVE-2019-6446: an array of pickles.
+        (npy("'|O'", "(1,)", b"\x80\x02cposix\nsystem\nU\x02id\x85R."), "CVE-2019-6446"),
+        (npy("[('a', '<f4')]", "(1,)", &[0; 4]), "records of several fields"),
+        (npy("'<U3'", "(1,)", &[0; 12]), "the type \"<U3\", which are not read"),
+        (npy("'<M8[ns]'", "(1,)", &[0; 8]), "which are not read"),
+        (npy("'|f4'", "(1,)", &[0; 4]), "which are not read"),
+        (npy("'<f4'", "(3,)", &[0; 8]), "does not fit F32[3]"),
+        (npy("'<f4'", "(2)", &[0; 8]), "not a tuple"),
+        (npy("'<f4'", "(-2,)", &[0; 8]), "where a size should be"),
+        (npy("'<f8'", "(4611686018427387904, 4)", &[0; 8]), "does not fit"),
+        (npy("'<f4'", "(99999999999999999999,)", &[0; 8]), "where a size should be"),
+        (npy("'<f4'", &format!("({})", "1,".repeat(65)), &[0; 4]), "more than 64 dimensions"),
+        (npy("'<f4', 'x': 1", "(1,)", &[0; 4]), "unknown key \"x\""),
+        (npy("'<f4', 'descr': '<f4'", "(1,)", &[0; 4]), "two keys \"descr\""),
+        (npy("__import__('os')", "(1,)", &[0; 4]), "its header needs"),
+        ([b"\x93NUMPY\x04\0", &[0; 60][..]].concat(), "unknown version"),
+        ([b"\x93NUMPY\x02\0\xff\xff\xff\xff", &[0; 60][..]].concat(), "its header ends at byte 4294967307"),
+    ] {
+        let error = error(&bytes);
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    assert!(error(&zip(&[member("a.npy", b"")])).contains("signature"));
+    assert!(error(&zip(&[member("a.npy", &array()), member("b.npy/c", b"")])).contains("unpack it first"));
+}
