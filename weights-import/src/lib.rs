@@ -43,6 +43,7 @@
 #![forbid(unsafe_code)]
 
 mod atomic;
+mod crc32c;
 mod dialect;
 mod dialects;
 mod dtype;
@@ -50,6 +51,7 @@ mod error;
 mod formats;
 mod guess;
 mod json;
+mod leveldb;
 mod load;
 mod near;
 mod pattern;
@@ -57,6 +59,7 @@ mod protobuf;
 mod reader;
 mod report;
 mod save;
+mod snappy;
 mod weights;
 
 pub use atomic::atomic_write;

@@ -1,8 +1,12 @@
 //! The formats, one file each. To add one: implement [`Reader`] in a file of its own and list it in [`FORMATS`].
 
 mod caffe;
+mod catalogue;
 mod foreign;
+mod onnx;
 mod safetensors;
+mod tensor_proto;
+mod tensorflow;
 
 use crate::{Error, Reader, Result, Source};
 
@@ -20,11 +24,14 @@ struct Format {
 /// In the order of trying: those with a clear signature first.
 const FORMATS: &[Format] = &[
     Format { name: "safetensors", probe: safetensors::probe, open: safetensors::open },
+    Format { name: "tf_checkpoint", probe: tensorflow::checkpoint::probe, open: tensorflow::checkpoint::open },
+    Format { name: "onnx", probe: onnx::probe, open: onnx::open },
+    Format { name: "tf_graph", probe: tensorflow::graph::probe, open: tensorflow::graph::open },
     Format { name: "caffe", probe: caffe::probe, open: caffe::open },
 ];
 
 /// Endings of files that [`crate::open`] takes for the weights of a folder.
-pub(crate) const ENDINGS: &[&str] = &[".safetensors", ".caffemodel"];
+pub(crate) const ENDINGS: &[&str] = &[".safetensors", ".caffemodel", ".onnx", ".index", ".ckpt", ".pb"];
 
 /// Finds the format by content and reads the index.
 pub(crate) fn open(source: Source) -> Result<Box<dyn Reader>> {

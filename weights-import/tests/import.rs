@@ -1,0 +1,16 @@
+//! Files written by TensorFlow, ONNX and PyTorch, bit for bit.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::golden::check;
+
+#[test]
+fn tf_checkpoints() {
+    assert!(check("tf_checkpoint") >= 20);
+}
+
+#[test]
+fn tf_graphs() {
+    assert!(check("tf_graph") >= 20);
+}
