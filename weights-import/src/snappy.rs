@@ -52,7 +52,8 @@ pub(crate) fn decompress(mut input: &[u8]) -> Result<Vec<u8>, &'static str> {
         if count > len - out.len() {
             return Err("a snappy block holds more than it claims");
         }
-        let from = out.len().checked_sub(offset).filter(|_| offset > 0).ok_or("a snappy block copies from before it")?;
+        let from =
+            out.len().checked_sub(offset).filter(|_| offset > 0).ok_or("a snappy block copies from before it")?;
         // The copy may reach into itself.
         (0..count).for_each(|i| out.push(out[from + i]));
     }

@@ -139,7 +139,8 @@ impl Graph {
                 if let (Some(weight), Some(scale), true) = (self.tensors.get(index), scale, known) {
                     let axis = attributes.axis.unwrap_or(1);
                     let found = match Scale::new(weight, scale, zero, axis) {
-                        Ok(found) => found.filter(|_| !attributes.blocks),
+                        _ if attributes.blocks => None,
+                        Ok(found) => found,
                         Err(why) => return list.fail(format!("tensor {} {why}", weight.name)),
                     };
                     if found.is_none() && !weight.dtype.is_float() && skipped.insert(weight.name.clone()) {

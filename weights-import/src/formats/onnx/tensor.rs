@@ -141,11 +141,7 @@ fn dim(wire: &Wire<'_>, size: u64, shape: &mut Vec<usize>) -> Result<()> {
 }
 
 /// `StringStringEntryProto`: key 1, value 2. Keys are `location`, `offset`, `length`, `checksum`.
-fn external(
-    wire: &mut Wire<'_>,
-    mut message: Range<u64>,
-    file: &mut (Option<String>, u64, Option<u64>),
-) -> Result<()> {
+fn external(wire: &mut Wire<'_>, mut message: Range<u64>, file: &mut (Option<String>, u64, Option<u64>)) -> Result<()> {
     let (mut key, mut text) = (String::new(), String::new());
     while let Some((field, value)) = wire.field(&mut message)? {
         match (field, value) {

@@ -160,9 +160,7 @@ fn open_shards(source: &Source, count: u64) -> Result<Vec<Source>> {
                        (PREFIX.data-00000-of-00001) are found";
         return Err(Error::format(source.name(), message));
     };
-    (0..count)
-        .map(|shard| source.sibling(&format!("{prefix}.data-{shard:05}-of-{count:05}"), Links::Follow))
-        .collect()
+    (0..count).map(|shard| source.sibling(&format!("{prefix}.data-{shard:05}-of-{count:05}"), Links::Follow)).collect()
 }
 
 fn entry(wire: &mut Wire<'_>, mut value: Range<u64>, list: &mut Catalogue) -> Result<Found> {
@@ -186,13 +184,7 @@ fn entry(wire: &mut Wire<'_>, mut value: Range<u64>, list: &mut Catalogue) -> Re
 }
 
 /// Compares what the index says of a tensor's type and shape with the bytes that it points at.
-fn place(
-    name: &str,
-    dtype: Dtype,
-    entry: &Found,
-    slices: &BTreeMap<Vec<u8>, Piece>,
-    list: &Catalogue,
-) -> Result<Data> {
+fn place(name: &str, dtype: Dtype, entry: &Found, slices: &BTreeMap<Vec<u8>, Piece>, list: &Catalogue) -> Result<Data> {
     let shape = &entry.shape;
     let Some((count, bytes)) = size(shape, dtype) else {
         return list.fail(format!("tensor {name} has the shape {shape:?}, which is too large"));
@@ -220,7 +212,9 @@ fn place(
     }
     match total == count {
         true => Ok(Data::Slices(pieces)),
-        false => list.fail(format!("the slices of tensor {name} have {total} elements, its shape {shape:?} has {count}")),
+        false => {
+            list.fail(format!("the slices of tensor {name} have {total} elements, its shape {shape:?} has {count}"))
+        }
     }
 }
 

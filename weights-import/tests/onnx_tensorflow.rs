@@ -14,3 +14,8 @@ fn tf_checkpoints() {
 fn tf_graphs() {
     assert!(check("tf_graph") >= 20);
 }
+
+#[test]
+fn onnx_models() {
+    assert!(check("onnx") >= 20);
+}
