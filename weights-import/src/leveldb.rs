@@ -21,6 +21,10 @@ pub(crate) fn is_table(source: &Source) -> bool {
     source.len() >= FOOTER && source.read(source.len() - 8, 8).is_ok_and(|end| end == MAGIC.to_le_bytes())
 }
 
+/// Takes a row: its key, a wire over its block, the number of the block, and the span of the value in it. Says whether to
+/// go on.
+pub(crate) type Each<'e> = dyn FnMut(&[u8], &mut Wire<'_>, usize, Range<u64>) -> Result<bool> + 'e;
+
 /// A table whose index has been read.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -42,7 +46,7 @@ impl Table {
         let index = handle(&mut wire, &mut footer, start)?;
         let index = block(&source, format, &index, true)?;
         let (mut blocks, mut end) = (Vec::new(), 0);
-        Keys::default().rows(&index, format, &mut |_, wire, mut value| {
+        Keys::default().rows(&index, format, 0, &mut |_, wire, _, mut value| {
             let block = handle(wire, &mut value, start)?;
             if block.start < end {
                 return wire.fail(format!("the block at byte {} overlaps the one before it", block.start));
@@ -54,17 +58,12 @@ impl Table {
         Ok(Self { source, format, blocks })
     }
 
-    /// Calls `each` with every row: its key, a wire over the block, the number of the block, and the span of the value
-    /// in it; `each` says whether to go on. Without `checked`, only blocks that are compressed are read whole and have their checksum verified.
-    pub(crate) fn rows(
-        &self,
-        checked: bool,
-        each: &mut dyn FnMut(&[u8], &mut Wire<'_>, usize, Range<u64>) -> Result<bool>,
-    ) -> Result<()> {
+    /// Calls `each` with every row until it says no. Without `checked`, only blocks that are compressed are read whole and have their checksum verified.
+    pub(crate) fn rows(&self, checked: bool, each: &mut Each<'_>) -> Result<()> {
         let mut keys = Keys::default();
         for (number, span) in self.blocks.iter().enumerate() {
             let block = block(&self.source, self.format, span, checked)?;
-            if !keys.rows(&block, self.format, &mut |key, wire, value| each(key, wire, number, value))? {
+            if !keys.rows(&block, self.format, number, each)? {
                 break;
             }
         }
@@ -119,12 +118,7 @@ struct Keys {
 impl Keys {
     /// Calls `each` with the rows of a block until it says no. Keys must rise from row to row and from block to block,
     /// so they are unique.
-    fn rows(
-        &mut self,
-        block: &Source,
-        format: &'static str,
-        each: &mut dyn FnMut(&[u8], &mut Wire<'_>, Range<u64>) -> Result<bool>,
-    ) -> Result<bool> {
+    fn rows(&mut self, block: &Source, format: &'static str, number: usize, each: &mut Each<'_>) -> Result<bool> {
         let mut wire = Wire::new(block, format);
         let count = match block.len().checked_sub(4).map(|at| block.read(at, 4)).transpose()?.as_deref() {
             Some(&[a, b, c, d]) => u32::from_le_bytes([a, b, c, d]),
@@ -156,7 +150,7 @@ impl Keys {
             self.key.extend_from_slice(&fresh);
             (self.any, known) = (true, self.key.len());
             let value = wire.span(&mut rest, value)?;
-            if !each(&self.key, &mut wire, value)? {
+            if !each(&self.key, &mut wire, number, value)? {
                 return Ok(false);
             }
         }

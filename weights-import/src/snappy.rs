@@ -68,7 +68,7 @@ mod tests {
     fn knows_every_element() {
         // A literal, copies with offsets of one, two and four bytes, one of them into itself.
         let block = [18, 3 << 2, b'a', b'b', b'c', b'd', 1 | 2 << 2, 2, 2 | 4 << 2, 6, 0, 3 | 2 << 2, 1, 0, 0, 0];
-        assert_eq!(decompress(&block).unwrap(), b"abcdcdcdcdcdcdcddd");
+        assert_eq!(decompress(&block).unwrap(), b"abcdcdcdcdcdcdcccc");
         let long = [&[70, 60 << 2, 69][..], &[b'x'; 70]].concat();
         assert_eq!(decompress(&long).unwrap(), [b'x'; 70]);
         assert_eq!(decompress(&[0]).unwrap(), b"");

@@ -192,7 +192,8 @@ impl Weights {
     }
 
     /// What the file says besides its tensors: safetensors' `__metadata__`; for Caffe the layers' settings as
-    /// `<layer>.type`, `<layer>.stride` ...
+    /// `<layer>.type`, `<layer>.stride` ...; for ONNX and TensorFlow `skipped.<name>` of what is not read and why, for
+    /// ONNX `renamed.<name>`, `layout.<name>`, `quantised.<name>`, `opset`, `input.<name>` ...
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         self.reader.metadata()
     }

@@ -43,6 +43,7 @@ fn each_has_its_own_words() {
         (b"\x1f\x8b\x08".to_vec(), "gunzip"),
         (tar, "tar archive"),
         (b"\x1c\0\0\0TFL3".to_vec(), "TensorFlow Lite"),
+        (b"\x1c\0\0\0ORTM".to_vec(), "ONNX Runtime's own format"),
         (b"model_checkpoint_path: \"model.ckpt-9\"".to_vec(), "list of a folder's TensorFlow checkpoints"),
         (br#"{"metadata":{},"weight_map":{"a":"b"}}"#.to_vec(), "sharded safetensors"),
         (br#"{"modelTopology":{},"weightsManifest":[]}"#.to_vec(), "TensorFlow.js"),

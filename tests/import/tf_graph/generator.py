@@ -44,6 +44,8 @@ def write(name, graph):
     graph = graph if isinstance(graph, graph_pb2.GraphDef) else graph.as_graph_def()
     (HERE / name).write_bytes(graph.SerializeToString(deterministic=True))
     tensors, said = [], {"producer": str(graph.versions.producer)} if graph.versions.producer else {}
+    if graph.library.function:
+        said["functions"] = f"{len(graph.library.function)}, whose constants are not read"
     for node in graph.node:
         if node.op != "Const":
             continue

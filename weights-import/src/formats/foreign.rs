@@ -37,6 +37,8 @@ pub(super) fn recognise(head: &[u8], source: &Source) -> Option<String> {
         format!("is a tar archive: unpack it first; if it is a PyTorch file of 2016, that format {CONVERT}")
     } else if head.get(4..8) == Some(b"TFL3") {
         format!("looks like a TensorFlow Lite model; this format {CONVERT}")
+    } else if head.get(4..8) == Some(b"ORTM") {
+        "is a model in ONNX Runtime's own format: open the .onnx that it was made from".to_string()
     } else if text.starts_with('{') {
         json(&text)
     } else if text.starts_with("name:") || text.starts_with("layer {") || text.starts_with("layers {") {
@@ -45,6 +47,8 @@ pub(super) fn recognise(head: &[u8], source: &Source) -> Option<String> {
         "is an image, not weights".to_string()
     } else if text.starts_with("model_checkpoint_path:") {
         "is the list of a folder's TensorFlow checkpoints: open one of them, e.g. model.ckpt-1000.index".to_string()
+    } else if let (Some(prefix), true) = (source.file_name().strip_suffix(".meta"), starts(b"\x0a")) {
+        format!("describes the graph of a TensorFlow checkpoint, without its values: open {prefix}.index")
     } else if let Some((prefix, _)) = source.file_name().rsplit_once(".data-").filter(|(_, shard)| is_shard(shard)) {
         format!("holds the values of a TensorFlow checkpoint without their names: open {prefix}.index")
     } else {

@@ -116,10 +116,10 @@ impl Graph {
         let input = |number: usize| inputs.get(number).copied().flatten();
         match (operator.as_str(), input(0)) {
             ("Constant", _) => {
-                if let (Some(value), Some(output)) = (attributes.value.clone(), output) {
-                    if let Some(tensor) = tensor::read(wire, value, Some(output.clone()), list)? {
-                        self.add(tensor, list)?;
-                    }
+                if let (Some(value), Some(output)) = (attributes.value.clone(), output)
+                    && let Some(tensor) = tensor::read(wire, value, Some(output.clone()), list)?
+                {
+                    self.add(tensor, list)?;
                 }
             }
             // Exporters keep equal tensors once, and tell the other names so.

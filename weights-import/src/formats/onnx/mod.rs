@@ -56,6 +56,7 @@ pub(super) fn open(source: Source) -> Result<Box<dyn Reader>> {
     let mut wire = Wire::new(&source, FORMAT);
     let mut list = Catalogue::new(source.name(), FORMAT, source.len());
     let mut graph: Option<Range<u64>> = None;
+    let mut functions = 0u64;
     let mut model = 0..source.len();
     while let Some((field, value)) = wire.field(&mut model)? {
         match (field, value) {
@@ -64,8 +65,12 @@ pub(super) fn open(source: Source) -> Result<Box<dyn Reader>> {
             (7, Value::Span(span)) if graph.is_none() => graph = Some(span),
             (7, Value::Span(_)) => return wire.fail("has two graphs"),
             (8, Value::Span(span)) => opset(&mut wire, span, &mut list)?,
+            (25, Value::Span(_)) => functions += 1,
             _ => {}
         }
+    }
+    if functions > 0 {
+        list.say("functions".to_string(), format!("{functions}, whose tensors are not read"))?;
     }
     let Some(graph) = graph else { return wire.fail("has no graph (is the download complete?)") };
     let graph = graph::read(&mut wire, graph, &mut list)?;

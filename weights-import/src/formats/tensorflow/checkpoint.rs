@@ -91,7 +91,7 @@ fn newer(source: Source, table: &Table) -> Result<Box<dyn Reader>> {
         let piece = &entry.piece;
         let shard = usize::try_from(piece.shard).ok().and_then(|shard| shards.get(shard));
         let end = piece.offset.checked_add(piece.size);
-        if entry.slices.is_empty() && !shard.zip(end).is_some_and(|(shard, end)| end <= shard.len()) {
+        if entry.slices.is_empty() && shard.zip(end).is_none_or(|(shard, end)| end > shard.len()) {
             return list.fail(format!(
                 "{} claims {} bytes from byte {} of file {} of {}, which do not exist (is the download complete?)",
                 String::from_utf8_lossy(key).escape_debug(),

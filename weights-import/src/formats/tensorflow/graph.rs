@@ -96,10 +96,16 @@ pub(in super::super) fn open(source: Source) -> Result<Box<dyn Reader>> {
     let mut wire = Wire::new(&source, FORMAT);
     let mut list = Catalogue::new(source.name(), FORMAT, source.len());
     let mut found = Vec::new();
+    let mut functions = 0u64;
     let mut graph = 0..source.len();
     while let Some((field, value)) = wire.field(&mut graph)? {
         match (field, value) {
             (1, Value::Span(span)) => node(&mut wire, span, &mut list, &mut found)?,
+            (2, Value::Span(mut library)) => {
+                while let Some((field, _)) = wire.field(&mut library)? {
+                    functions += u64::from(field == 1);
+                }
+            }
             (4, Value::Span(mut versions)) => {
                 while let Some((field, value)) = wire.field(&mut versions)? {
                     if let (1, Value::Varint(producer)) = (field, value) {
@@ -112,6 +118,9 @@ pub(in super::super) fn open(source: Source) -> Result<Box<dyn Reader>> {
     }
     if found.is_empty() {
         return wire.fail("no node holds weights (are its variables in a checkpoint beside it?)");
+    }
+    if functions > 0 {
+        list.say("functions".to_string(), format!("{functions}, whose constants are not read"))?;
     }
     let Catalogue { entries, metadata, .. } = list;
     Ok(Box::new(Graph { entries, values: found, metadata, source }))

@@ -182,9 +182,9 @@ mod tests {
         assert!(whole.put(&[0..1, 1..3], &[1, 2]));
         assert_eq!(whole.finish().unwrap(), [0, 1, 2, 3, 4, 5]);
 
-        let mut whole = Stitch::new(&[4], 4, 2);
-        assert!(whole.put(&[1..3], &[1, 2, 3, 4]));
-        assert!(!whole.put(&[2..4], &[0; 4]));
+        let mut whole = Stitch::new(&[1, 4], 4, 2);
+        assert!(whole.put(&[0..1, 1..3], &[1, 2, 3, 4]));
+        assert!(!whole.put(&[0..1, 2..4], &[0; 4]));
         assert!(whole.finish().is_none());
         let mut scalar = Stitch::new(&[], 1, 2);
         assert!(scalar.put(&[], &[7, 8]));
