@@ -44,6 +44,7 @@
 #![forbid(unsafe_code)]
 
 mod atomic;
+mod crc32c;
 mod dialect;
 mod dialects;
 mod dtype;
@@ -51,6 +52,7 @@ mod error;
 mod formats;
 mod guess;
 mod json;
+mod leveldb;
 mod load;
 mod near;
 mod pattern;
@@ -59,6 +61,7 @@ mod protobuf;
 mod reader;
 mod report;
 mod save;
+mod snappy;
 mod weights;
 mod zip;
 

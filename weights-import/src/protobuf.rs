@@ -32,6 +32,11 @@ impl<'s> Wire<'s> {
         Self { source, format, window: Vec::new(), start: 0 }
     }
 
+    /// The source it reads.
+    pub(crate) fn source(&self) -> &'s Source {
+        self.source
+    }
+
     pub(crate) fn fail<T>(&self, message: impl Into<String>) -> Result<T> {
         Err(Error::corrupt(self.source.name(), self.format, message))
     }
@@ -95,7 +100,8 @@ impl<'s> Wire<'s> {
         Ok(Some((number, value)))
     }
 
-    fn span(&mut self, message: &mut Range<u64>, len: u64) -> Result<Range<u64>> {
+    /// The next `len` bytes of `message`, which is moved past them.
+    pub(crate) fn span(&mut self, message: &mut Range<u64>, len: u64) -> Result<Range<u64>> {
         let left = message.end - message.start;
         if len > left {
             return self.fail(format!(
@@ -110,7 +116,11 @@ impl<'s> Wire<'s> {
 
     /// The bytes of a span.
     pub(crate) fn bytes(&self, span: &Range<u64>) -> Result<Vec<u8>> {
-        self.source.read(span.start, span.end - span.start)
+        let inside = |at: u64| usize::try_from(at.checked_sub(self.start)?).ok();
+        match inside(span.start).zip(inside(span.end)).and_then(|(from, to)| self.window.get(from..to)) {
+            Some(bytes) => Ok(bytes.to_vec()),
+            None => self.source.read(span.start, span.end - span.start),
+        }
     }
 
     /// A short text; `what` stands in the error.

@@ -17,7 +17,8 @@ pub struct Weights {
     folder: Option<PathBuf>,
 }
 
-/// Opens a weights file, or a folder that holds `model.safetensors`, `pytorch_model.bin` or exactly one weights file.
+/// Opens a weights file, or a folder that holds `model.safetensors`, `pytorch_model.bin`, a TensorFlow SavedModel, or
+/// exactly one weights file. A TensorFlow checkpoint may also be named by its prefix: `bert_model.ckpt` for `bert_model.ckpt.index`.
 ///
 /// The format is found from the content; the ending of the name does not matter. Only the index is read.
 ///
@@ -25,7 +26,11 @@ pub struct Weights {
 /// The file cannot be read, has another format (the error says which and what to do), or is broken.
 pub fn open(path: impl AsRef<Path>) -> Result<Weights> {
     let path = path.as_ref();
-    let file = if path.is_dir() { in_folder(path)? } else { path.to_path_buf() };
+    let file = match path.is_dir() {
+        true => in_folder(path)?,
+        false if path.exists() => path.to_path_buf(),
+        false => checkpoint(path),
+    };
     let source = Source::file(&file)?;
     let name = source.name().to_string();
     Ok(Weights::new(formats::open(source)?, name, file.parent().map(Path::to_path_buf)))
@@ -48,9 +53,18 @@ pub fn from_source(source: Source) -> Result<Weights> {
     Ok(Weights::new(formats::open(source)?, name, None))
 }
 
+/// TensorFlow's checkpoints are named by what the names of their files have in common: `bert_model.ckpt`.
+fn checkpoint(prefix: &Path) -> PathBuf {
+    let mut index = prefix.as_os_str().to_os_string();
+    index.push(".index");
+    let index = PathBuf::from(index);
+    if index.is_file() { index } else { prefix.to_path_buf() }
+}
+
 /// The weights file of a folder.
 fn in_folder(folder: &Path) -> Result<PathBuf> {
-    for usual in ["model.safetensors", "pytorch_model.bin"] {
+    // TensorFlow's SavedModel has a graph, and beside it a folder with the weights.
+    for usual in ["model.safetensors", "pytorch_model.bin", "variables/variables.index"] {
         let usual = folder.join(usual);
         if usual.is_file() {
             return Ok(usual);
@@ -178,7 +192,8 @@ impl Weights {
     }
 
     /// What the file says besides its tensors: safetensors' `__metadata__`; for Caffe the layers' settings as
-    /// `<layer>.type`, `<layer>.stride` ...; for PyTorch short texts and numbers beside the tensors, e.g. `epoch`.
+    /// `<layer>.type`, `<layer>.stride` ...; for PyTorch short texts and numbers beside the tensors, e.g. `epoch`; for ONNX and TensorFlow `skipped.<name>` of what is not read and why, for
+    /// ONNX `renamed.<name>`, `layout.<name>`, `quantised.<name>`, `opset`, `input.<name>` ...
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         self.reader.metadata()
     }

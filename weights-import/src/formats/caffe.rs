@@ -66,7 +66,8 @@ const POOLING: &[(u32, &str)] =
     &[(1, "pool"), (2, "kernel_size"), (3, "stride"), (4, "pad"), (12, "global_pooling"), (13, "round_mode")];
 const BATCH_NORM: &[(u32, &str)] = &[(3, "eps")];
 
-/// There is no signature: the first fields must be those of a network, and the first layer must have a name.
+/// There is no signature: the first fields must be those of a network, its name a line of text, and the first layer must
+/// have a name.
 pub(super) fn probe(head: &[u8], source: &Source) -> bool {
     if !matches!(head, [0x0a | 0x12, ..] | [0xa2, 0x06, ..]) {
         return false;
@@ -77,8 +78,13 @@ pub(super) fn probe(head: &[u8], source: &Source) -> bool {
         let (form, mut layer) = match wire.field(&mut net) {
             Ok(Some((100, Value::Span(layer)))) => (&CURRENT, layer),
             Ok(Some((2, Value::Span(layer)))) => (&OLD, layer),
-            // name, input, input_shape, input_dim, force_backward, state, debug_info
-            Ok(Some((1 | 3..=8, _))) => continue,
+            Ok(Some((1, Value::Span(name)))) => match wire.text(&name, LONGEST_NAME, "name") {
+                // Within a message, which a graph of TensorFlow has here, there are bytes that are no text.
+                Ok(name) if !name.contains(char::is_control) => continue,
+                _ => return false,
+            },
+            // input, input_shape, input_dim, force_backward, state, debug_info
+            Ok(Some((3..=8, _))) => continue,
             _ => return false,
         };
         // A layer of either form starts with its name, or has it soon.

@@ -8,7 +8,6 @@ const CONVERT: &str = "is not read yet: convert it to safetensors";
 /// What the file looks like and what to do, if it is one of these.
 pub(super) fn recognise(head: &[u8], source: &Source) -> Option<String> {
     let starts = |magic: &[u8]| head.starts_with(magic);
-    let holds = |text: &str| head.windows(text.len()).any(|w| w == text.as_bytes());
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
 
@@ -39,18 +38,20 @@ pub(super) fn recognise(head: &[u8], source: &Source) -> Option<String> {
         "is a tar archive: unpack it first".to_string()
     } else if head.get(4..8) == Some(b"TFL3") {
         format!("looks like a TensorFlow Lite model; this format {CONVERT}")
-    } else if matches!(head, [0x08, 1..=31, 0x12 | 0x1a | 0x22 | 0x28 | 0x3a, ..]) {
-        format!("looks like ONNX; this format {CONVERT}")
-    } else if ends_as_table(source) {
-        format!("looks like the index of a TensorFlow checkpoint; this format {CONVERT}")
+    } else if head.get(4..8) == Some(b"ORTM") {
+        "is a model in ONNX Runtime's own format: open the .onnx that it was made from".to_string()
     } else if text.starts_with('{') {
         json(&text)
     } else if text.starts_with("name:") || text.starts_with("layer {") || text.starts_with("layers {") {
         "is a Caffe network definition (prototxt): the weights are in the .caffemodel beside it".to_string()
     } else if starts(b"\x89PNG") || starts(b"\xff\xd8\xff") {
         "is an image, not weights".to_string()
-    } else if holds("tensorflow") && starts(b"\x0a") {
-        format!("looks like a TensorFlow graph; this format {CONVERT}")
+    } else if text.starts_with("model_checkpoint_path:") {
+        "is the list of a folder's TensorFlow checkpoints: open one of them, e.g. model.ckpt-1000.index".to_string()
+    } else if let (Some(prefix), true) = (source.file_name().strip_suffix(".meta"), starts(b"\x0a")) {
+        format!("describes the graph of a TensorFlow checkpoint, without its values: open {prefix}.index")
+    } else if let Some((prefix, _)) = source.file_name().rsplit_once(".data-").filter(|(_, shard)| is_shard(shard)) {
+        format!("holds the values of a TensorFlow checkpoint without their names: open {prefix}.index")
     } else {
         return None;
     };
@@ -84,8 +85,7 @@ fn json(text: &str) -> String {
     }
 }
 
-/// LevelDB tables have their magic number at the end.
-fn ends_as_table(source: &Source) -> bool {
-    let magic = 0xdb47_7524_8b80_fb57u64.to_le_bytes();
-    source.len() >= 48 && source.read(source.len() - 8, 8).is_ok_and(|end| end == magic)
+/// `00000-of-00001`
+fn is_shard(text: &str) -> bool {
+    text.split_once("-of-").is_some_and(|(number, count)| [number, count].iter().all(|n| n.parse::<u32>().is_ok()))
 }

@@ -1,10 +1,14 @@
 //! The formats, one file each. To add one: implement [`Reader`] in a file of its own and list it in [`FORMATS`].
 
 mod caffe;
+mod catalogue;
 mod foreign;
 pub(crate) mod numpy;
 mod pytorch;
+mod onnx;
 mod safetensors;
+mod tensor_proto;
+mod tensorflow;
 
 use crate::{Error, Reader, Result, Source};
 
@@ -27,11 +31,26 @@ const FORMATS: &[Format] = &[
     Format { name: "PyTorch tar", probe: pytorch::probe_tar, open: pytorch::open_tar },
     Format { name: "npy", probe: numpy::probe_npy, open: numpy::open_npy },
     Format { name: "npz", probe: numpy::probe_npz, open: numpy::open_npz },
+    Format { name: "tf_checkpoint", probe: tensorflow::checkpoint::probe, open: tensorflow::checkpoint::open },
+    Format { name: "onnx", probe: onnx::probe, open: onnx::open },
+    Format { name: "tf_graph", probe: tensorflow::graph::probe, open: tensorflow::graph::open },
     Format { name: "caffe", probe: caffe::probe, open: caffe::open },
 ];
 
 /// Endings of files that [`crate::open`] takes for the weights of a folder.
-pub(crate) const ENDINGS: &[&str] = &[".safetensors", ".pth", ".pt", ".bin", ".npz", ".npy", ".caffemodel"];
+pub(crate) const ENDINGS: &[&str] = &[
+    ".safetensors",
+    ".pth",
+    ".pt",
+    ".bin",
+    ".npz",
+    ".npy",
+    ".caffemodel",
+    ".onnx",
+    ".index",
+    ".ckpt",
+    ".pb",
+];
 
 /// Finds the format by content and reads the index.
 pub(crate) fn open(source: Source) -> Result<Box<dyn Reader>> {
@@ -48,6 +67,45 @@ pub(crate) fn open(source: Source) -> Result<Box<dyn Reader>> {
                 source.name(),
                 format!("is no weights file known here ({}); it starts with {}", known.join(", "), start.join(" ")),
             ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn taken_by(source: &Source) -> Vec<&'static str> {
+        let head = source.head(HEAD).unwrap();
+        FORMATS.iter().filter(|format| (format.probe)(&head, source)).map(|format| format.name).collect()
+    }
+
+    /// Protocol buffers have no signature, so no probe may take what is another's.
+    #[test]
+    fn one_probe_takes_a_file() {
+        let mut files = 0;
+        for folder in ["onnx", "tf_checkpoint", "tf_graph"] {
+            let folder = Path::new("../tests/import").join(folder);
+            let text = std::fs::read_to_string(folder.join("expected.json")).unwrap();
+            let expected: serde_json::Value = serde_json::from_str(&text).unwrap();
+            for file in expected.as_array().unwrap() {
+                let path = folder.join(file["file"].as_str().unwrap());
+                if path.is_file() {
+                    let source = Source::file(&path).unwrap();
+                    assert_eq!(taken_by(&source), [file["format"].as_str().unwrap()], "{}", path.display());
+                    files += 1;
+                }
+            }
+        }
+        assert!(files > 60, "{files}");
+        let saved = Source::file(Path::new("../tests/import/tf_checkpoint/saved_model/saved_model.pb")).unwrap();
+        assert_eq!(taken_by(&saved), ["tf_graph"]);
+        // Networks of Caffe: a name, then layers of the current form; and two of the form before it without a name.
+        let current = b"\x0a\x03net\xa2\x06\x0f\x0a\x01a\x12\x01X\x3a\x07\x2a\x05\0\0\x80\x3f\0".to_vec();
+        let older = b"\x12\x05\x22\x01a\x28\x04\x12\x05\x22\x01b\x28\x0e".to_vec();
+        for bytes in [current, older] {
+            assert_eq!(taken_by(&Source::memory(bytes, "net")), ["caffe"]);
         }
     }
 }
