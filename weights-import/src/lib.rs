@@ -57,6 +57,7 @@ mod protobuf;
 mod reader;
 mod report;
 mod save;
+mod save_sharded;
 mod weights;
 
 pub use atomic::atomic_write;
@@ -68,4 +69,5 @@ pub use load::{Options, Slot, load, load_with, read};
 pub use reader::{Entry, Links, Raw, Reader, Source};
 pub use report::{Misshapen, Report};
 pub use save::save_safetensors;
+pub use save_sharded::save_safetensors_sharded;
 pub use weights::{Weights, from_bytes, from_source, open};

@@ -17,7 +17,8 @@ pub struct Weights {
     folder: Option<PathBuf>,
 }
 
-/// Opens a weights file, or a folder that holds `model.safetensors` or exactly one weights file.
+/// Opens a weights file, or a folder that holds `model.safetensors`, or the index of sharded weights, or exactly one
+/// weights file. Of sharded weights, name the index (`model.safetensors.index.json`).
 ///
 /// The format is found from the content; the ending of the name does not matter. Only the index is read.
 ///
@@ -48,39 +49,34 @@ pub fn from_source(source: Source) -> Result<Weights> {
     Ok(Weights::new(formats::open(source)?, name, None))
 }
 
-/// The weights file of a folder.
+/// The weights file of a folder: `model.safetensors`, or the one index of files, or the one file.
 fn in_folder(folder: &Path) -> Result<PathBuf> {
     let usual = folder.join("model.safetensors");
     if usual.is_file() {
         return Ok(usual);
     }
-    let mut found = Vec::new();
-    let mut sharded = None;
+    let (mut files, mut indices) = (Vec::new(), Vec::new());
     for item in std::fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))? {
         let path = item.map_err(|e| Error::io("read", folder, e))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        if name.ends_with(".safetensors.index.json") {
-            sharded = Some(name);
-        } else if formats::ENDINGS.iter().any(|ending| name.ends_with(ending)) && path.is_file() {
-            found.push(path);
+        let weights = name.strip_suffix(formats::sharded::ENDING).unwrap_or(&name);
+        if path.is_file() && formats::ENDINGS.iter().any(|ending| weights.ends_with(ending)) {
+            if weights == name { files.push(path) } else { indices.push(path) }
         }
     }
+    let mut found = if indices.is_empty() { files } else { indices };
     found.sort();
     let folder_name = folder.display().to_string();
-    match (sharded, found.as_slice()) {
-        (Some(index), _) => Err(Error::format(
-            &folder_name,
-            format!("holds sharded weights ({index}), which are not read yet: save them as one model.safetensors"),
-        )),
-        (None, [one]) => Ok(one.clone()),
-        (None, []) => {
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => {
             let endings = formats::ENDINGS.join(", ");
             Err(Error::format(
                 &folder_name,
                 format!("holds no model.safetensors and no other weights file ({endings})"),
             ))
         }
-        (None, several) => {
+        several => {
             let names: Vec<_> = several.iter().map(|p| p.file_name().unwrap_or_default().to_string_lossy()).collect();
             Err(Error::format(
                 &folder_name,

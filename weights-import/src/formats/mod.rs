@@ -2,7 +2,9 @@
 
 mod caffe;
 mod foreign;
+mod gguf;
 mod safetensors;
+pub(crate) mod sharded;
 
 use crate::{Error, Reader, Result, Source};
 
@@ -20,11 +22,13 @@ struct Format {
 /// In the order of trying: those with a clear signature first.
 const FORMATS: &[Format] = &[
     Format { name: "safetensors", probe: safetensors::probe, open: safetensors::open },
+    Format { name: "gguf", probe: gguf::probe, open: gguf::open },
+    Format { name: "sharded safetensors", probe: sharded::probe, open: sharded::open },
     Format { name: "caffe", probe: caffe::probe, open: caffe::open },
 ];
 
 /// Endings of files that [`crate::open`] takes for the weights of a folder.
-pub(crate) const ENDINGS: &[&str] = &[".safetensors", ".caffemodel"];
+pub(crate) const ENDINGS: &[&str] = &[".safetensors", ".caffemodel", ".gguf"];
 
 /// Finds the format by content and reads the index.
 pub(crate) fn open(source: Source) -> Result<Box<dyn Reader>> {

@@ -1,6 +1,7 @@
 //! Small files made by hand, so that a test can also make them wrong.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod gguf;
 pub mod golden;
 pub mod hostile;
 
