@@ -3,8 +3,10 @@
 mod caffe;
 mod foreign;
 mod gguf;
+mod javascript;
 mod safetensors;
 pub(crate) mod sharded;
+mod tfjs;
 
 use crate::{Error, Reader, Result, Source};
 
@@ -24,6 +26,7 @@ const FORMATS: &[Format] = &[
     Format { name: "safetensors", probe: safetensors::probe, open: safetensors::open },
     Format { name: "gguf", probe: gguf::probe, open: gguf::open },
     Format { name: "sharded safetensors", probe: sharded::probe, open: sharded::open },
+    Format { name: "tfjs", probe: tfjs::probe, open: tfjs::open },
     Format { name: "caffe", probe: caffe::probe, open: caffe::open },
 ];
 
