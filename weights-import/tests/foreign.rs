@@ -45,13 +45,11 @@ fn each_has_its_own_words() {
         (b"\x1c\0\0\0TFL3".to_vec(), "TensorFlow Lite"),
         (b"\x08\x07\x12\x07pytorch".to_vec(), "ONNX"),
         (table, "TensorFlow checkpoint"),
-        (br#"{"metadata":{},"weight_map":{"a":"b"}}"#.to_vec(), "sharded safetensors"),
-        (br#"{"modelTopology":{},"weightsManifest":[]}"#.to_vec(), "TensorFlow.js"),
         (br#"{"hidden_size":128}"#.to_vec(), "is JSON, not weights"),
         (b"name: \"net\"\nlayer {\n}".to_vec(), "prototxt"),
         (b"\x89PNG\r\n".to_vec(), "is an image"),
         (b"hello, these are no weights".to_vec(), "starts with 68 65 6c 6c 6f"),
-        (vec![0; 64], "no weights file known here (safetensors, "),
+        (vec![0; 64], "no weights file known here (tfjs, safetensors, "),
     ];
     for (bytes, words) in cases {
         let error = from_bytes(bytes, "model.safetensors").unwrap_err();
@@ -78,8 +76,13 @@ fn paths_that_are_no_file() {
     folder.file("model.safetensors", &file);
     assert!(open(&folder.0).unwrap().source().ends_with("model.safetensors"));
     std::fs::remove_file(folder.0.join("model.safetensors")).unwrap();
+    // An index goes before the files; it must be one.
     folder.file("model.safetensors.index.json", b"{}");
-    assert!(open(&folder.0).unwrap_err().to_string().contains("sharded"));
+    let error = open(&folder.0).unwrap_err().to_string();
+    assert!(error.contains("index.json: is JSON, not weights"), "{error}");
+    folder.file("other.safetensors.index.json", b"{}");
+    let error = open(&folder.0).unwrap_err().to_string();
+    assert!(error.contains("holds 2 weights files (model.safetensors.index.json, other"), "{error}");
 }
 
 #[test]

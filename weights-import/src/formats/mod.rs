@@ -23,10 +23,11 @@ struct Format {
 
 /// In the order of trying: those with a clear signature first.
 const FORMATS: &[Format] = &[
+    // Before safetensors: `exports={"` would be the length and start of a header.
+    Format { name: "tfjs", probe: tfjs::probe, open: tfjs::open },
     Format { name: "safetensors", probe: safetensors::probe, open: safetensors::open },
     Format { name: "gguf", probe: gguf::probe, open: gguf::open },
     Format { name: "sharded safetensors", probe: sharded::probe, open: sharded::open },
-    Format { name: "tfjs", probe: tfjs::probe, open: tfjs::open },
     Format { name: "caffe", probe: caffe::probe, open: caffe::open },
 ];
 
