@@ -49,7 +49,8 @@ pub fn from_source(source: Source) -> Result<Weights> {
     Ok(Weights::new(formats::open(source)?, name, None))
 }
 
-/// The weights file of a folder: `model.safetensors`, or the one index of files, or the one file.
+/// The weights file of a folder: `model.safetensors`, or the one index of files, or the one file, or TensorFlow.js's
+/// `model.json`.
 fn in_folder(folder: &Path) -> Result<PathBuf> {
     let usual = folder.join("model.safetensors");
     if usual.is_file() {
@@ -65,6 +66,10 @@ fn in_folder(folder: &Path) -> Result<PathBuf> {
         }
     }
     let mut found = if indices.is_empty() { files } else { indices };
+    let tfjs = folder.join("model.json");
+    if found.is_empty() && tfjs.is_file() {
+        return Ok(tfjs);
+    }
     found.sort();
     let folder_name = folder.display().to_string();
     match found.as_slice() {
@@ -172,7 +177,8 @@ impl Weights {
     }
 
     /// What the file says besides its tensors: safetensors' `__metadata__`; for Caffe the layers' settings as
-    /// `<layer>.type`, `<layer>.stride` ...
+    /// `<layer>.type`, `<layer>.stride` ...; GGUF's values under their keys; for TensorFlow.js `class_name`, `layers` and
+    /// `modelTopology`. `quantised.<name>` names the quantisation of a tensor that is given dequantised.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         self.reader.metadata()
     }
