@@ -22,6 +22,11 @@ fn files(index: &str) -> Files {
 }
 
 #[test]
+fn every_value_of_the_hub_package() {
+    assert_eq!(common::golden::check("sharded"), 6);
+}
+
+#[test]
 fn reads_all_files_of_an_index() {
     let weights = from_source(files(INDEX).source()).unwrap();
     assert_eq!(weights.format(), "safetensors");
