@@ -52,6 +52,10 @@ fn every_length_a_lie() {
 #[test]
 fn seeded_mutations() {
     hostile::mutations(&seed(), 100_000, 3);
+    for (salt, name) in ["keys", "big-f32", "big-mixed"].into_iter().enumerate() {
+        let seed = std::fs::read(format!("../tests/import/gguf/{name}.gguf")).unwrap();
+        hostile::mutations(&seed, 50_000, 30 + salt as u64);
+    }
 }
 
 #[test]
