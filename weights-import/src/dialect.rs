@@ -4,6 +4,10 @@
 //! file; to add one, write its table and list it in `dialects/mod.rs`.
 
 use crate::{Entry, Error, Result, Weights, dialects, pattern};
+use std::collections::BTreeMap;
+
+/// Most prefixes of names that are looked at as wrappers of a whole model.
+const MOST_WRAPPERS: usize = 64;
 
 /// How a tensor of the model is made from tensors of the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -151,6 +155,26 @@ pub struct Table {
     pub tune: Option<fn(&Weights, &mut Knobs) -> Result<()>>,
 }
 
+impl Table {
+    /// A table without a name or rules, whose fields a new one keeps where it has nothing to say.
+    pub const EMPTY: Self = Self {
+        name: "",
+        about: "",
+        signs: &[],
+        when: None,
+        optional_prefix: "",
+        optional_suffix: "",
+        rules: &[],
+        map: None,
+        ignored: &[],
+        tied: &[],
+        leading_ones: false,
+        knobs: Knobs::STANDARD,
+        preprocess: "none",
+        tune: None,
+    };
+}
+
 /// A [`Table`] as it applies to one file.
 #[derive(Debug, Clone)]
 pub struct Dialect {
@@ -251,14 +275,17 @@ impl Dialect {
 
     fn recognise(table: &'static Table, weights: &Weights) -> Result<Option<Self>> {
         for signs in table.signs {
-            let mut found: Vec<(String, usize, &str)> = Vec::new(); // wrapper, tensors that match the first sign, example
+            // By wrapper: how many tensors match the first sign, and the first of them.
+            let mut wrappers: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
             for entry in weights.entries() {
                 let Some(wrapper) = wrapper(table, signs[0], &entry.name) else { continue };
-                match found.iter_mut().find(|(w, ..)| w == wrapper) {
-                    Some((_, count, _)) => *count += 1,
-                    None => found.push((wrapper.to_string(), 1, &entry.name)),
-                }
+                wrappers.entry(wrapper).or_insert((0, &entry.name)).0 += 1;
             }
+            // A file of more models than any has: looking at each would take too long.
+            if wrappers.len() > MOST_WRAPPERS {
+                continue;
+            }
+            let mut found: Vec<(&str, usize, &str)> = wrappers.into_iter().map(|(w, (n, name))| (w, n, name)).collect();
             found.retain(|(known, ..)| {
                 table.when.is_none_or(|when| when(&inner_names(table, known, weights)))
                     && signs[1..]
@@ -272,10 +299,10 @@ impl Dialect {
                     if !wrapper.is_empty() {
                         evidence += &format!(", all behind {wrapper}");
                     }
-                    return Self::of(table, weights, wrapper.clone(), evidence).map(Some);
+                    return Self::of(table, weights, wrapper.to_string(), evidence).map(Some);
                 }
                 several => {
-                    let wrappers: Vec<&str> = several.iter().map(|(w, ..)| w.as_str()).collect();
+                    let wrappers: Vec<&str> = several.iter().map(|(w, ..)| *w).collect();
                     return Err(Error::Dialect {
                         file: weights.source().to_string(),
                         message: format!(
@@ -420,7 +447,10 @@ pub(crate) fn square(area: usize) -> Option<usize> {
 /// What stands before `sign` (and before the optional prefix) in `name`, if `name` ends with `sign`.
 fn wrapper<'n>(table: &Table, sign: &str, name: &'n str) -> Option<&'n str> {
     let name = name.strip_suffix(table.optional_suffix).unwrap_or(name);
-    let start = (0..name.len())
+    let text = sign.split('{').next().unwrap_or_default();
+    let start = name
+        .match_indices(text)
+        .map(|(i, _)| i)
         .filter(|&i| i == 0 || matches!(name.as_bytes()[i - 1], b'.' | b'/'))
         .find(|&i| pattern::matches(sign, &name[i..]).is_some())?;
     let before = &name[..start];

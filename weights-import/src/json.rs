@@ -81,6 +81,20 @@ impl<'t> Scanner<'t> {
         }
     }
 
+    /// A number of any kind; it is finite.
+    pub(crate) fn number(&mut self) -> Result<f64> {
+        let token = self.raw()?;
+        token.parse().ok().filter(|number: &f64| number.is_finite()).map_or_else(|| self.fail("a number expected"), Ok)
+    }
+
+    /// The text of one value of any kind, which is passed over.
+    pub(crate) fn raw(&mut self) -> Result<&'t str> {
+        self.peek();
+        let start = self.at;
+        self.skip()?;
+        Ok(&self.text[start..self.at])
+    }
+
     pub(crate) fn array(&mut self, mut item: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
         self.expect(b'[')?;
         if self.peek() == Some(b']') {

@@ -17,8 +17,9 @@ pub struct Weights {
     folder: Option<PathBuf>,
 }
 
-/// Opens a weights file, or a folder that holds `model.safetensors`, `pytorch_model.bin`, a TensorFlow SavedModel, or
-/// exactly one weights file. A TensorFlow checkpoint may also be named by its prefix: `bert_model.ckpt` for `bert_model.ckpt.index`.
+/// Opens a weights file, or a folder that holds `model.safetensors`, `pytorch_model.bin`, a TensorFlow SavedModel, the index
+/// of sharded weights, or exactly one weights file. Of sharded weights, name the index (`model.safetensors.index.json`).
+/// A TensorFlow checkpoint may also be named by its prefix: `bert_model.ckpt` for `bert_model.ckpt.index`.
 ///
 /// The format is found from the content; the ending of the name does not matter. Only the index is read.
 ///
@@ -61,7 +62,8 @@ fn checkpoint(prefix: &Path) -> PathBuf {
     if index.is_file() { index } else { prefix.to_path_buf() }
 }
 
-/// The weights file of a folder.
+/// The weights file of a folder: one of the usual names, or the one index of files, or the one file, or TensorFlow.js's
+/// `model.json`.
 fn in_folder(folder: &Path) -> Result<PathBuf> {
     // TensorFlow's SavedModel has a graph, and beside it a folder with the weights.
     for usual in ["model.safetensors", "pytorch_model.bin", "variables/variables.index"] {
@@ -70,33 +72,32 @@ fn in_folder(folder: &Path) -> Result<PathBuf> {
             return Ok(usual);
         }
     }
-    let mut found = Vec::new();
-    let mut sharded = None;
+    let (mut files, mut indices) = (Vec::new(), Vec::new());
     for item in std::fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))? {
         let path = item.map_err(|e| Error::io("read", folder, e))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        if name.ends_with(".safetensors.index.json") {
-            sharded = Some(name);
-        } else if formats::ENDINGS.iter().any(|ending| name.ends_with(ending)) && path.is_file() {
-            found.push(path);
+        let weights = name.strip_suffix(formats::sharded::ENDING).unwrap_or(&name);
+        if path.is_file() && formats::ENDINGS.iter().any(|ending| weights.ends_with(ending)) {
+            if weights == name { files.push(path) } else { indices.push(path) }
         }
+    }
+    let mut found = if indices.is_empty() { files } else { indices };
+    let tfjs = folder.join("model.json");
+    if found.is_empty() && tfjs.is_file() {
+        return Ok(tfjs);
     }
     found.sort();
     let folder_name = folder.display().to_string();
-    match (sharded, found.as_slice()) {
-        (Some(index), _) => Err(Error::format(
-            &folder_name,
-            format!("holds sharded weights ({index}), which are not read yet: save them as one model.safetensors"),
-        )),
-        (None, [one]) => Ok(one.clone()),
-        (None, []) => {
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => {
             let endings = formats::ENDINGS.join(", ");
             Err(Error::format(
                 &folder_name,
                 format!("holds no model.safetensors and no other weights file ({endings})"),
             ))
         }
-        (None, several) => {
+        several => {
             let names: Vec<_> = several.iter().map(|p| p.file_name().unwrap_or_default().to_string_lossy()).collect();
             Err(Error::format(
                 &folder_name,
@@ -192,8 +193,10 @@ impl Weights {
     }
 
     /// What the file says besides its tensors: safetensors' `__metadata__`; for Caffe the layers' settings as
-    /// `<layer>.type`, `<layer>.stride` ...; for PyTorch short texts and numbers beside the tensors, e.g. `epoch`; for ONNX and TensorFlow `skipped.<name>` of what is not read and why, for
-    /// ONNX `renamed.<name>`, `layout.<name>`, `quantised.<name>`, `opset`, `input.<name>` ...
+    /// `<layer>.type`, `<layer>.stride` ...; for PyTorch short texts and numbers beside the tensors, e.g. `epoch`; for
+    /// ONNX and TensorFlow `skipped.<name>` of what is not read and why, for ONNX `renamed.<name>`, `layout.<name>`,
+    /// `opset`, `input.<name>` ...; GGUF's values under their keys; for TensorFlow.js `class_name`, `layers` and
+    /// `modelTopology`. `quantised.<name>` names the quantisation of a tensor that is given dequantised.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         self.reader.metadata()
     }

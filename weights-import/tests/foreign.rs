@@ -31,19 +31,16 @@ fn each_has_its_own_words() {
         (b"\x80\x04\x95abc".to_vec(), "Python pickle"),
         (b"\x89HDF\r\n\x1a\n\0\0\0\0\0\0\0\0".to_vec(), "HDF5"),
         ([vec![0; 512], b"\x89HDF\r\n\x1a\n".to_vec()].concat(), "HDF5"),
-        (b"GGUF\x03\0\0\0".to_vec(), "GGUF"),
         (b"\x1f\x8b\x08".to_vec(), "gunzip"),
         (tar, "tar archive"),
         (b"\x1c\0\0\0TFL3".to_vec(), "TensorFlow Lite"),
         (b"\x1c\0\0\0ORTM".to_vec(), "ONNX Runtime's own format"),
         (b"model_checkpoint_path: \"model.ckpt-9\"".to_vec(), "list of a folder's TensorFlow checkpoints"),
-        (br#"{"metadata":{},"weight_map":{"a":"b"}}"#.to_vec(), "sharded safetensors"),
-        (br#"{"modelTopology":{},"weightsManifest":[]}"#.to_vec(), "TensorFlow.js"),
         (br#"{"hidden_size":128}"#.to_vec(), "is JSON, not weights"),
         (b"name: \"net\"\nlayer {\n}".to_vec(), "prototxt"),
         (b"\x89PNG\r\n".to_vec(), "is an image"),
         (b"hello, these are no weights".to_vec(), "starts with 68 65 6c 6c 6f"),
-        (vec![0; 64], "no weights file known here (safetensors, "),
+        (vec![0; 64], "no weights file known here (tfjs, safetensors, "),
     ];
     for (bytes, words) in cases {
         let error = from_bytes(bytes, "model.safetensors").unwrap_err();
@@ -73,8 +70,13 @@ fn paths_that_are_no_file() {
     folder.file("pytorch_model.bin", &file);
     assert!(open(&folder.0).unwrap().source().ends_with("pytorch_model.bin"));
     std::fs::remove_file(folder.0.join("pytorch_model.bin")).unwrap();
+    // An index goes before the files; it must be one.
     folder.file("model.safetensors.index.json", b"{}");
-    assert!(open(&folder.0).unwrap_err().to_string().contains("sharded"));
+    let error = open(&folder.0).unwrap_err().to_string();
+    assert!(error.contains("index.json: is JSON, not weights"), "{error}");
+    folder.file("other.safetensors.index.json", b"{}");
+    let error = open(&folder.0).unwrap_err().to_string();
+    assert!(error.contains("holds 2 weights files (model.safetensors.index.json, other"), "{error}");
 }
 
 #[test]

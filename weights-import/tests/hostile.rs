@@ -95,6 +95,18 @@ fn seeded_mutations() {
     }
 }
 
+/// Caffe's oldest form, and raw data.
+#[test]
+fn other_forms_of_caffe() {
+    for (salt, name) in ["v0", "raw"].into_iter().enumerate() {
+        let seed = std::fs::read(format!("../tests/import/caffe/{name}.caffemodel")).unwrap();
+        assert!(poke(&seed));
+        hostile::cut_at_every_byte(&seed);
+        hostile::every_bit_flipped(&seed);
+        hostile::mutations(&seed, 50_000, 20 + salt as u64);
+    }
+}
+
 #[test]
 fn large_files_of_little_things() {
     // The smallest entries that a header can have.

@@ -169,4 +169,23 @@ mod fetched {
         let conv = weights.entry("functional_1/block1_conv1_1/convolution/ReadVariableOp:0").unwrap();
         assert_eq!((conv.shape.as_slice(), conv.dtype), ([64, 3, 3, 3].as_slice(), Dtype::F32));
     }
+
+    /// Every value as `tests/import/tfjs/nsfwjs.py` evaluates it.
+    #[test]
+    fn the_inception_of_nsfwjs() {
+        use sha2::{Digest, Sha256};
+        let weights = open(fetched("nsfwjs/model.min.js")).unwrap();
+        assert_eq!((weights.format(), weights.entries().len(), weights.parameters()), ("tfjs", 382, 22_360_869));
+        let mut hash = Sha256::new();
+        for entry in weights.entries() {
+            assert_eq!(weights.metadata()[&format!("quantised.{}", entry.name)], "uint8");
+            hash.update(weights.raw(&entry.name).unwrap().bytes);
+        }
+        let hash: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hash, "61328883ba70e34dec7daca151ca826274fc8f77e1cda165941b716b7016f34c");
+        let layers: Vec<&str> = weights.metadata()["layers"].lines().collect();
+        assert_eq!(weights.metadata()["class_name"], "Model");
+        assert_eq!(layers[..2], ["InputLayer input_1", "Conv2D conv2d_1"]);
+        assert_eq!(layers.iter().filter(|layer| layer.starts_with("Conv2D ")).count(), 94);
+    }
 }

@@ -52,15 +52,9 @@ pub(crate) static TABLE: Table = Table {
     name: "caffe_googlenet",
     about: "Caffe GoogLeNet (BVLC)",
     signs: &[&["conv1/7x7_s2.0", "inception_3a/5x5_reduce.0"]],
-    when: None,
-    optional_prefix: "",
-    optional_suffix: "",
     rules: &RULES,
-    map: None,
-    ignored: &[],
-    tied: &[],
     leading_ones: true,
     knobs: Knobs { bn_eps: 1e-3, ..Knobs::STANDARD },
     preprocess: "caffe_bgr",
-    tune: None,
+    ..Table::EMPTY
 };

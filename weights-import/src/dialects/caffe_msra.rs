@@ -54,15 +54,9 @@ pub(crate) static TABLE: Table = Table {
     name: "caffe_msra",
     about: "Caffe ResNets of their authors",
     signs: &[&["res{s}{b:a}_branch2a.0", "bn{s}{b:a}_branch2a.2", "scale{s}{b:a}_branch2a.0"]],
-    when: None,
-    optional_prefix: "",
-    optional_suffix: "",
     rules: &RULES,
-    map: None,
-    ignored: &[],
-    tied: &[],
     leading_ones: true,
     knobs: Knobs { stride_on_1x1: true, stem_pool_padding: [0; 4], stem_pool_ceil: true, ..Knobs::STANDARD },
     preprocess: "caffe_bgr",
-    tune: None,
+    ..Table::EMPTY
 };

@@ -54,17 +54,12 @@ pub(crate) static TABLE: Table = Table {
         "bn_stage{s}_block{b}_branch2a.2",
         "scale_stage{s}_block{b}_branch2a.0",
     ]],
-    optional_suffix: "",
-    map: None,
-    when: None,
-    optional_prefix: "",
     rules: &RULES,
-    ignored: &[],
-    tied: &[],
     leading_ones: true,
     knobs: Knobs { stride_on_1x1: true, stem_pool_padding: [0; 4], stem_pool_ceil: true, ..Knobs::STANDARD },
     preprocess: "caffe_bgr",
     tune: Some(tune),
+    ..Table::EMPTY
 };
 
 /// Reads eps, stride and padding from the layers' settings that the file carries.

@@ -4,15 +4,12 @@
 //! Source: `VGG_ILSVRC_16_layers_deploy.prototxt`.
 
 use super::{rule, vgg};
-use crate::dialect::{How, Knobs, Mapping, Table};
+use crate::dialect::{How, Mapping, Table};
 
 pub(crate) static TABLE: Table = Table {
     name: "caffe_vgg",
     about: "Caffe VGG of its authors",
     signs: &[&["conv1_1.0", "conv5_{c}.0", "conv3_{c}.0"]],
-    when: None,
-    optional_prefix: "",
-    optional_suffix: "",
     rules: &[
         rule("classifier.0.weight", &["fc6.0"], How::Copy),
         rule("classifier.0.bias", &["fc6.1"], How::Copy),
@@ -22,12 +19,9 @@ pub(crate) static TABLE: Table = Table {
         rule("classifier.6.bias", &["fc8.1"], How::Copy),
     ],
     map: Some(map),
-    ignored: &[],
-    tied: &[],
     leading_ones: true,
-    knobs: Knobs::STANDARD,
     preprocess: "caffe_bgr",
-    tune: None,
+    ..Table::EMPTY
 };
 
 fn map(names: &[(&str, &[usize])]) -> Vec<Mapping> {

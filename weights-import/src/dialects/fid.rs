@@ -11,14 +11,9 @@ pub(crate) static TABLE: Table = Table {
     about: "Inception v3 of the Frechet inception distance",
     signs: &[&["Mixed_7c.branch_pool.conv.weight", "Conv2d_1a_3x3.conv.weight", "fc.weight"]],
     when: Some(|names| names.iter().any(|(name, shape)| *name == "fc.weight" && **shape == [1008, 2048])),
-    optional_prefix: "",
-    optional_suffix: "",
     rules: &[rule("{*}", &["{*}"], How::Copy)],
-    map: None,
     ignored: &[("{*}num_batches_tracked", "counts training steps, which no computation uses")],
-    tied: &[],
-    leading_ones: false,
     knobs: Knobs { bn_eps: 1e-3, pool_counts_padding: false, last_pool_max: true, class_offset: 1, ..Knobs::STANDARD },
     preprocess: "inception",
-    tune: None,
+    ..Table::EMPTY
 };

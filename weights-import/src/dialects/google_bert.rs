@@ -11,9 +11,6 @@ pub(crate) static TABLE: Table = Table {
     name: "google_bert",
     about: "google-research BERT",
     signs: &[&["bert/encoder/layer_{l}/attention/self/query/kernel", "bert/embeddings/word_embeddings"]],
-    when: None,
-    optional_prefix: "",
-    optional_suffix: "",
     rules: &[
         rule("bert.embeddings.LayerNorm.weight", &["bert/embeddings/LayerNorm/gamma"], How::Copy),
         rule("bert.embeddings.LayerNorm.bias", &["bert/embeddings/LayerNorm/beta"], How::Copy),
@@ -106,15 +103,11 @@ pub(crate) static TABLE: Table = Table {
         rule("classifier.weight", &["output_weights"], How::Copy),
         rule("classifier.bias", &["output_bias"], How::Copy),
     ],
-    map: None,
     ignored: &[
         ("{*}/adam_m", "is state of the optimiser"),
         ("{*}/adam_v", "is state of the optimiser"),
         ("global_step", "counts training steps, which no computation uses"),
     ],
-    tied: &[],
-    leading_ones: false,
     knobs: Knobs { gelu: Gelu::Tanh, ..Knobs::STANDARD },
-    preprocess: "none",
-    tune: None,
+    ..Table::EMPTY
 };

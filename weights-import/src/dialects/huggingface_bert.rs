@@ -12,9 +12,6 @@ pub(crate) static TABLE: Table = Table {
     name: "huggingface_bert",
     about: "Hugging Face transformers, BERT",
     signs: &[&["encoder.layer.{l}.attention.self.query.weight", "embeddings.word_embeddings.weight"]],
-    optional_suffix: "",
-    map: None,
-    when: None,
     optional_prefix: "bert.",
     rules: &[
         rule("{*}", &["{*}"], How::Copy),
@@ -32,10 +29,8 @@ pub(crate) static TABLE: Table = Table {
         ("cls.predictions.decoder.weight", "embeddings.word_embeddings.weight"),
         ("cls.predictions.decoder.bias", "cls.predictions.bias"),
     ],
-    leading_ones: false,
-    knobs: Knobs::STANDARD,
-    preprocess: "none",
     tune: Some(tune),
+    ..Table::EMPTY
 };
 
 /// Takes the activation and the epsilon from `config.json`, and sees that it is a BERT.

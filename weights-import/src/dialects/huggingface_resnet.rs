@@ -3,7 +3,7 @@
 //! Source: transformers 4 and 5, `models/resnet/modeling_resnet.py`: `resnet.encoder.stages.S.layers.B.layer.C.convolution`.
 
 use super::{join, rule};
-use crate::dialect::{How, Knobs, Rule, Table};
+use crate::dialect::{How, Rule, Table};
 
 /// The rules of one convolution with its batch norm.
 macro_rules! convolution {
@@ -31,15 +31,9 @@ pub(crate) static TABLE: Table = Table {
     name: "huggingface_resnet",
     about: "Hugging Face transformers, ResNet",
     signs: &[&["encoder.stages.{s}.layers.{b}.layer.{c}.convolution.weight", "embedder.embedder.convolution.weight"]],
-    when: None,
     optional_prefix: "resnet.",
-    optional_suffix: "",
     rules: &RULES,
-    map: None,
     ignored: &[("{*}num_batches_tracked", "counts training steps, which no computation uses")],
-    tied: &[],
-    leading_ones: false,
-    knobs: Knobs::STANDARD,
     preprocess: "imagenet",
-    tune: None,
+    ..Table::EMPTY
 };

@@ -13,16 +13,12 @@ pub(crate) static TABLE: Table = Table {
     about: "Keras applications, Inception v3",
     signs: &[&["conv2d_{n}/kernel", "batch_normalization_{n}/moving_variance"]],
     when: Some(|names| !map(names).is_empty()),
-    optional_prefix: "",
     optional_suffix: ":0",
     rules: &[rule("fc.weight", &["predictions/kernel"], TRANSPOSED), rule("fc.bias", &["predictions/bias"], How::Copy)],
     map: Some(map),
-    ignored: &[],
-    tied: &[],
-    leading_ones: false,
     knobs: Knobs { bn_eps: 1e-3, pool_counts_padding: false, ..Knobs::STANDARD },
     preprocess: "inception",
-    tune: None,
+    ..Table::EMPTY
 };
 
 /// The number of a layer: 0 for the first, which has none.

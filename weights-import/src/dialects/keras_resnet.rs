@@ -50,15 +50,9 @@ pub(crate) static TABLE: Table = Table {
     name: "keras_resnet",
     about: "Keras applications, ResNet (v1)",
     signs: &[&["conv{s}_block{b}_1_conv/kernel", "conv{s}_block{b}_1_bn/moving_variance", "conv2_block1_0_bn/gamma"]],
-    when: None,
-    optional_prefix: "",
     optional_suffix: ":0",
     rules: &RULES,
-    map: None,
-    ignored: &[],
-    tied: &[],
-    leading_ones: false,
     knobs: Knobs { bn_eps: 1.001e-5, stride_on_1x1: true, ..Knobs::STANDARD },
     preprocess: "keras_bgr",
-    tune: None,
+    ..Table::EMPTY
 };

@@ -44,15 +44,9 @@ pub(crate) static TABLE: Table = Table {
     name: "keras_resnet_old",
     about: "Keras applications, ResNet-50 of the first generation",
     signs: &[&["res{s}{b:a}_branch2a/kernel", "bn{s}{b:a}_branch2a/moving_variance"]],
-    when: None,
-    optional_prefix: "",
     optional_suffix: ":0",
     rules: &RULES,
-    map: None,
-    ignored: &[],
-    tied: &[],
-    leading_ones: false,
     knobs: Knobs { bn_eps: 1e-3, stride_on_1x1: true, ..Knobs::STANDARD },
     preprocess: "keras_bgr",
-    tune: None,
+    ..Table::EMPTY
 };

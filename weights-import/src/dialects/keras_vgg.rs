@@ -4,14 +4,12 @@
 //! less the means. Source: keras 3 `applications/vgg16.py`.
 
 use super::{HWIO, TRANSPOSED, rule, vgg};
-use crate::dialect::{How, Knobs, Mapping, Table};
+use crate::dialect::{How, Mapping, Table};
 
 pub(crate) static TABLE: Table = Table {
     name: "keras_vgg",
     about: "Keras applications, VGG",
     signs: &[&["block1_conv1/kernel", "block5_conv{c}/kernel"]],
-    when: None,
-    optional_prefix: "",
     optional_suffix: ":0",
     rules: &[
         rule("classifier.0.bias", &["fc1/bias"], How::Copy),
@@ -21,12 +19,8 @@ pub(crate) static TABLE: Table = Table {
         rule("classifier.6.bias", &["predictions/bias"], How::Copy),
     ],
     map: Some(map),
-    ignored: &[],
-    tied: &[],
-    leading_ones: false,
-    knobs: Knobs::STANDARD,
     preprocess: "keras_bgr",
-    tune: None,
+    ..Table::EMPTY
 };
 
 fn map(names: &[(&str, &[usize])]) -> Vec<Mapping> {

@@ -11,9 +11,6 @@ pub(crate) static TABLE: Table = Table {
     name: "slim_inception",
     about: "TF-slim, Inception v3",
     signs: &[&["Mixed_5c/Branch_1/Conv_1_0c_5x5/weights", "Conv2d_1a_3x3/BatchNorm/beta"]],
-    when: None,
-    optional_prefix: "",
-    optional_suffix: "",
     rules: &[
         rule("fc.weight", &["Logits/Conv2d_1c_1x1/weights"], How::Flatten(&[3, 2, 0, 1])),
         rule("fc.bias", &["Logits/Conv2d_1c_1x1/biases"], How::Copy),
@@ -22,11 +19,9 @@ pub(crate) static TABLE: Table = Table {
     ],
     map: Some(map),
     ignored: super::SLIM_IGNORED,
-    tied: &[],
-    leading_ones: false,
     knobs: Knobs { bn_eps: 1e-3, pool_counts_padding: false, class_offset: 1, ..Knobs::STANDARD },
     preprocess: "inception",
-    tune: None,
+    ..Table::EMPTY
 };
 
 fn map(names: &[(&str, &[usize])]) -> Vec<Mapping> {

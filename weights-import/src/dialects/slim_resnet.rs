@@ -38,15 +38,9 @@ pub(crate) static TABLE: Table = Table {
     name: "slim_resnet",
     about: "TF-slim, ResNet v1",
     signs: &[&["block{s}/unit_{b}/bottleneck_v1/conv1/weights", "block1/unit_1/bottleneck_v1/shortcut/weights"]],
-    when: None,
-    optional_prefix: "",
-    optional_suffix: "",
     rules: &RULES,
-    map: None,
     ignored: super::SLIM_IGNORED,
-    tied: &[],
-    leading_ones: false,
     knobs: Knobs { stride_in_last_block: true, stem_pool_padding: [0, 1, 0, 1], class_offset: 1, ..Knobs::STANDARD },
     preprocess: "vgg_rgb",
-    tune: None,
+    ..Table::EMPTY
 };

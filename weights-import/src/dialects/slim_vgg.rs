@@ -3,15 +3,12 @@
 //! Images are RGB of 0 to 255 less the means. Source: tensorflow/models `slim/nets/vgg.py`.
 
 use super::{HWIO, rule, vgg};
-use crate::dialect::{How, Knobs, Mapping, Table};
+use crate::dialect::{How, Mapping, Table};
 
 pub(crate) static TABLE: Table = Table {
     name: "slim_vgg",
     about: "TF-slim, VGG",
     signs: &[&["conv1/conv1_1/weights", "conv5/conv5_{c}/weights"]],
-    when: None,
-    optional_prefix: "",
-    optional_suffix: "",
     rules: &[
         rule("classifier.0.weight", &["fc6/weights"], How::Flatten(&[3, 2, 0, 1])),
         rule("classifier.0.bias", &["fc6/biases"], How::Copy),
@@ -22,11 +19,8 @@ pub(crate) static TABLE: Table = Table {
     ],
     map: Some(map),
     ignored: super::SLIM_IGNORED,
-    tied: &[],
-    leading_ones: false,
-    knobs: Knobs::STANDARD,
     preprocess: "vgg_rgb",
-    tune: None,
+    ..Table::EMPTY
 };
 
 fn map(names: &[(&str, &[usize])]) -> Vec<Mapping> {

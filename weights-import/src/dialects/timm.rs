@@ -4,15 +4,12 @@
 //! Source: timm 1.0 `models/resnet.py`, `models/vgg.py`. What timm names as torchvision does is read as torchvision.
 
 use super::rule;
-use crate::dialect::{How, Knobs, Table};
+use crate::dialect::{How, Table};
 
 pub(crate) static TABLE: Table = Table {
     name: "timm",
     about: "timm, where it differs from torchvision",
     signs: &[&["features.0.weight", "pre_logits.fc1.weight"], &["conv1.0.weight", "layer{s}.{b}.conv{c}.weight"]],
-    when: None,
-    optional_prefix: "",
-    optional_suffix: "",
     rules: &[
         rule("classifier.0.weight", &["pre_logits.fc1.weight"], How::Flatten(&[0, 1, 2, 3])),
         rule("classifier.3.weight", &["pre_logits.fc2.weight"], How::Flatten(&[0, 1, 2, 3])),
@@ -22,11 +19,7 @@ pub(crate) static TABLE: Table = Table {
         rule("classifier.6.bias", &["head.fc.bias"], How::Copy),
         rule("{*}", &["{*}"], How::Copy),
     ],
-    map: None,
     ignored: &[("{*}num_batches_tracked", "counts training steps, which no computation uses")],
-    tied: &[],
-    leading_ones: false,
-    knobs: Knobs::STANDARD,
     preprocess: "imagenet",
-    tune: None,
+    ..Table::EMPTY
 };

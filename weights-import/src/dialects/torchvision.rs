@@ -16,17 +16,11 @@ pub(crate) static TABLE: Table = Table {
         &["Conv2d_1a_3x3.conv.weight", "Mixed_5b.branch1x1.bn.running_var"],
         &["inception3a.branch1.conv.weight", "inception3a.branch1.bn.running_var"],
     ],
-    when: None,
-    optional_prefix: "",
-    optional_suffix: "",
     rules: &[rule("{*}", &["{*}"], How::Copy)],
-    map: None,
     ignored: &[("{*}num_batches_tracked", "counts training steps, which no computation uses")],
-    tied: &[],
-    leading_ones: false,
-    knobs: Knobs::STANDARD,
     preprocess: "imagenet",
     tune: Some(tune),
+    ..Table::EMPTY
 };
 
 fn tune(weights: &Weights, knobs: &mut Knobs) -> Result<()> {

@@ -1,8 +1,10 @@
 //! Caffe `.caffemodel`: a binary `NetParameter` with the blobs of each layer.
 //!
-//! Read are the current form (`layer`, field 100) and the one before it (`layers`, field 2). Tensors are named
-//! `<layer>.<number of the blob>`, e.g. `conv_1.0`; the layers' settings are metadata, e.g. `conv_1.type`,
-//! `conv_1.stride`. Source: Caffe's `src/caffe/proto/caffe.proto`, `blob.cpp` (a legacy dimension wins over `shape`).
+//! Read are the current form (`layer`, field 100), the one before it (`layers`, field 2), and the first, whose layers lie
+//! within those of the second. Tensors are named `<layer>.<number of the blob>`, e.g. `conv_1.0`; the layers' settings are
+//! metadata, e.g. `conv_1.type`, `conv_1.stride`. Values are floats, doubles, or the raw bytes that NVIDIA's branch writes
+//! (also of half precision). Source: Caffe's `src/caffe/proto/caffe.proto`, `blob.cpp` (a legacy dimension wins over
+//! `shape`).
 
 use crate::protobuf::{Value, Wire};
 use crate::{Dtype, Entry, Error, Raw, Reader, Result, Source};
@@ -33,7 +35,7 @@ struct Caffe {
     metadata: BTreeMap<String, String>,
 }
 
-/// Field numbers of the two forms of a layer.
+/// Field numbers of the forms of a layer. Field 0 does not exist: the old forms have no such settings.
 struct Form {
     name: u32,
     kind: u32,
@@ -41,11 +43,16 @@ struct Form {
     convolution: u32,
     pooling: u32,
     batch_norm: u32,
+    /// Settings in the layer itself.
+    own: &'static [(u32, &'static str)],
 }
 
-const CURRENT: Form = Form { name: 1, kind: 2, blobs: 7, convolution: 106, pooling: 121, batch_norm: 139 };
-/// Field 0 does not exist: this form has no batch norm.
-const OLD: Form = Form { name: 4, kind: 5, blobs: 6, convolution: 10, pooling: 19, batch_norm: 0 };
+const CURRENT: Form = Form { name: 1, kind: 2, blobs: 7, convolution: 106, pooling: 121, batch_norm: 139, own: &[] };
+const OLD: Form = Form { name: 4, kind: 5, blobs: 6, convolution: 10, pooling: 19, batch_norm: 0, own: &[] };
+const OLDEST: Form = Form { name: 1, kind: 2, blobs: 50, convolution: 0, pooling: 0, batch_norm: 0, own: OLDEST_OWN };
+
+/// Where a layer of the old form has one of the oldest.
+const OLDEST_WITHIN: u32 = 1;
 
 /// Settings that become metadata: field number and key.
 const CONVOLUTION: &[(u32, &str)] = &[
@@ -65,6 +72,8 @@ const CONVOLUTION: &[(u32, &str)] = &[
 const POOLING: &[(u32, &str)] =
     &[(1, "pool"), (2, "kernel_size"), (3, "stride"), (4, "pad"), (12, "global_pooling"), (13, "round_mode")];
 const BATCH_NORM: &[(u32, &str)] = &[(3, "eps")];
+const OLDEST_OWN: &[(u32, &str)] =
+    &[(4, "bias_term"), (7, "pad"), (8, "kernel_size"), (9, "group"), (10, "stride"), (11, "pool")];
 
 /// There is no signature: the first fields must be those of a network, its name a line of text, and the first layer must
 /// have a name.
@@ -93,7 +102,7 @@ pub(super) fn probe(head: &[u8], source: &Source) -> bool {
                 Ok(Some((field, Value::Span(span)))) if field == form.name => {
                     return wire.text(&span, LONGEST_NAME, "name").is_ok();
                 }
-                Ok(Some((1, Value::Span(_)))) if form.name != 1 => return true, // the oldest form, refused with words
+                Ok(Some((OLDEST_WITHIN, Value::Span(_)))) if form.name != 1 => return true,
                 Ok(Some(_)) => {}
                 _ => break,
             }
@@ -141,22 +150,26 @@ impl Index {
     }
 
     fn layer(&mut self, wire: &mut Wire<'_>, layer: Range<u64>, form: &Form) -> Result<()> {
-        let mut name = None;
+        let (mut name, mut oldest) = (None, None);
         let mut said = Vec::new();
+        if !form.own.is_empty() {
+            settings(wire, layer.clone(), form.own, &mut said)?;
+        }
         let mut fields = layer.clone();
         while let Some((field, value)) = wire.field(&mut fields)? {
             match value {
                 Value::Span(span) if field == form.name => name = Some(wire.text(&span, LONGEST_NAME, "name")?),
                 Value::Span(span) if field == form.kind => said.push(("type", wire.text(&span, LONGEST_NAME, "type")?)),
                 Value::Varint(kind) if field == form.kind => said.push(("type", kind.to_string())),
-                Value::Span(_) if field == 1 && form.name != 1 => {
-                    return wire.fail("a layer in Caffe's oldest form: update the file with upgrade_net_proto_binary");
-                }
+                Value::Span(span) if field == OLDEST_WITHIN && form.name != 1 => oldest = Some(span),
                 Value::Span(span) if field == form.convolution => settings(wire, span, CONVOLUTION, &mut said)?,
                 Value::Span(span) if field == form.pooling => settings(wire, span, POOLING, &mut said)?,
                 Value::Span(span) if field == form.batch_norm => settings(wire, span, BATCH_NORM, &mut said)?,
                 _ => {}
             }
+        }
+        if let Some(oldest) = oldest {
+            return self.layer(wire, oldest, &OLDEST);
         }
         let name = name.unwrap_or_default();
         for (key, value) in said {
@@ -178,7 +191,7 @@ impl Index {
     fn blob(&mut self, wire: &mut Wire<'_>, mut blob: Range<u64>, name: String) -> Result<()> {
         let mut legacy: Option<[u64; 4]> = None;
         let mut shape = Vec::new();
-        let (mut floats, mut doubles) = (Vec::new(), Vec::new());
+        let (mut floats, mut doubles, mut raw, mut raw_kind) = (Vec::new(), Vec::new(), None, None);
         while let Some((field, value)) = wire.field(&mut blob)? {
             match (field, value) {
                 (1..=4, Value::Varint(size)) => legacy.get_or_insert([0; 4])[field as usize - 1] = size,
@@ -190,6 +203,8 @@ impl Index {
                     packed(&mut doubles, span, 8).or_else(|e| wire.fail(format!("{name}: {e}")))?
                 }
                 (8, Value::Fixed64(span)) => single(&mut doubles, span.start, 9),
+                (10, Value::Varint(kind)) => raw_kind = Some(kind),
+                (12, Value::Span(span)) => raw = Some(span),
                 (7, Value::Span(span)) => dims(wire, span, &mut shape, &name)?,
                 _ => {}
             }
@@ -197,10 +212,24 @@ impl Index {
         if let Some(legacy) = legacy {
             shape = legacy.to_vec();
         }
-        let (dtype, runs) = if doubles.is_empty() { (Dtype::F32, floats) } else { (Dtype::F64, doubles) };
+        let (dtype, runs) = match (raw, raw_kind) {
+            (Some(raw), kind) => {
+                let dtype = match kind {
+                    None | Some(0) => Dtype::F64,
+                    Some(1) => Dtype::F32,
+                    Some(2) => Dtype::F16,
+                    Some(other) => return wire.fail(format!("blob {name} has raw data of the unknown type {other}")),
+                };
+                let mut runs = Vec::new();
+                packed(&mut runs, raw, dtype.bits() as u64 / 8).or_else(|e| wire.fail(format!("{name}: {e}")))?;
+                (dtype, runs)
+            }
+            (None, _) if doubles.is_empty() => (Dtype::F32, floats),
+            (None, _) => (Dtype::F64, doubles),
+        };
         let count: u64 = runs.iter().map(|run: &Run| run.count).sum();
         let expected = shape.iter().try_fold(1u64, |product, &size| product.checked_mul(size));
-        if expected != Some(count) || count == 0 {
+        if expected != Some(count) {
             return wire.fail(format!("blob {name} has the shape {shape:?}, but {count} values"));
         }
         self.spend(wire, 400 + 3 * name.len() + 24 * runs.len())?;

@@ -5,6 +5,11 @@ use crate::{Source, zip};
 
 const CONVERT: &str = "is not read yet: convert it to safetensors";
 
+const NO_WEIGHTS: &str = "is JSON, not weights (a configuration?): name the weights file itself";
+
+/// Keys of JSON that is read, in small letters: the index of sharded weights, TensorFlow.js.
+const READ_JSON: &[&str] = &["\"weight_map\"", "\"weightsmanifest\"", "\"modeltopology\"", "\"graph-model\""];
+
 /// What the file looks like and what to do, if it is one of these.
 pub(super) fn recognise(head: &[u8], source: &Source) -> Option<String> {
     let starts = |magic: &[u8]| head.starts_with(magic);
@@ -30,8 +35,6 @@ pub(super) fn recognise(head: &[u8], source: &Source) -> Option<String> {
     } else if [0, 512, 1024, 2048].iter().any(|&at| head.get(at..).is_some_and(|h| h.starts_with(b"\x89HDF\r\n\x1a\n")))
     {
         format!("looks like HDF5 (Keras .h5); this format {CONVERT}")
-    } else if starts(b"GGUF") {
-        format!("looks like GGUF; this format {CONVERT}")
     } else if starts(b"\x1f\x8b") {
         "is gzip-compressed: unpack it first (gunzip)".to_string()
     } else if head.get(257..262) == Some(b"ustar") && !pytorch::probe_tar(head, source) {
@@ -41,7 +44,7 @@ pub(super) fn recognise(head: &[u8], source: &Source) -> Option<String> {
     } else if head.get(4..8) == Some(b"ORTM") {
         "is a model in ONNX Runtime's own format: open the .onnx that it was made from".to_string()
     } else if text.starts_with('{') {
-        json(&text)
+        return (!READ_JSON.iter().any(|key| text.contains(key))).then(|| NO_WEIGHTS.to_string());
     } else if text.starts_with("name:") || text.starts_with("layer {") || text.starts_with("layers {") {
         "is a Caffe network definition (prototxt): the weights are in the .caffemodel beside it".to_string()
     } else if starts(b"\x89PNG") || starts(b"\xff\xd8\xff") {
@@ -71,17 +74,6 @@ fn zip(head: &[u8], source: &Source) -> String {
             }
             _ => "looks like a broken zip archive".to_string(),
         }
-    }
-}
-
-fn json(text: &str) -> String {
-    if text.contains("\"weight_map\"") {
-        "is the index of sharded safetensors, which are not read yet: save the model as one model.safetensors"
-            .to_string()
-    } else if text.contains("\"weightsmanifest\"") || text.contains("\"modeltopology\"") {
-        format!("looks like a TensorFlow.js model; this format {CONVERT}")
-    } else {
-        "is JSON, not weights (a configuration?): name the weights file itself".to_string()
     }
 }
 

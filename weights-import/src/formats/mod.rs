@@ -3,12 +3,16 @@
 mod caffe;
 mod catalogue;
 mod foreign;
+mod gguf;
+mod javascript;
 pub(crate) mod numpy;
-mod pytorch;
 mod onnx;
+mod pytorch;
 mod safetensors;
+pub(crate) mod sharded;
 mod tensor_proto;
 mod tensorflow;
+mod tfjs;
 
 use crate::{Error, Reader, Result, Source};
 
@@ -25,6 +29,8 @@ struct Format {
 
 /// In the order of trying: those with a clear signature first.
 const FORMATS: &[Format] = &[
+    // Before safetensors: `exports={"` would be the length and start of a header.
+    Format { name: "tfjs", probe: tfjs::probe, open: tfjs::open },
     Format { name: "safetensors", probe: safetensors::probe, open: safetensors::open },
     Format { name: "PyTorch", probe: pytorch::probe_zip, open: pytorch::open_zip },
     Format { name: "PyTorch legacy", probe: pytorch::probe_legacy, open: pytorch::open_legacy },
@@ -34,23 +40,14 @@ const FORMATS: &[Format] = &[
     Format { name: "tf_checkpoint", probe: tensorflow::checkpoint::probe, open: tensorflow::checkpoint::open },
     Format { name: "onnx", probe: onnx::probe, open: onnx::open },
     Format { name: "tf_graph", probe: tensorflow::graph::probe, open: tensorflow::graph::open },
+    Format { name: "gguf", probe: gguf::probe, open: gguf::open },
+    Format { name: "sharded safetensors", probe: sharded::probe, open: sharded::open },
     Format { name: "caffe", probe: caffe::probe, open: caffe::open },
 ];
 
 /// Endings of files that [`crate::open`] takes for the weights of a folder.
-pub(crate) const ENDINGS: &[&str] = &[
-    ".safetensors",
-    ".pth",
-    ".pt",
-    ".bin",
-    ".npz",
-    ".npy",
-    ".caffemodel",
-    ".onnx",
-    ".index",
-    ".ckpt",
-    ".pb",
-];
+pub(crate) const ENDINGS: &[&str] =
+    &[".safetensors", ".pth", ".pt", ".bin", ".npz", ".npy", ".caffemodel", ".gguf", ".onnx", ".index", ".ckpt", ".pb"];
 
 /// Finds the format by content and reads the index.
 pub(crate) fn open(source: Source) -> Result<Box<dyn Reader>> {

@@ -1,11 +1,13 @@
 //! Small files made by hand, so that a test can also make them wrong.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod gguf;
 pub mod golden;
 pub mod hostile;
 
 use std::path::PathBuf;
 use ukulele_tensor::Tensor;
+use weights_import::Source;
 
 /// A safetensors file with this header and data.
 pub fn safetensors(header: &str, data: &[u8]) -> Vec<u8> {
@@ -178,5 +180,30 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Files that lie beside each other; the first is the one that is opened.
+#[derive(Clone)]
+pub struct Files {
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+impl Files {
+    /// Those of a folder.
+    pub fn read(root: &str, folder: &str, names: &[&str]) -> Self {
+        let path = PathBuf::from(root).join(folder);
+        let read = |name: &&str| (name.to_string(), std::fs::read(path.join(name)).unwrap());
+        Self { files: names.iter().map(read).collect() }
+    }
+
+    pub fn source(&self) -> Source {
+        let (name, bytes) = &self.files[0];
+        Source::memory_with(bytes.clone(), name, self.files[1..].iter().cloned().collect())
+    }
+
+    /// [`hostile::poke_source`].
+    pub fn poke(&self) -> bool {
+        hostile::poke_source(&|| self.source(), self.files.iter().map(|(_, bytes)| bytes.len()).sum())
     }
 }

@@ -1,0 +1,1 @@
+!function(e){"object"==typeof exports&&"undefined"!=typeof module?module.exports=e():window["group1-shard4of8.bin"]=e()}(function(){return function r(e){return e[1][0]}({1:[function(e,n,t){n.exports="vxMf9T4="},{}]},{},[1])(1)});

@@ -1,0 +1,1 @@
+!function(e){"object"==typeof exports&&"undefined"!=typeof module?module.exports=e():window["group1-shard6of8.bin"]=e()}(function(){return function r(e){return e[1][0]}({1:[function(e,n,t){n.exports="mbm/2L0="},{}]},{},[1])(1)});

@@ -1,0 +1,1 @@
+!function(e){"object"==typeof exports&&"undefined"!=typeof module?module.exports=e():window["group1-shard7of8.bin"]=e()}(function(){return function r(e){return e[1][0]}({1:[function(e,n,t){n.exports="mT6rRn8="},{}]},{},[1])(1)});
