@@ -4,7 +4,7 @@
 //! file; to add one, write its table and list it in `dialects/mod.rs`.
 
 use crate::{Entry, Error, Result, Weights, dialects, pattern};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most prefixes of names that are looked at as wrappers of a whole model.
 const MOST_WRAPPERS: usize = 64;
@@ -120,6 +120,12 @@ impl Default for Knobs {
     }
 }
 
+/// A tensor's name, without wrapper and optional suffix, and its shape.
+pub type Named<'w> = (&'w str, &'w [usize]);
+
+/// Makes the rules for one file from its names.
+pub type MakeMappings = fn(&[Named<'_>]) -> Vec<Mapping>;
+
 /// A dialect as data.
 #[derive(Debug)]
 pub struct Table {
@@ -131,7 +137,7 @@ pub struct Table {
     /// prefix (which is then a wrapper such as `module.`, and is stripped).
     pub signs: &'static [&'static [&'static str]],
     /// A further condition on the names without wrapper and on shapes, where names alone do not tell.
-    pub when: Option<fn(&[(&str, &[usize])]) -> bool>,
+    pub when: Option<fn(&[Named<'_>]) -> bool>,
     /// A prefix that the model's names may have and the file's not, or the other way round, e.g. `bert.`; or empty.
     pub optional_prefix: &'static str,
     /// An ending that the file's names may have beyond those of the rules, e.g. `:0`; or empty.
@@ -140,7 +146,7 @@ pub struct Table {
     pub rules: &'static [Rule],
     /// Rules for this very file, which go before `rules`. It is given the names without wrapper and optional suffix, in
     /// the file's order, with their shapes.
-    pub map: Option<fn(&[(&str, &[usize])]) -> Vec<Mapping>>,
+    pub map: Option<MakeMappings>,
     /// Tensors of the file that no model needs: pattern and why.
     pub ignored: &'static [(&'static str, &'static str)],
     /// Pairs of tensors of the file that hold the same values: the first may go unused if they are equal.
@@ -353,6 +359,21 @@ impl Dialect {
         })
     }
 
+    /// [`Dialect::targets`], and the scales of batch norms that the file leaves out because they are ones: everything
+    /// that a model can be filled with.
+    pub fn all_targets(&self, weights: &Weights) -> Vec<(String, Vec<usize>)> {
+        let mut targets = self.targets(weights);
+        let names: BTreeSet<String> = targets.iter().map(|(name, _)| name.clone()).collect();
+        let scales: Vec<(String, Vec<usize>)> = targets
+            .iter()
+            .filter_map(|(name, shape)| Some((name.strip_suffix(".running_var")?, shape)))
+            .map(|(norm, shape)| (format!("{norm}.weight"), shape.clone()))
+            .filter(|(name, _)| !names.contains(name) && self.rule(name, weights).is_some())
+            .collect();
+        targets.extend(scales);
+        targets
+    }
+
     /// The name in the file without the wrapper and the optional suffix.
     pub(crate) fn inner<'n>(&self, name: &'n str) -> &'n str {
         inner(self.table, &self.wrapper, name).unwrap_or(name)
@@ -433,7 +454,7 @@ fn inner<'n>(table: &Table, wrapper: &str, name: &'n str) -> Option<&'n str> {
 }
 
 /// All names behind the wrapper, with their shapes.
-fn inner_names<'w>(table: &Table, wrapper: &str, weights: &'w Weights) -> Vec<(&'w str, &'w [usize])> {
+fn inner_names<'w>(table: &Table, wrapper: &str, weights: &'w Weights) -> Vec<Named<'w>> {
     let named = |e: &'w Entry| Some((inner(table, wrapper, &e.name)?, e.shape.as_slice()));
     weights.entries().iter().filter_map(named).collect()
 }

@@ -97,6 +97,17 @@ pub struct Bert {
 }
 
 impl Architecture {
+    /// The usual name: `ResNet-50`, `BERT`, `VGG-16`, `Inception v3`, `GoogLeNet`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::ResNet(net) => net.name(),
+            Self::Bert(_) => "BERT".to_string(),
+            Self::Vgg(net) => net.name(),
+            Self::InceptionV3(_) => "Inception v3".to_string(),
+            Self::GoogLeNet(_) => "GoogLeNet".to_string(),
+        }
+    }
+
     /// Whether both have the same trunk: the same but for heads (classes, pooler, masked language model), for what
     /// single tensors at the door tell by their shapes (channels of the image, words, positions, token types) and for the
     /// number of attention heads, which shapes do not tell.

@@ -37,7 +37,8 @@
 //! # The way of the data
 //!
 //! bytes ([`Source`]) -> index ([`Reader`], one file in `formats/` each) -> [`Weights`] -> names and axes ([`Dialect`],
-//! one table in `dialects/` each) -> slots ([`load`]) -> [`Report`].
+//! one table in `dialects/` each) -> slots ([`load`]) -> [`Report`]. The doctor ([`examine`], [`examine_names`]) says what
+//! smells on the way.
 //!
 //! Nothing in a file is trusted: no length is believed before it is compared with the bytes that are there, and no
 //! mistake of a file panics.
@@ -47,6 +48,7 @@ mod atomic;
 mod crc32c;
 mod dialect;
 mod dialects;
+mod doctor;
 mod dtype;
 mod error;
 mod formats;
@@ -67,7 +69,8 @@ mod weights;
 mod zip;
 
 pub use atomic::atomic_write;
-pub use dialect::{Dialect, Gelu, How, Knobs, Mapping, Rule, Table};
+pub use dialect::{Dialect, Gelu, How, Knobs, MakeMappings, Mapping, Named, Rule, Table};
+pub use doctor::{Finding, Statistics, examine, examine_names};
 pub use dtype::Dtype;
 pub use error::{Error, Result};
 pub use guess::{Architecture, Bert, Block, Inception, ResNet, Vgg, guess, guess_from};

@@ -1,6 +1,6 @@
 //! The one trait between files and the rest: a format implements [`Reader`] over a [`Source`] and nothing else.
 
-use crate::{Dtype, Error, Result};
+use crate::{Dtype, Error, Result, dtype};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::fs::File;
@@ -35,6 +35,27 @@ pub struct Raw {
     pub shape: Vec<usize>,
     /// `numel * dtype.bits() / 8` bytes.
     pub bytes: Vec<u8>,
+}
+
+impl Raw {
+    /// The elements as `f32`, row-major; `name` stands in errors. See [`crate::Weights::get`].
+    ///
+    /// # Errors
+    /// Values that `f32` cannot hold.
+    pub fn to_f32(&self, name: &str) -> Result<Vec<f32>> {
+        dtype::to_f32(name, self.dtype, &self.bytes)
+    }
+
+    /// The same with floating point elements rounded to `F32`, `F16` or `BF16`; integers stay.
+    ///
+    /// # Errors
+    /// Values too large for `dtype`, or another `dtype`.
+    pub fn rounded(self, name: &str, dtype: Dtype) -> Result<Self> {
+        if !self.dtype.is_float() || self.dtype == dtype {
+            return Ok(self);
+        }
+        Ok(Self { dtype, bytes: dtype::from_f32(name, dtype, &self.to_f32(name)?)?, shape: self.shape })
+    }
 }
 
 /// A weights file whose index has been read.

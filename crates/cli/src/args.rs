@@ -57,6 +57,71 @@ pub(crate) enum Command {
         after_help = "Example:\n  uke evaluate reviews-model test.csv --text-column text --label-column label\n  uke evaluate solar-model photos/test"
     )]
     Evaluate(EvaluateArgs),
+    /// Say what is in a weights file of any kind, and what smells
+    #[command(
+        after_help = "Example:\n  uke inspect resnet50.pth\n  uke inspect bert_model.ckpt --json bert.json\n  uke inspect model.h5 --json -"
+    )]
+    Inspect(InspectArgs),
+    /// Write a weights file in another format, element type or naming
+    #[command(
+        after_help = "Example:\n  uke convert vgg16.h5 vgg16.safetensors --dialect torchvision\n  uke convert model.onnx model.pth --dtype f16"
+    )]
+    Convert(ConvertArgs),
+}
+
+/// Arguments of `uke inspect`.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct InspectArgs {
+    /// A weights file, a folder with one, or the prefix of a TensorFlow checkpoint
+    pub(crate) file: PathBuf,
+    /// Write all of it to this file as JSON, with the sha256 of each tensor; - for the standard output
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub(crate) json: Option<PathBuf>,
+    /// Read names and shapes alone, not the values
+    #[arg(long)]
+    pub(crate) index_only: bool,
+}
+
+/// Arguments of `uke convert`.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct ConvertArgs {
+    /// The weights to read
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+    /// The file to write
+    #[arg(value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// Format to write [default: by the ending of OUT]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) to: Option<FormatArg>,
+    /// Round floating point numbers to this type [default: as they are; f32 with --dialect]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub(crate) dtype: Option<DtypeArg>,
+    /// Rename and turn tensors to this naming: torchvision (image models) or huggingface_bert [default: as they are]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) dialect: Option<String>,
+}
+
+/// Formats that are written.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FormatArg {
+    /// .safetensors
+    Safetensors,
+    /// .pth, .pt, .bin: what torch.load(weights_only=True) reads
+    Pytorch,
+    /// .npz
+    Npz,
+}
+
+/// Element types that are written.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DtypeArg {
+    /// 32 bits
+    F32,
+    /// 16 bits, IEEE
+    F16,
+    /// The upper 16 bits of f32
+    Bf16,
 }
 
 /// Arguments of `uke demo`.

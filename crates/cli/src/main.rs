@@ -2,12 +2,14 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod convert;
 mod demo;
 mod errors;
 mod evaluate;
 mod files;
 mod finetune_image;
 mod finetune_text;
+mod inspect;
 mod interrupt;
 mod outcome;
 mod photos;
@@ -48,5 +50,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Finetune { kind: Finetune::Image(args) } => finetune_image::run(&args, quiet),
         Command::Predict(args) => predict::run(&args, quiet),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Inspect(args) => inspect::run(&args, quiet),
+        Command::Convert(args) => convert::run(&args, quiet),
     }
 }

@@ -76,8 +76,16 @@ fn finetune_fails(folder: &Folder, weights: &str, train: &str, more: &[&str], sa
 
 #[test]
 fn help_has_examples() {
-    let all: [&[&str]; 6] =
-        [&["demo"], &["finetune"], &["finetune", "text"], &["finetune", "image"], &["predict"], &["evaluate"]];
+    let all: [&[&str]; 8] = [
+        &["demo"],
+        &["finetune"],
+        &["finetune", "text"],
+        &["finetune", "image"],
+        &["predict"],
+        &["evaluate"],
+        &["inspect"],
+        &["convert"],
+    ];
     for command in all {
         let output = uke(&[command, &["--help"]].concat());
         assert!(output.status.success());
@@ -294,6 +302,65 @@ fn an_interrupted_training_leaves_a_model() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(rest.iter().any(|l| l.starts_with("interrupted: saved")), "{rest:?}");
     assert!(uke(&["predict", &out, "a lovely day"]).status.success());
+}
+
+#[test]
+fn weights_are_inspected_and_converted() {
+    let folder = Folder::new("inspect");
+    let json = |args: &[&str]| -> serde_json::Value {
+        let output = uke(args);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let original = json(&["inspect", TINY, "--json"]);
+    assert_eq!(original["format"], "safetensors");
+    assert_eq!(
+        (original["dialect"].as_str(), original["architecture"].as_str()),
+        (Some("huggingface_bert"), Some("BERT"))
+    );
+    let hashes = |found: &serde_json::Value| -> Vec<(String, String)> {
+        let tensors = found["tensors"].as_array().unwrap();
+        let of = |t: &serde_json::Value, key: &str| t[key].as_str().unwrap().to_owned();
+        tensors.iter().map(|t| (of(t, "name"), of(t, "sha256"))).collect()
+    };
+    let mut sorted = hashes(&original);
+    sorted.sort();
+    // Through the other formats and back, every byte is the same.
+    let (mut from, mut formats) = (TINY.to_owned(), Vec::new());
+    for name in ["a.pth", "b.npz", "c.safetensors"] {
+        let to = folder.path(name);
+        let output = uke(&["convert", &from, &to, "-q"]);
+        assert!(output.status.success() && output.stdout.is_empty(), "{}", text(&output.stderr));
+        let found = json(&["inspect", &to, "--json"]);
+        formats.push(found["format"].as_str().unwrap().to_owned());
+        let mut same = hashes(&found);
+        same.sort();
+        assert_eq!(same, sorted, "{name}");
+        from = to;
+    }
+    assert_eq!(formats, ["pytorch", "npz", "safetensors"]);
+
+    let wide = folder.path("wide.safetensors");
+    assert!(uke(&["convert", TINY, &wide, "--dtype", "f32", "--dialect", "huggingface_bert"]).status.success());
+    let found = json(&["inspect", &wide, "--json"]);
+    assert!(found["tensors"].as_array().unwrap().iter().all(|t| t["dtype"] == "F32"));
+    assert_eq!(found["parameters"], original["parameters"]);
+    let said = text(&uke(&["inspect", &wide]).stdout);
+    assert!(said.contains("a BERT (2 layers, hidden 128") && said.contains("word_embeddings.weight"), "{said}");
+
+    fails(&["convert", TINY, &folder.path("x.h5")], 2, &["x.h5", "--to"]);
+    fails(&["convert", TINY, &wide, "--dialect", "torchvision"], 1, &["huggingface_bert", "torchvision"]);
+    fails(&["convert", TINY, &wide, "--dialect", "keras"], 2, &["huggingface_bert"]);
+    let before = fs::read(&wide).unwrap();
+    let huge = folder.path("huge.safetensors");
+    let header = r#"{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"z":{"dtype":"F32","shape":[2,2],"data_offsets":[8,24]}}"#;
+    let values: Vec<u8> = [f32::NAN, 1e30, 0.0, 0.0, 0.0, 0.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    fs::write(&huge, [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &values].concat()).unwrap();
+    fails(&["convert", &huge, &wide, "--dtype", "f16"], 1, &["x", "too large for F16"]);
+    assert!(fs::read(&wide).unwrap() == before, "the file that was there has changed");
+    let said = json(&["inspect", &huge, "--json"]);
+    let kinds: Vec<&str> = said["findings"].as_array().unwrap().iter().map(|f| f["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["nan", "zero"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! Source: `VGG_ILSVRC_16_layers_deploy.prototxt`.
 
 use super::{rule, vgg};
-use crate::dialect::{How, Mapping, Table};
+use crate::dialect::{How, Mapping, Named, Table};
 
 pub(crate) static TABLE: Table = Table {
     name: "caffe_vgg",
@@ -24,6 +24,6 @@ pub(crate) static TABLE: Table = Table {
     ..Table::EMPTY
 };
 
-fn map(names: &[(&str, &[usize])]) -> Vec<Mapping> {
+fn map(names: &[Named<'_>]) -> Vec<Mapping> {
     vgg::features(names, "conv{s}_{c}.0", "conv{s}_{c}.1", How::Copy)
 }

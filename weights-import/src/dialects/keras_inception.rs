@@ -5,7 +5,7 @@
 
 use super::inception_v3::CONVOLUTIONS;
 use super::{HWIO, TRANSPOSED, rule};
-use crate::dialect::{How, Knobs, Mapping, Table};
+use crate::dialect::{How, Knobs, Mapping, Named, Table};
 use crate::pattern::matches;
 
 pub(crate) static TABLE: Table = Table {
@@ -29,7 +29,7 @@ fn number(layer: &str, kind: &str) -> Option<usize> {
     }
 }
 
-fn map(names: &[(&str, &[usize])]) -> Vec<Mapping> {
+fn map(names: &[Named<'_>]) -> Vec<Mapping> {
     let numbered = |kind: &str, ending: &str| {
         let layers = names.iter().filter_map(|(name, _)| name.strip_suffix(ending));
         let mut found: Vec<(usize, &str)> = layers.filter_map(|l| Some((number(l, kind)?, l))).collect();

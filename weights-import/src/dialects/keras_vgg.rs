@@ -4,7 +4,7 @@
 //! less the means. Source: keras 3 `applications/vgg16.py`.
 
 use super::{HWIO, TRANSPOSED, rule, vgg};
-use crate::dialect::{How, Mapping, Table};
+use crate::dialect::{How, Mapping, Named, Table};
 
 pub(crate) static TABLE: Table = Table {
     name: "keras_vgg",
@@ -23,7 +23,7 @@ pub(crate) static TABLE: Table = Table {
     ..Table::EMPTY
 };
 
-fn map(names: &[(&str, &[usize])]) -> Vec<Mapping> {
+fn map(names: &[Named<'_>]) -> Vec<Mapping> {
     let mut mappings = vgg::features(names, "block{s}_conv{c}/kernel", "block{s}_conv{c}/bias", HWIO);
     // As many channels as the last convolution gives.
     let last = names.iter().rev().find(|(name, _)| name.starts_with("block5_conv") && name.ends_with("/kernel"));

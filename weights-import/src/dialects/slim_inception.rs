@@ -5,7 +5,7 @@
 
 use super::inception_v3::CONVOLUTIONS;
 use super::{HWIO, rule};
-use crate::dialect::{How, Knobs, Mapping, Table};
+use crate::dialect::{How, Knobs, Mapping, Named, Table};
 
 pub(crate) static TABLE: Table = Table {
     name: "slim_inception",
@@ -24,7 +24,7 @@ pub(crate) static TABLE: Table = Table {
     ..Table::EMPTY
 };
 
-fn map(names: &[(&str, &[usize])]) -> Vec<Mapping> {
+fn map(names: &[Named<'_>]) -> Vec<Mapping> {
     let gammas = names.iter().any(|(name, _)| name.ends_with("/BatchNorm/gamma"));
     let aux = [("AuxLogits.conv0", "AuxLogits/Conv2d_1b_1x1"), ("AuxLogits.conv1", "AuxLogits/Conv2d_2a_5x5")];
     let convolutions = CONVOLUTIONS.iter().chain(&aux);

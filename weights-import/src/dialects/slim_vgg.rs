@@ -3,7 +3,7 @@
 //! Images are RGB of 0 to 255 less the means. Source: tensorflow/models `slim/nets/vgg.py`.
 
 use super::{HWIO, rule, vgg};
-use crate::dialect::{How, Mapping, Table};
+use crate::dialect::{How, Mapping, Named, Table};
 
 pub(crate) static TABLE: Table = Table {
     name: "slim_vgg",
@@ -23,6 +23,6 @@ pub(crate) static TABLE: Table = Table {
     ..Table::EMPTY
 };
 
-fn map(names: &[(&str, &[usize])]) -> Vec<Mapping> {
+fn map(names: &[Named<'_>]) -> Vec<Mapping> {
     vgg::features(names, "conv{s}/conv{s}_{c}/weights", "conv{s}/conv{s}_{c}/biases", HWIO)
 }

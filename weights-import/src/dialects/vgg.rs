@@ -1,12 +1,12 @@
 //! What the dialects of VGG share: where a convolution of a stage stands in torchvision's `features`.
 
-use crate::dialect::{How, Mapping};
+use crate::dialect::{How, Mapping, Named};
 use crate::pattern::{fill, matches};
 
 /// Maps convolutions named by stage and place, e.g. `block{s}_conv{c}/kernel`, to `features.N`; both count from 1.
 ///
 /// `features` has a layer for each convolution, its ReLU (and batch norm), and one for the pooling after each stage.
-pub(super) fn features(names: &[(&str, &[usize])], weight: &str, bias: &str, how: How) -> Vec<Mapping> {
+pub(super) fn features(names: &[Named<'_>], weight: &str, bias: &str, how: How) -> Vec<Mapping> {
     let last_in = |stage: usize| {
         let found = (1..=16).take_while(|place| {
             let wanted = named(weight, stage, *place);

@@ -1,0 +1,147 @@
+//! The doctor: what smells in a weights file.
+//!
+//! Nothing here is an error; a finding is something that a person should know before they trust the weights.
+
+use crate::{Architecture, Dialect, Entry, Weights, guess};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Something that smells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What kind: `nan`, `infinite`, `zero`, `constant`, `fresh_statistics`, `optimiser`, `gamma`, `background`, `channels`,
+    /// `twins`.
+    pub kind: &'static str,
+    /// What was seen, and what it means.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+fn finding(kind: &'static str, message: String) -> Finding {
+    Finding { kind, message }
+}
+
+/// What the values of one tensor are like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Statistics {
+    /// The least finite value; 0 if there is none.
+    pub min: f32,
+    /// The greatest finite value; 0 if there is none.
+    pub max: f32,
+    /// Mean of the finite values.
+    pub mean: f64,
+    /// Standard deviation of the finite values.
+    pub deviation: f64,
+    /// How many are not a number.
+    pub nan: usize,
+    /// How many are infinite.
+    pub infinite: usize,
+}
+
+impl Statistics {
+    /// Of these values: sums in f64, two passes.
+    pub fn of(values: &[f32]) -> Self {
+        let finite = || values.iter().filter(|v| v.is_finite());
+        let count = finite().count().max(1) as f64;
+        let mean = finite().map(|&v| f64::from(v)).sum::<f64>() / count;
+        let spread = finite().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
+        let (min, max) = finite().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
+        let none = min > max;
+        Self {
+            min: if none { 0.0 } else { min },
+            max: if none { 0.0 } else { max },
+            mean,
+            deviation: spread.sqrt(),
+            nan: values.iter().filter(|v| v.is_nan()).count(),
+            infinite: values.iter().filter(|v| v.is_infinite()).count(),
+        }
+    }
+}
+
+/// What smells in the values of one tensor of floating point numbers.
+pub fn examine(entry: &Entry, values: &Statistics) -> Option<Finding> {
+    let Entry { name, .. } = entry;
+    let many = |count: usize| if count == 1 { "1 element".to_string() } else { format!("{count} elements") };
+    if values.nan > 0 {
+        let message = format!(
+            "{name}: {} of {} not a number (NaN): training went wrong, or the file is broken",
+            many(values.nan),
+            entry.numel()
+        );
+        return Some(finding("nan", message));
+    }
+    if values.infinite > 0 {
+        return Some(finding("infinite", format!("{name}: {} infinite", many(values.infinite))));
+    }
+    if entry.shape.len() >= 2 && entry.numel() > 1 && values.min == values.max {
+        return Some(match values.min == 0.0 {
+            true => finding("zero", format!("{name}: all zero: never trained, or pruned away")),
+            false => finding("constant", format!("{name}: all {}: never trained", values.min)),
+        });
+    }
+    None
+}
+
+/// Parts of names by which training programs mark the state of their optimisers.
+const OPTIMISER: &[&str] = &[
+    "adam_m",
+    "adam_v",
+    "exp_avg",
+    "exp_avg_sq",
+    "momentum_buffer",
+    "Momentum",
+    "RMSProp",
+    "optimizer",
+    "optimizer_weights",
+    "optimizer_state",
+    "Adam",
+    "Adam_1",
+    ".OPTIMIZER_SLOT",
+];
+
+/// What smells in the names and shapes of a file.
+pub fn examine_names(weights: &Weights, dialect: Option<&Dialect>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let entries = weights.entries();
+    let is_state = |e: &&Entry| e.name.split(['/', '.']).any(|part| OPTIMISER.contains(&part));
+    let state: Vec<&Entry> = entries.iter().filter(is_state).collect();
+    if let Some(first) = state.first() {
+        let message =
+            format!("{} tensors are state of an optimiser, e.g. {}: no model needs them", state.len(), first.name);
+        findings.push(finding("optimiser", message));
+    }
+    let names: BTreeSet<&str> = entries.iter().map(|e| e.name.as_str()).collect();
+    let norms = [(".running_var", ".weight"), ("/moving_variance", "/gamma"), ("/moving_variance:0", "/gamma:0")];
+    let bare: Vec<&str> = entries
+        .iter()
+        .filter_map(|e| norms.iter().find_map(|(of, scale)| Some((e.name.strip_suffix(of)?, *scale))))
+        .filter(|(norm, scale)| !names.contains(format!("{norm}{scale}").as_str()))
+        .map(|(norm, _)| norm)
+        .collect();
+    if let Some(first) = bare.first() {
+        let message = format!("{} batch norms have no scale (gamma), e.g. {first}: it is taken to be 1", bare.len());
+        findings.push(finding("gamma", message));
+    }
+    let Some(dialect) = dialect else { return findings };
+    let classes = match guess(weights, dialect) {
+        Some(Architecture::ResNet(net)) => net.classes,
+        Some(Architecture::Vgg(net)) => net.classes,
+        Some(Architecture::InceptionV3(net) | Architecture::GoogLeNet(net)) => net.classes,
+        _ => None,
+    };
+    if dialect.knobs.class_offset > 0 || classes == Some(1001) {
+        let count = classes.map_or_else(|| "the classes".to_string(), |n| format!("{n} classes"));
+        findings
+            .push(finding("background", format!("{count}: class 0 is the background, the first real one is class 1")));
+    }
+    if dialect.preprocess().ends_with("_bgr") {
+        let message = "the first convolution wants the colours in the order blue, green, red".to_string();
+        findings.push(finding("channels", message));
+    }
+    findings
+}
