@@ -6,19 +6,24 @@ Reads lines, answers each with one line:
     resnet50 train 8        one timed training step: forward, cross-entropy, backward, SGD with momentum
     bert-base infer 8x128   one timed inference of 8 texts of 128 tokens, 2 classes
     bert-base train 8x128   one timed training step with AdamW, dropout as configured (0.1)
+    resnet50 load pth       torch.load of a state_dict and load_state_dict into a model that is there
+    bert-base load safetensors
+                            load_file and load_state_dict into a model that is there
     quit                    leave
 
 The answer is the time of that one iteration in milliseconds, or "error: ..". The first request of a work builds it, warms it
 up, and for ResNet-50 times both memory layouts once and keeps the faster. The works `resnet50 trunk 16` (frozen trunk, new
-last layer) and other batch sizes follow the same form. Threads: UKULELE_THREADS, by default 2.
+last layer) and other batch sizes follow the same form. Threads: OMP_NUM_THREADS, by default 2. The files to load are written to
+.cache/bench, where our side reads them.
 """
 
 import os
+import pathlib
 import sys
 import time
 
-THREADS = int(os.environ.get("UKULELE_THREADS", "2"))
-os.environ["OMP_NUM_THREADS"] = str(THREADS)
+THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "2"))
+FILES = pathlib.Path(__file__).resolve().parents[2] / ".cache" / "bench"
 
 import torch  # noqa: E402
 import torchvision  # noqa: E402
@@ -55,6 +60,20 @@ def bert_base(kind, size, layout):
     return training(optimiser, lambda: net(input_ids=ids, attention_mask=mask, labels=y).loss)
 
 
+def loading(model):
+    """Opening a file of weights and filling a model that is there."""
+    FILES.mkdir(parents=True, exist_ok=True)
+    if model == "resnet50":
+        net, path = torchvision.models.resnet50(), FILES / "resnet50.pth"
+        torch.save(net.state_dict(), path)
+        return lambda: net.load_state_dict(torch.load(path, weights_only=True))
+    import safetensors.torch
+
+    net, path = BertForSequenceClassification(BertConfig(num_labels=2)), FILES / "bert-base" / "model.safetensors"
+    net.save_pretrained(path.parent)
+    return lambda: net.load_state_dict(safetensors.torch.load_file(path))
+
+
 def inference(net, x):
     def run():
         with torch.inference_mode():
@@ -80,6 +99,11 @@ def timed(run):
 
 def build(line):
     model, kind, size = line.split()
+    if (model, kind, size) in (("resnet50", "load", "pth"), ("bert-base", "load", "safetensors")):
+        run = loading(model)
+        run()
+        run()
+        return run
     if kind not in ("infer", "train", "trunk"):
         raise ValueError(f"no kind {kind}")
     if model == "resnet50":

@@ -1,8 +1,8 @@
 //! The works that are measured: whole models, forward and training steps.
 
 use ukulele::{
-    AdamW, BertConfig, BertForSequenceClassification, Init, Optimizer, Pass, Pooling, ResNet, Result, Sgd, Tensor,
-    TokenBatch, Value,
+    AdamW, BertConfig, BertForSequenceClassification, Dialect, Init, Optimizer, Pass, Pooling, Pretrained, ResNet,
+    Result, Sgd, Tensor, TokenBatch, Value, weights_import,
 };
 
 /// All names that [`prepare`] is asked for.
@@ -60,9 +60,43 @@ fn bert(train: bool, batch: usize, length: usize) -> Result<Work> {
     }))
 }
 
+/// Opens a file of weights and fills a model that is there. `benches/peers/torch_bench.py` writes the file.
+fn load(model: &str, file: &str) -> std::result::Result<Work, Box<dyn std::error::Error>> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/.cache/bench/").to_owned() + file;
+    let open = move || -> std::result::Result<_, Box<dyn std::error::Error>> {
+        let weights = weights_import::open(&path)?;
+        let dialect = Dialect::detect(&weights)?;
+        Ok((weights, dialect))
+    };
+    if model == "resnet50" {
+        let mut net = ResNet::resnet50(1000);
+        return Ok(Box::new(move || {
+            let (weights, dialect) = open()?;
+            net.load(&weights, &dialect)?.strict()?;
+            Ok(())
+        }));
+    }
+    let mut net = BertForSequenceClassification::new(&BertConfig::default(), 2, Pooling::Pooler, &mut Init::new(0));
+    Ok(Box::new(move || {
+        let (weights, dialect) = open()?;
+        net.load(&weights, &dialect)?.strict()?;
+        Ok(())
+    }))
+}
+
 /// Builds the model and the batch of a work, and runs it twice.
 pub(crate) fn prepare(name: &str) -> std::result::Result<Work, Box<dyn std::error::Error>> {
     let words: Vec<&str> = name.split_whitespace().collect();
+    let loading = match words.as_slice() {
+        ["resnet50", "load", "pth"] => Some("resnet50.pth"),
+        ["bert-base", "load", "safetensors"] => Some("bert-base/model.safetensors"),
+        _ => None,
+    };
+    if let Some(file) = loading {
+        let mut work = load(words[0], file)?;
+        (0..2).try_for_each(|_| work())?;
+        return Ok(work);
+    }
     let &[model, mode @ ("infer" | "train"), size] = words.as_slice() else {
         return Err(format!("`{name}`: a model, infer or train, and a size belong there").into());
     };
