@@ -168,6 +168,11 @@ mod fetched {
         assert_eq!(weights.metadata()["layout.functional_1/dense_1/Cast/ReadVariableOp:0"], "in,out");
         let conv = weights.entry("functional_1/block1_conv1_1/convolution/ReadVariableOp:0").unwrap();
         assert_eq!((conv.shape.as_slice(), conv.dtype), ([64, 3, 3, 3].as_slice(), Dtype::F32));
+        let dialect = Dialect::detect(&weights).unwrap();
+        assert_eq!((dialect.name(), dialect.wrapper()), ("keras_vgg_onnx", "functional_1/"));
+        let found = guess(&weights, &dialect).unwrap();
+        assert!(matches!(&found, Architecture::Vgg(net) if !net.batch_norm && net.classes.is_none()));
+        assert_eq!((found.name().as_str(), dialect.targets(&weights).len()), ("VGG-16", 26));
     }
 
     /// Every value as `tests/import/tfjs/nsfwjs.py` evaluates it.
@@ -187,5 +192,12 @@ mod fetched {
         assert_eq!(weights.metadata()["class_name"], "Model");
         assert_eq!(layers[..2], ["InputLayer input_1", "Conv2D conv2d_1"]);
         assert_eq!(layers.iter().filter(|layer| layer.starts_with("Conv2D ")).count(), 94);
+        let dialect = Dialect::detect(&weights).unwrap();
+        assert_eq!(
+            (dialect.name(), dialect.knobs.bn_eps, dialect.preprocess()),
+            ("keras_inception", 1e-3, "inception")
+        );
+        assert_eq!(guess(&weights, &dialect).unwrap().name(), "Inception v3");
+        assert_eq!(dialect.all_targets(&weights).len(), 94 * 5);
     }
 }

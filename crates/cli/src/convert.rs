@@ -18,6 +18,7 @@ const NAMINGS: [(&str, &[&str]); 2] = [
             "keras_resnet",
             "keras_resnet_old",
             "keras_vgg",
+            "keras_vgg_onnx",
             "keras_inception",
             "slim_resnet",
             "slim_vgg",

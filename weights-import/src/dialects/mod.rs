@@ -13,6 +13,7 @@ mod keras_inception;
 mod keras_resnet;
 mod keras_resnet_old;
 mod keras_vgg;
+mod keras_vgg_onnx;
 mod plain;
 mod slim_inception;
 mod slim_resnet;
@@ -36,6 +37,7 @@ pub(crate) const ALL: &[&Table] = &[
     &keras_resnet::TABLE,
     &keras_resnet_old::TABLE,
     &keras_vgg::TABLE,
+    &keras_vgg_onnx::TABLE,
     &keras_inception::TABLE,
     &slim_resnet::TABLE,
     &slim_vgg::TABLE,
