@@ -7,6 +7,7 @@
 #[allow(dead_code)]
 mod formula;
 mod minilm;
+mod nsfwjs;
 mod opennsfw;
 
 use std::path::{Path, PathBuf};

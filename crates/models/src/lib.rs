@@ -13,13 +13,24 @@
 #![forbid(unsafe_code)]
 
 mod bert;
+mod config;
+mod googlenet;
+mod image;
+mod inception;
 mod pretrained;
 mod resnet;
+mod vgg;
 
 pub use bert::{
     BertAttention, BertConfig, BertEmbeddings, BertEncoder, BertForMaskedLM, BertForSequenceClassification,
     BertIntermediate, BertLayer, BertMaskedHead, BertModel, BertOutput, BertPooler, BertPredictionTransform,
     BertPredictions, Pooling, TokenBatch,
 };
+pub use googlenet::{GoogLeNet, GoogLeNetAux, GoogLeNetBlock, GoogLeNetConfig, Pair, PoolBranch};
+pub use image::BasicConv2d;
+pub use inception::{
+    ImageLogits, Inception, InceptionA, InceptionAux, InceptionB, InceptionC, InceptionConfig, InceptionD, InceptionE,
+};
 pub use pretrained::Pretrained;
 pub use resnet::{Block, Downsample, ResNet, ResNetConfig, ResidualBlock};
+pub use vgg::{Vgg, VggClassifier, VggConfig, VggDense, VggFeatures, VggUnit};
