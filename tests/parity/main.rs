@@ -1,10 +1,11 @@
-//! Parity with the originals at full size: torchvision's ResNets and transformers' BERT, weights by formula.
+//! Parity with the originals at full size: torchvision's image models and transformers' BERT, weights by formula.
 //!
 //! The golden files hold the original's own f32 numbers and an f64 run of it. Ours must agree with the f64 run.
 
 mod bert;
 mod formula;
 mod resnet;
+mod vision;
 
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
