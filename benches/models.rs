@@ -10,7 +10,7 @@ fn models(c: &mut Criterion) {
     group.sample_size(10).sampling_mode(SamplingMode::Flat).warm_up_time(Duration::from_millis(1));
     for name in works::NAMES {
         group.bench_function(name, |bencher| {
-            let mut work = works::prepare(name).expect(name);
+            let (mut work, _) = works::prepare(name).expect(name);
             bencher.iter(|| work().expect(name));
         });
     }

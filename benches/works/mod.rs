@@ -84,8 +84,28 @@ fn load(model: &str, file: &str) -> std::result::Result<Work, Box<dyn std::error
     }))
 }
 
-/// Builds the model and the batch of a work, and runs it twice.
-pub(crate) fn prepare(name: &str) -> std::result::Result<Work, Box<dyn std::error::Error>> {
+/// A value in bytes of `/proc/self/status`; 0 where there is no such file.
+fn status(key: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    let kilobytes = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    1024 * kilobytes.unwrap_or(0)
+}
+
+/// Runs a work twice to warm up; by how many bytes the process grew at most in the first run.
+fn warm_up(work: &mut Work) -> std::result::Result<u64, Box<dyn std::error::Error>> {
+    // 5 sets the peak (VmHWM) to what is resident now. Best effort: elsewhere nothing is reported.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let before = status("VmRSS");
+    work()?;
+    let growth = status("VmHWM").saturating_sub(before);
+    work()?;
+    Ok(growth)
+}
+
+/// Builds the model and the batch of a work, and runs it twice: the work, and by how many bytes the process grew at most in
+/// the first run.
+pub(crate) fn prepare(name: &str) -> std::result::Result<(Work, u64), Box<dyn std::error::Error>> {
     let words: Vec<&str> = name.split_whitespace().collect();
     let loading = match words.as_slice() {
         ["resnet50", "load", "pth"] => Some("resnet50.pth"),
@@ -94,8 +114,8 @@ pub(crate) fn prepare(name: &str) -> std::result::Result<Work, Box<dyn std::erro
     };
     if let Some(file) = loading {
         let mut work = load(words[0], file)?;
-        (0..2).try_for_each(|_| work())?;
-        return Ok(work);
+        let growth = warm_up(&mut work)?;
+        return Ok((work, growth));
     }
     let &[model, mode @ ("infer" | "train"), size] = words.as_slice() else {
         return Err(format!("`{name}`: a model, infer or train, and a size belong there").into());
@@ -110,6 +130,6 @@ pub(crate) fn prepare(name: &str) -> std::result::Result<Work, Box<dyn std::erro
             );
         }
     };
-    (0..2).try_for_each(|_| work())?;
-    Ok(work)
+    let growth = warm_up(&mut work)?;
+    Ok((work, growth))
 }

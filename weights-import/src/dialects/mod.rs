@@ -3,6 +3,7 @@
 mod caffe_googlenet;
 mod caffe_msra;
 mod caffe_resnet;
+mod caffe_resnet_onnx;
 mod caffe_vgg;
 mod fid;
 mod google_bert;
@@ -43,6 +44,7 @@ pub(crate) const ALL: &[&Table] = &[
     &slim_vgg::TABLE,
     &slim_inception::TABLE,
     &caffe_resnet::TABLE,
+    &caffe_resnet_onnx::TABLE,
     &caffe_msra::TABLE,
     &caffe_vgg::TABLE,
     &caffe_googlenet::TABLE,
