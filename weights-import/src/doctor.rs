@@ -2,15 +2,15 @@
 //!
 //! Nothing here is an error; a finding is something that a person should know before they trust the weights.
 
-use crate::{Architecture, Dialect, Entry, Weights, guess};
+use crate::{Architecture, Dialect, Entry, Options, Result, Weights, guess, read};
 use std::collections::BTreeSet;
 use std::fmt;
 
 /// Something that smells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What kind: `nan`, `infinite`, `zero`, `constant`, `fresh_statistics`, `optimiser`, `gamma`, `background`, `channels`,
-    /// `twins`.
+    /// What kind: `nan`, `infinite`, `zero`, `constant`, `fresh`, `fresh_statistics`, `optimiser`, `gamma`, `background`, `channels`,
+    /// `swapped_channels`, `twins`.
     pub kind: &'static str,
     /// What was seen, and what it means.
     pub message: String,
@@ -61,6 +61,12 @@ impl Statistics {
             infinite: values.iter().filter(|v| v.is_infinite()).count(),
         }
     }
+
+    /// Whether the values look like many random ones between -b and b, whose deviation is b / √3. Trained weights have tails.
+    fn is_uniform(&self) -> bool {
+        let (low, high) = (f64::from(self.min), f64::from(self.max));
+        high > 0.0 && (low + high).abs() < 0.01 * high && (self.deviation * 3f64.sqrt() / high - 1.0).abs() < 0.02
+    }
 }
 
 /// What smells in the values of one tensor of floating point numbers.
@@ -84,7 +90,36 @@ pub fn examine(entry: &Entry, values: &Statistics) -> Option<Finding> {
             false => finding("constant", format!("{name}: all {}: never trained", values.min)),
         });
     }
+    if entry.shape.len() >= 2 && entry.numel() >= 1000 && values.is_uniform() {
+        let message =
+            format!("{name}: evenly spread from {} to {}, as layers begin: never trained", values.min, values.max);
+        return Some(finding("fresh", message));
+    }
     None
+}
+
+/// What smells in the statistics of batch norms, given the values of all tensors: those that never saw a batch have a mean of
+/// 0 and a variance of 1.
+pub fn examine_norms<'e>(tensors: impl Iterator<Item = (&'e Entry, Statistics)>) -> Option<Finding> {
+    let (mut fresh, mut all, mut example) = (0, 0, None);
+    for (entry, values) in tensors {
+        let name = entry.name.strip_suffix(":0").unwrap_or(&entry.name);
+        let begin = match name.rsplit(['.', '/']).next() {
+            Some("running_mean" | "moving_mean") => 0.0,
+            Some("running_var" | "moving_variance") => 1.0,
+            _ => continue,
+        };
+        all += 1;
+        if values.min == begin && values.max == begin {
+            fresh += 1;
+            example.get_or_insert(&entry.name);
+        }
+    }
+    let example = example?;
+    let message = format!(
+        "{fresh} of {all} statistics of batch norms are as they begin (mean 0, variance 1), e.g. {example}: never trained"
+    );
+    Some(finding("fresh_statistics", message))
 }
 
 /// Parts of names by which training programs mark the state of their optimisers.
@@ -144,4 +179,40 @@ pub fn examine_names(weights: &Weights, dialect: Option<&Dialect>) -> Vec<Findin
         findings.push(finding("channels", message));
     }
     findings
+}
+
+/// By how much the weights of one outer colour must exceed those of the other to tell the order.
+const CLEARLY: f64 = 1.05;
+
+/// Whether the first convolution expects the colours in another order than the dialect feeds them.
+///
+/// Photographs vary more in red than in blue, and networks that learned from them weigh red more: with w the first kernel
+/// (out, 3, H, W), |w[:, 0]| > |w[:, 2]| tells red, green, blue, the reverse blue, green, red. It is a sign, not a proof.
+///
+/// # Errors
+/// The kernel cannot be read.
+pub fn examine_colours(weights: &Weights, dialect: &Dialect) -> Result<Option<Finding>> {
+    let targets = dialect.targets(weights);
+    let first = targets.into_iter().find(|(_, shape)| matches!(shape[..], [_, 3, h, w] if h > 1 && w > 1));
+    let Some((name, shape)) = first else { return Ok(None) };
+    let options = Options { any_architecture: true, ..Options::default() };
+    let (mut kernels, _) = read(&[(name.clone(), shape.clone())], weights, dialect, options)?;
+    let Some(kernel) = kernels.remove(&name) else { return Ok(None) };
+    let mut energy = [0.0f64; 3];
+    for (i, w) in kernel.to_vec().into_iter().enumerate() {
+        energy[i / (shape[2] * shape[3]) % 3] += f64::from(w).powi(2);
+    }
+    let [first, _, last] = energy.map(f64::sqrt);
+    let feeds_bgr = dialect.preprocess().ends_with("_bgr");
+    let (looks, feeds) = match (first > CLEARLY * last, last > CLEARLY * first) {
+        (true, _) if feeds_bgr => ("red, green, blue", "blue, green, red"),
+        (_, true) if !feeds_bgr => ("blue, green, red", "red, green, blue"),
+        _ => return Ok(None),
+    };
+    let message = format!(
+        "{name} weighs its first channel {:.2} times as much as its last, as networks for {looks} do, while this naming \
+         feeds {feeds}: try the other order of colours",
+        first / last
+    );
+    Ok(Some(finding("swapped_channels", message)))
 }

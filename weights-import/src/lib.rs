@@ -37,7 +37,7 @@
 //! # The way of the data
 //!
 //! bytes ([`Source`]) -> index ([`Reader`], one file in `formats/` each) -> [`Weights`] -> names and axes ([`Dialect`],
-//! one table in `dialects/` each) -> slots ([`load`]) -> [`Report`]. The doctor ([`examine`], [`examine_names`]) says what
+//! one table in `dialects/` each) -> slots ([`load`]) -> [`Report`]. The doctor ([`examine`] and its like) says what
 //! smells on the way.
 //!
 //! Nothing in a file is trusted: no length is believed before it is compared with the bytes that are there, and no
@@ -70,7 +70,7 @@ mod zip;
 
 pub use atomic::atomic_write;
 pub use dialect::{Dialect, Gelu, How, Knobs, MakeMappings, Mapping, Named, Rule, Table};
-pub use doctor::{Finding, Statistics, examine, examine_names};
+pub use doctor::{Finding, Statistics, examine, examine_colours, examine_names, examine_norms};
 pub use dtype::Dtype;
 pub use error::{Error, Result};
 pub use guess::{Architecture, Bert, Block, Inception, ResNet, Vgg, guess, guess_from};

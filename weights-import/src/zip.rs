@@ -341,11 +341,12 @@ fn central(bytes: &[u8]) -> std::result::Result<(Member, &[u8]), String> {
     Ok((Member { name, size, packed, method, crc: u32_at(fixed, 16), flags, start }, rest))
 }
 
-/// A name that leads nowhere else.
+/// A name that leads nowhere else, on no system (`C:` is a drive; `kernel:0` is a name of TensorFlow's).
 pub(crate) fn plain(name: &[u8]) -> std::result::Result<String, String> {
     let Ok(name) = std::str::from_utf8(name) else { return Err("its name is not UTF-8".into()) };
     let parts = name.strip_suffix('/').unwrap_or(name);
-    if name.contains(['\\', '\0', ':']) || parts.split('/').any(|part| matches!(part, "" | "." | "..")) {
+    let drive = name.as_bytes().get(1) == Some(&b':');
+    if drive || name.contains(['\\', '\0']) || parts.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err(format!("is named {name:?}, which leads out of the archive: refused"));
     }
     Ok(name.to_string())

