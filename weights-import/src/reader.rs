@@ -101,8 +101,15 @@ enum Bytes {
 pub enum Links {
     /// For files whose own format vouches for them (hub caches link to their blobs).
     Follow,
-    /// For raw bytes, where a link could bring any file of the machine into a tensor.
+    /// For raw bytes, where a link could bring any file of the machine into a tensor. Only if the file itself was reached by
+    /// a link too, and both lead into the same folder, as in hub caches, is it followed.
     Refuse,
+}
+
+/// Whether both are links, to files of one folder.
+fn linked_alike(file: &Path, sibling: &Path) -> bool {
+    let folder = |path: &Path| Some(path.canonicalize().ok()?.parent()?.to_path_buf());
+    file.is_symlink() && sibling.is_file() && folder(file).is_some_and(|home| folder(sibling) == Some(home))
 }
 
 impl Source {
@@ -163,8 +170,8 @@ impl Source {
                 let mut sibling = path.parent().map(Path::to_path_buf).unwrap_or_default();
                 for part in name.split('/') {
                     sibling.push(part);
-                    if links == Links::Refuse && sibling.is_symlink() {
-                        let message = format!("names {name}, which is a symbolic link: refused");
+                    if links == Links::Refuse && sibling.is_symlink() && !linked_alike(path, &sibling) {
+                        let message = format!("names {name}, which is a symbolic link: refused; put a copy in its place");
                         return Err(Error::format(&self.name, message));
                     }
                 }

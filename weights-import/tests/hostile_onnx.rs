@@ -249,6 +249,20 @@ fn cve_2026_27489_backslashes_and_links() {
             let error = open(folder.file("model/m.onnx", &bytes)).unwrap_err().to_string();
             assert!(error.contains("symbolic link"), "{path}: {error}");
         }
+        // A hub cache: the model and its data are links into one folder. From there no other can be reached.
+        std::fs::create_dir_all(folder.0.join("blobs")).unwrap();
+        std::os::unix::fs::symlink("../blobs/1", folder.0.join("model/data")).unwrap();
+        std::os::unix::fs::symlink("../blobs/2", folder.0.join("model/m.linked")).unwrap();
+        folder.file("blobs/1", b"values");
+        for path in ["data", "file", "folder/secret"] {
+            let bytes = initialisers(vec![tensor("a", &[6], 2, external(&[("location", path)]))]);
+            folder.file("blobs/2", &bytes);
+            let opened = open(folder.0.join("model/m.linked"));
+            match path {
+                "data" => assert_eq!(opened.unwrap().raw("a").unwrap().bytes, b"values"),
+                _ => assert!(opened.unwrap_err().to_string().contains("symbolic link: refused; put a copy")),
+            }
+        }
     }
 }
 
