@@ -3,7 +3,9 @@
 use crate::dialect::{How, square};
 use crate::report::{Misshapen, Report};
 use crate::{Dialect, Entry, Error, Result, Weights, guess};
+use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use ukulele_tensor::Tensor;
 
 /// A place of a model that wants a tensor.
@@ -19,7 +21,7 @@ pub struct Slot<'a> {
 #[derive(Default)]
 pub struct Options<'a> {
     /// Called after each tensor with the number done and the number of all.
-    pub progress: Option<&'a mut dyn FnMut(usize, usize)>,
+    pub progress: Option<&'a mut (dyn FnMut(usize, usize) + Send)>,
     /// Load whatever fits even if names and shapes tell of another architecture, e.g. the first half of a deeper network.
     pub any_architecture: bool,
 }
@@ -60,7 +62,7 @@ pub fn read(
     wanted: &[(String, Vec<usize>)],
     weights: &Weights,
     dialect: &Dialect,
-    mut options: Options<'_>,
+    options: Options<'_>,
 ) -> Result<(BTreeMap<String, Tensor>, Report)> {
     let mut report = Report { file: weights.source().to_string(), dialect: dialect.name(), ..Report::default() };
     let mut used = BTreeSet::new();
@@ -90,15 +92,21 @@ pub fn read(
     }
     leftovers(&used, weights, dialect, &mut report)?;
 
-    let mut tensors = BTreeMap::new();
     let total = plans.len();
-    for (name, (how, sources, shape)) in plans {
-        tensors.insert(name.to_string(), make(name, how, &sources, shape, weights)?);
-        if let Some(progress) = options.progress.as_mut() {
-            progress(tensors.len(), total);
-        }
-    }
-    Ok((tensors, report))
+    let done = Mutex::new((0, options.progress));
+    let made: Vec<Result<(String, Tensor)>> = plans
+        .into_par_iter()
+        .map(|(name, (how, sources, shape))| {
+            let tensor = make(name, how, &sources, shape, weights)?;
+            let (count, progress) = &mut *done.lock().unwrap_or_else(PoisonError::into_inner);
+            *count += 1;
+            if let Some(progress) = progress {
+                progress(*count, total);
+            }
+            Ok((name.to_string(), tensor))
+        })
+        .collect();
+    Ok((made.into_iter().collect::<Result<_>>()?, report))
 }
 
 /// Whether what `how` makes of the sources has the shape that is wanted; else the shape it has.

@@ -4,9 +4,8 @@ use crate::{Dtype, Error, Result, dtype};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// One tensor of a file, as its index tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,8 +92,12 @@ pub struct Source {
 enum Bytes {
     /// The file itself, and the files beside it.
     Memory(Arc<Vec<u8>>, Arc<BTreeMap<String, Arc<Vec<u8>>>>),
-    File(Arc<Mutex<File>>, PathBuf),
+    File(Arc<Shared>, PathBuf),
 }
+
+/// An open file, and whose turn it is where reading moves its position.
+#[derive(Debug)]
+struct Shared(File, #[cfg(not(unix))] std::sync::Mutex<()>);
 
 /// Whether [`Source::sibling`] follows symbolic links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +107,19 @@ pub enum Links {
     /// For raw bytes, where a link could bring any file of the machine into a tensor. Only if the file itself was reached by
     /// a link too, and both lead into the same folder, as in hub caches, is it followed.
     Refuse,
+}
+
+/// Fills `bytes` from this place of the file. Where the system can, threads do not wait for each other.
+fn read_at(file: &Shared, start: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_exact_at(&file.0, bytes, start);
+    #[cfg(not(unix))]
+    {
+        let _turn = file.1.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut file = &file.0;
+        std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(start))?;
+        std::io::Read::read_exact(&mut file, bytes)
+    }
 }
 
 /// Whether both are links, to files of one folder.
@@ -132,11 +148,16 @@ impl Source {
         if !about.is_file() {
             return Err(Error::format(&path.display().to_string(), "is not a regular file"));
         }
+        let shared = Shared(
+            file,
+            #[cfg(not(unix))]
+            std::sync::Mutex::new(()),
+        );
         Ok(Self {
             name: path.display().to_string(),
             start: 0,
             len: about.len(),
-            bytes: Bytes::File(Arc::new(Mutex::new(file)), path.to_path_buf()),
+            bytes: Bytes::File(Arc::new(shared), path.to_path_buf()),
         })
     }
 
@@ -171,7 +192,8 @@ impl Source {
                 for part in name.split('/') {
                     sibling.push(part);
                     if links == Links::Refuse && sibling.is_symlink() && !linked_alike(path, &sibling) {
-                        let message = format!("names {name}, which is a symbolic link: refused; put a copy in its place");
+                        let message =
+                            format!("names {name}, which is a symbolic link: refused; put a copy in its place");
                         return Err(Error::format(&self.name, message));
                     }
                 }
@@ -228,10 +250,7 @@ impl Source {
         match &self.bytes {
             Bytes::Memory(all, _) => bytes.copy_from_slice(&all[start as usize..start as usize + bytes.len()]),
             Bytes::File(file, path) => {
-                let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                file.seek(SeekFrom::Start(start))
-                    .and_then(|_| file.read_exact(bytes))
-                    .map_err(|e| Error::io("read", path, e))?;
+                read_at(file, start, bytes).map_err(|e| Error::io("read", path, e))?;
             }
         }
         Ok(())

@@ -162,9 +162,11 @@ impl Weights {
         if cfg!(target_endian = "big") || start.checked_add(len as u64).is_none_or(|end| end > source.len()) {
             return Ok(None);
         }
-        let mut values = vec![0.0f32; entry.numel()];
-        source.read_into(start, bytemuck::cast_slice_mut(&mut values))?;
-        Ok(Some(Tensor::from_vec(&entry.shape, values)?))
+        let mut read = Ok(());
+        let tensor = Tensor::build(&entry.shape, |values| {
+            read = source.read_into(start, bytemuck::cast_slice_mut(values));
+        })?;
+        read.map(|()| Some(tensor))
     }
 
     /// Reads a tensor of integers: its shape and values, row-major.
