@@ -1,10 +1,11 @@
-"""What the Inception v3 that `scripts/fetch-real nsfwjs` brings says of a picture by formula, evaluated by torchvision's network
-with weights that numpy alone dequantises: writes features.json.
+"""What the Inception v3 that `scripts/fetch-real nsfwjs elpv` brings says of a picture by formula and of photos, evaluated by
+torchvision's network with weights that numpy alone dequantises: writes features.json.
 
-    "$(scripts/judges | tail -n 1)" tests/import/tfjs/features.py .cache/real/nsfwjs
+    "$(scripts/judges | tail -n 1)" tests/import/tfjs/features.py .cache/real
 
 Keras' network is torchvision's but for the batch norms without scale, the average pools, which do not count the padding, and
-the head. Layers are paired in the order in which both build them. Ran with torch 2.15.0, torchvision 0.29.2, numpy 2.4.6.
+the head. Layers are paired in the order in which both build them. Photos are resized by
+Pillow, bilinear, and scaled to 0..1, which is what nsfwjs feeds. Ran with torch 2.15.0, torchvision 0.29.2, numpy 2.4.6, Pillow 13.0.0.
 """
 
 import base64
@@ -16,10 +17,18 @@ from pathlib import Path
 import numpy as np
 import torch
 import torchvision
+from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "parity"))
 import formula  # noqa: E402
+
+
+PHOTOS = ["cell0001.png", "cell0500.png", "cell2000.png"]
+
+
+def numbers(values):
+    return [float(f"{v:.9g}") for v in values]
 
 
 def weights(folder):
@@ -40,7 +49,7 @@ def weights(folder):
 
 
 def main(folder):
-    theirs = weights(folder)
+    theirs = weights(folder / "nsfwjs")
     net = torchvision.models.inception_v3(aux_logits=False, init_weights=False).double().eval()
     net.AuxLogits, net.fc = None, torch.nn.Identity()
     units = [m for m in net.modules() if isinstance(m, torchvision.models.inception.BasicConv2d)]
@@ -53,15 +62,23 @@ def main(folder):
                 getattr(unit.bn, ours).copy_(theirs[f"batch_normalization_{k}/{name}"])
     plain = torch.nn.functional.avg_pool2d
     torch.nn.functional.avg_pool2d = lambda x, **options: plain(x, count_include_pad=False, **options)
-    with torch.no_grad():
-        features = net(torch.from_numpy(formula.signed("picture", [1, 3, 299, 299])))
-        y = features
-        for k in (1, 2, 3):
-            y = y @ theirs[f"dense_{k}/kernel"] + theirs[f"dense_{k}/bias"]
-            y = y.relu() if k < 3 else y.softmax(1)
-    out = {"features": [float(f"{v:.9g}") for v in features.ravel()[:256]], "classes": [float(f"{v:.9g}") for v in y.ravel()]}
+
+    def classes(x):
+        with torch.no_grad():
+            features = y = net(torch.from_numpy(x))
+            for k in (1, 2, 3):
+                y = y @ theirs[f"dense_{k}/kernel"] + theirs[f"dense_{k}/bias"]
+                y = y.relu() if k < 3 else y.softmax(1)
+        return numbers(features.ravel()[:256]), numbers(y.ravel())
+
+    features, probabilities = classes(formula.signed("picture", [1, 3, 299, 299]))
+    out = {"features": features, "classes": probabilities, "photos": {}}
+    for photo in PHOTOS:
+        pixels = Image.open(folder / "elpv" / "images" / photo).convert("RGB").resize((299, 299), Image.Resampling.BILINEAR)
+        x = np.asarray(pixels, np.float64).transpose(2, 0, 1)[None] / 255
+        out["photos"][photo] = classes(x)[1]
+        print(photo, out["photos"][photo])
     (HERE / "features.json").write_text(json.dumps(out) + "\n")
-    print(out["classes"])
 
 
 if __name__ == "__main__":
