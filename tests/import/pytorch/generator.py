@@ -268,4 +268,5 @@ def main():
     (HERE / "expected.json").write_text(f"[\n{lines}\n]\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
