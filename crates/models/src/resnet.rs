@@ -38,6 +38,10 @@ pub struct ResNetConfig {
     pub stem: usize,
     /// Width of the first stage, doubled by each further one: 64 in the paper, 32 at half width.
     pub width: usize,
+    /// Channels of a bottleneck's 3×3 for each channel of width: 1 in the paper, 2 in Wide ResNets and ResNeXt 32x4d.
+    pub widening: usize,
+    /// Groups of a bottleneck's 3×3: 1 in the paper, 32 in ResNeXt.
+    pub groups: usize,
     /// Channels of the image.
     pub channels: usize,
     /// Classes out.
@@ -79,6 +83,8 @@ impl ResNetConfig {
             layers,
             stem: 64,
             width: 64,
+            widening: 1,
+            groups: 1,
             channels: 3,
             classes,
             stride_on_1x1: false,
@@ -90,14 +96,36 @@ impl ResNetConfig {
         })
     }
 
+    /// torchvision's variants by name: `resnet18` to `resnet152`, `wide_resnet50_2`, `wide_resnet101_2`,
+    /// `resnext50_32x4d`, `resnext101_32x8d`, `resnext101_64x4d`.
+    ///
+    /// ```
+    /// # use ukulele_models::ResNetConfig;
+    /// assert_eq!(ResNetConfig::named("resnext50_32x4d", 10).unwrap().groups, 32);
+    /// ```
+    pub fn named(name: &str, classes: usize) -> Option<Self> {
+        let (depth, widening, groups) = match name {
+            "wide_resnet50_2" => (50, 2, 1),
+            "wide_resnet101_2" => (101, 2, 1),
+            "resnext50_32x4d" => (50, 2, 32),
+            "resnext101_32x8d" => (101, 4, 32),
+            "resnext101_64x4d" => (101, 4, 64),
+            _ => (name.strip_prefix("resnet")?.parse().ok()?, 1, 1),
+        };
+        Some(Self { widening, groups, ..Self::depth(depth, classes)? })
+    }
+
     /// The measures that a file's names and shapes tell of, with the knobs of its dialect.
     ///
     /// # Errors
-    /// A network that is wider inside its blocks or has groups: those are not built yet.
+    /// 3×3 convolutions whose channels are no multiple of the width, or grouped ones in basic blocks.
     pub fn from_weights(found: &weights_import::ResNet, knobs: &Knobs, classes: usize) -> Result<Self> {
-        if found.inner != found.width || found.groups != 1 {
+        let (widening, rest) = (found.inner / found.width.max(1), found.inner % found.width.max(1));
+        let plain = widening == 1 && found.groups == 1;
+        if rest != 0 || widening == 0 || (found.block == weights_import::Block::Basic && !plain) {
             let message = format!(
-                "{} has 3x3 convolutions of {} channels in {} groups in a stage of width {}; wide and grouped networks are not supported",
+                "{} has 3x3 convolutions of {} channels in {} groups in a stage of width {}; known are multiples of the width, \
+                 in bottlenecks",
                 found.name(),
                 found.inner,
                 found.groups,
@@ -113,6 +141,8 @@ impl ResNetConfig {
             layers: found.layers,
             stem: found.stem,
             width: found.width,
+            widening,
+            groups: found.groups,
             channels: found.channels,
             classes,
             stride_on_1x1: knobs.stride_on_1x1,
@@ -132,6 +162,8 @@ impl ResNetConfig {
             "layers": self.layers,
             "stem": self.stem,
             "width": self.width,
+            "widening": self.widening,
+            "groups": self.groups,
             "channels": self.channels,
             "classes": self.classes,
             "stride_on_1x1": self.stride_on_1x1,
@@ -162,6 +194,8 @@ impl ResNetConfig {
                 .and_then(|list| list.iter().map(|v| within(v, least)).collect::<Option<Vec<_>>>());
             list.and_then(|list| list.try_into().ok()).ok_or_else(|| wrong(key, "a list of four whole numbers"))
         };
+        // Checkpoints of before these entries have none.
+        let later = |key: &str| if config[key].is_null() { Ok(1) } else { size(key) };
         let flag = |key: &str| config[key].as_bool().ok_or_else(|| wrong(key, "true or false"));
         Ok(Self {
             block: match config["block"].as_str() {
@@ -172,10 +206,11 @@ impl ResNetConfig {
             layers: list("layers", 1)?,
             stem: size("stem")?,
             width: size("width")?,
+            widening: later("widening")?,
+            groups: later("groups")?,
             channels: size("channels")?,
             classes: size("classes")?,
             stride_on_1x1: flag("stride_on_1x1")?,
-            // Checkpoints of before this entry have none.
             stride_in_last_block: !config["stride_in_last_block"].is_null() && flag("stride_in_last_block")?,
             stem_bias: flag("stem_bias")?,
             bn_eps: config["bn_eps"]
@@ -228,7 +263,11 @@ pub struct ResidualBlock {
 module!(ResidualBlock { conv1, bn1, conv2, bn2, conv3, bn3, downsample });
 
 fn convolution(inputs: usize, outputs: usize, kernel: usize, stride: usize, init: &mut Init) -> Conv2d {
-    let options = Conv2dOptions { stride: [stride; 2], padding: [kernel / 2; 4], ..Default::default() };
+    grouped(inputs, outputs, kernel, stride, 1, init)
+}
+
+fn grouped(inputs: usize, outputs: usize, kernel: usize, stride: usize, groups: usize, init: &mut Init) -> Conv2d {
+    let options = Conv2dOptions { stride: [stride; 2], padding: [kernel / 2; 4], groups, ..Default::default() };
     Conv2d::new(inputs, outputs, kernel, options, init)
 }
 
@@ -252,12 +291,13 @@ impl ResidualBlock {
             },
             Block::Bottleneck => {
                 let (first, second) = if config.stride_on_1x1 { (stride, 1) } else { (1, stride) };
+                let inner = width * config.widening;
                 Self {
-                    conv1: convolution(inputs, width, 1, first, init),
-                    bn1: norm(width),
-                    conv2: convolution(width, width, 3, second, init),
-                    bn2: norm(width),
-                    conv3: Some(convolution(width, outputs, 1, 1, init)),
+                    conv1: convolution(inputs, inner, 1, first, init),
+                    bn1: norm(inner),
+                    conv2: grouped(inner, inner, 3, second, config.groups, init),
+                    bn2: norm(inner),
+                    conv3: Some(convolution(inner, outputs, 1, 1, init)),
                     bn3: Some(norm(outputs)),
                     downsample,
                     subsample,

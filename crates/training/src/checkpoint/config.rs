@@ -113,7 +113,9 @@ impl Config {
             }
             (Measures::ResNet(c), Architecture::ResNet(f)) => {
                 ResNetConfig::from_weights(f, &Knobs::STANDARD, c.classes).is_ok_and(|f| {
-                    (c.block, c.layers, c.stem, c.width, c.channels) == (f.block, f.layers, f.stem, f.width, f.channels)
+                    let measures =
+                        |c: &ResNetConfig| (c.block, c.layers, c.stem, c.width, c.widening, c.groups, c.channels);
+                    measures(c) == measures(&f)
                 })
             }
             _ => false,
