@@ -65,6 +65,7 @@ mod report;
 mod save;
 mod save_sharded;
 mod snappy;
+mod unpack;
 mod weights;
 mod zip;
 
@@ -79,4 +80,5 @@ pub use reader::{Entry, Links, Raw, Reader, Source};
 pub use report::{Misshapen, Report};
 pub use save::{save_npz, save_pytorch, save_safetensors, write_npz, write_pytorch, write_safetensors};
 pub use save_sharded::save_safetensors_sharded;
+pub use unpack::unpack;
 pub use weights::{Weights, from_bytes, from_source, open};

@@ -203,12 +203,13 @@ impl Weights {
         self.reader.metadata()
     }
 
-    /// The `config.json` beside the file, as Hugging Face models have it; `None` if there is none.
+    /// The `config.json` (google-research: `bert_config.json`) beside the file; `None` if there is none.
     ///
     /// # Errors
     /// It is larger than 1 MiB, or not a JSON object.
     pub fn config(&self) -> Result<Option<serde_json::Value>> {
-        let Some(path) = self.folder.as_ref().map(|f| f.join("config.json")).filter(|p| p.is_file()) else {
+        let beside = |name: &str| self.folder.as_ref().map(|f| f.join(name)).filter(|p| p.is_file());
+        let Some(path) = beside("config.json").or_else(|| beside("bert_config.json")) else {
             return Ok(None);
         };
         let name = path.display().to_string();

@@ -68,6 +68,37 @@ pub(crate) enum Command {
         after_help = "Example:\n  uke convert vgg16.h5 vgg16.safetensors --dialect torchvision\n  uke convert model.onnx model.pth --dtype f16"
     )]
     Convert(ConvertArgs),
+    /// Fetch well-known pretrained weights, checked and resumable, and print where they are
+    #[command(
+        after_help = "Example:\n  uke pull --list\n  uke finetune image --weights \"$(uke pull resnet50)\" --data photos/ --out model\n\nThe cache is $UKE_CACHE, or ukulele in the folder of caches. UKE_OFFLINE=1 leaves the network alone; UKE_HUB_MIRROR names a mirror that has the files at MIRROR/host/path; SSL_CERT_FILE names roots of trust."
+    )]
+    Pull(PullArgs),
+}
+
+/// Arguments of `uke pull`.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct PullArgs {
+    /// The model, e.g. resnet50, keras/vgg16, bert-base-uncased
+    #[arg(required_unless_present = "list")]
+    pub(crate) name: Option<String>,
+    /// List the models with addresses, sizes and what their files are known by
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) list: bool,
+    /// Use the cache alone, not the network
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Read what is in the cache again, and fetch again what is no longer right
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Take this file, which came by other means, instead of fetching it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+    /// The folder of what was fetched
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Arguments of `uke inspect`.

@@ -15,6 +15,7 @@ mod outcome;
 mod photos;
 mod predict;
 mod progress;
+mod pull;
 mod report;
 mod texts;
 mod train;
@@ -24,7 +25,20 @@ use clap::Parser;
 use errors::{Failure, Result};
 use std::process::ExitCode;
 
+/// Whoever reads our output may stop before its end (`uke pull --list | head`): then we are done as well.
+fn leave_quietly_when_nobody_reads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload().downcast_ref::<String>();
+        if message.is_some_and(|text| text.starts_with("failed printing to stdout") && text.contains("Broken pipe")) {
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
+}
+
 fn main() -> ExitCode {
+    leave_quietly_when_nobody_reads();
     let cli = Cli::parse();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,5 +66,6 @@ fn run(cli: Cli) -> Result<()> {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Inspect(args) => inspect::run(&args, quiet),
         Command::Convert(args) => convert::run(&args, quiet),
+        Command::Pull(args) => pull::run(&args, quiet),
     }
 }

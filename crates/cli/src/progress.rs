@@ -82,3 +82,14 @@ fn bar(name: &str, length: u64, shown: bool) -> ProgressBar {
 pub(crate) fn counter(name: &str, length: usize, quiet: bool) -> ProgressBar {
     bar(name, length as u64, !quiet && terminal())
 }
+
+/// A bar for bytes that come.
+pub(crate) fn bytes(name: &str, quiet: bool) -> ProgressBar {
+    let bar = bar(name, 0, !quiet && terminal());
+    match ProgressStyle::with_template(
+        "{prefix}  {bar:24} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}",
+    ) {
+        Ok(style) => bar.with_style(style.progress_chars("━╸ ")),
+        Err(_) => bar,
+    }
+}

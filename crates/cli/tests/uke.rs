@@ -76,7 +76,7 @@ fn finetune_fails(folder: &Folder, weights: &str, train: &str, more: &[&str], sa
 
 #[test]
 fn help_has_examples() {
-    let all: [&[&str]; 8] = [
+    let all: [&[&str]; 9] = [
         &["demo"],
         &["finetune"],
         &["finetune", "text"],
@@ -85,6 +85,7 @@ fn help_has_examples() {
         &["evaluate"],
         &["inspect"],
         &["convert"],
+        &["pull"],
     ];
     for command in all {
         let output = uke(&[command, &["--help"]].concat());
@@ -425,4 +426,35 @@ fn png() -> &'static [u8] {
         2, 0, 1, 0x48, 0xaf, 0xa4, 0x71, 0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82,
     ];
     &PNG
+}
+
+#[test]
+fn known_weights_are_listed_and_pulled() {
+    let folder = Folder::new("pull");
+    let cache = folder.path("cache");
+    let output = uke(&["pull", "--list", "--json", "--cache", &cache]);
+    let list: Json = serde_json::from_slice(&output.stdout).unwrap();
+    let list = list.as_array().unwrap();
+    assert!(list.len() > 50, "{}", list.len());
+    let vgg = list.iter().find(|model| model["name"] == "vgg16").unwrap();
+    assert_eq!((&vgg["cached"], &vgg["files"][0]["check"]), (&Json::from(false), &Json::from("sha256 397923af..")));
+    assert!(text(&uke(&["pull", "--list", "--cache", &cache]).stdout).contains("bert-base-uncased"));
+
+    fails(&["pull", "resnet51", "--cache", &cache], 1, &["no weights named resnet51", "resnet50"]);
+    let offline = ["pull", "vgg16", "--offline", "--cache", &cache];
+    fails(&offline, 1, &["vgg16-397923af.pth", "--from", "download.pytorch.org"]);
+    let wrong = folder.file("vgg16-397923af.pth", "no weights");
+    fails(&["pull", "vgg16", "--from", &wrong, "--cache", &cache], 1, &["397923af was expected"]);
+    assert_eq!(uke(&["pull"]).status.code(), Some(2));
+
+    // Nothing is published of google's archive: what is given is taken, and then is in the cache.
+    let zip = folder.path("uncased_L-12_H-768_A-12.zip");
+    let zipped = uke(&["convert", TINY, &zip, "--to", "npz", "-q"]);
+    assert!(zipped.status.success(), "{}", text(&zipped.stderr));
+    let name = "google/uncased_L-12_H-768_A-12";
+    let taken = uke(&["pull", name, "--from", &zip, "--cache", &cache]);
+    assert!(taken.status.success(), "{}", text(&taken.stderr));
+    let again = uke(&["pull", name, "--offline", "--json", "--cache", &cache]);
+    let again: Json = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!((&again["cached"], again["path"].as_str()), (&Json::from(true), Some(text(&taken.stdout).trim())));
 }
