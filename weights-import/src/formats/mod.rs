@@ -5,6 +5,7 @@ mod catalogue;
 mod foreign;
 mod gguf;
 mod javascript;
+mod keras;
 pub(crate) mod numpy;
 mod onnx;
 mod pytorch;
@@ -17,7 +18,7 @@ mod tfjs;
 use crate::{Error, Reader, Result, Source};
 
 /// Bytes from the start of a file that a format is recognised by.
-const HEAD: u64 = 4096;
+pub(crate) const HEAD: u64 = 4096;
 
 /// A format that is read.
 struct Format {
@@ -41,13 +42,30 @@ const FORMATS: &[Format] = &[
     Format { name: "onnx", probe: onnx::probe, open: onnx::open },
     Format { name: "tf_graph", probe: tensorflow::graph::probe, open: tensorflow::graph::open },
     Format { name: "gguf", probe: gguf::probe, open: gguf::open },
+    Format { name: "HDF5", probe: keras::probe, open: keras::open },
+    Format { name: "keras", probe: keras::probe_zip, open: keras::open_zip },
     Format { name: "sharded safetensors", probe: sharded::probe, open: sharded::open },
     Format { name: "caffe", probe: caffe::probe, open: caffe::open },
 ];
 
 /// Endings of files that [`crate::open`] takes for the weights of a folder.
-pub(crate) const ENDINGS: &[&str] =
-    &[".safetensors", ".pth", ".pt", ".bin", ".npz", ".npy", ".caffemodel", ".gguf", ".onnx", ".index", ".ckpt", ".pb"];
+pub(crate) const ENDINGS: &[&str] = &[
+    ".safetensors",
+    ".pth",
+    ".pt",
+    ".bin",
+    ".npz",
+    ".npy",
+    ".caffemodel",
+    ".gguf",
+    ".onnx",
+    ".index",
+    ".ckpt",
+    ".pb",
+    ".h5",
+    ".hdf5",
+    ".keras",
+];
 
 /// Finds the format by content and reads the index.
 pub(crate) fn open(source: Source) -> Result<Box<dyn Reader>> {
