@@ -6,6 +6,7 @@ use super::types::Type;
 use super::{Fields, File};
 use crate::Result;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// The texts among an object's attributes by name: of one that is a single text, a list of one.
 pub(crate) type Texts = BTreeMap<String, Vec<String>>;
@@ -94,11 +95,11 @@ impl File<'_> {
         let mut fields = Fields::new(self, element, "text");
         let (len, at, number) = (fields.u32()?, fields.address()?, fields.u32()?);
         let Some(at) = at.filter(|&at| len > 0 && at > 0) else { return Ok(Vec::new()) };
-        if !collections.contains_key(&at) {
-            collections.insert(at, self.collection(at)?);
-        }
-        let place = collections.get(&at).and_then(|all| all.get(&u16::try_from(number).ok()?));
-        match place {
+        let collection = match collections.entry(at) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.collection(at)?),
+        };
+        match u16::try_from(number).ok().and_then(|number| collection.get(&number)) {
             Some(&(start, whole)) if u64::from(len) <= whole => self.bytes(start, len.into()),
             _ => Err(fields.broken(format!("is not in the heap at byte {at}"))),
         }

@@ -97,7 +97,7 @@ impl File<'_> {
         let page = 1u64.checked_shl(page_bits.into()).unwrap_or(0);
         let size = u64::from(size);
         if page == 0 || count <= page {
-            let len = count.checked_mul(size).unwrap_or(u64::MAX);
+            let len = count.saturating_mul(size);
             let bytes = self.sealed(block, b"FADB", prefix.saturating_add(len))?;
             return found.elements(0, bytes.get(prefix as usize - 4..).unwrap_or_default());
         }
