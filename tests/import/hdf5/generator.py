@@ -6,12 +6,13 @@ Ran with Python 3.11.7, h5py 3.16.0 (HDF5 2.0.0), keras 3.15.1 (backend jax 0.10
     python tests/import/hdf5/generator.py
 
 Files of more than LARGEST bytes once packed, and those that differ little from others (EXTRA), are written, tested if they
-are there, and kept out of the history.
+are there, and kept out of the history. `attacks/` holds what must be refused, applications.json the names of Keras' models.
 """
 
 import hashlib
 import json
 import os
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -459,7 +460,86 @@ def files_of_keras():
     split_names()
 
 
+def attack(name, write, **how):
+    path = HERE / "attacks" / name
+    path.parent.mkdir(exist_ok=True)
+    with h5py.File(path, "w", **how) as file:
+        write(file)
+    return path
+
+
+def virtual(file):
+    layout = h5py.VirtualLayout((2, 3), "f4")
+    layout[0] = h5py.VirtualSource("/etc/passwd", "x", (3,))
+    file.create_virtual_dataset("x", layout)
+
+
+def doubled(file):
+    """A group of two names in a group of two names ..: 2^30 paths."""
+    group = file
+    for _ in range(30):
+        inner = group.create_group("a")
+        group["b"] = inner
+        group = inner
+
+
+def looped(file):
+    file["a/b/c/up"] = file.create_group("a")
+
+
+def bomb(file):
+    file.create_dataset("x", data=np.zeros(200 << 20, "u1"), chunks=(20 << 20,), compression=9)
+
+
+def many_names(file):
+    low(file, "x0", np.zeros(4 << 20, "f4"), h5py.h5d.CONTIGUOUS, h5py.h5d.ALLOC_TIME_LATE, write=False)
+    for i in range(1, 40):
+        file[f"x{i}"] = file["x0"]
+
+
+def attacks():
+    """What must be refused; no h5py would write some of it."""
+    attack("soft-link.h5", lambda f: f.__setitem__("x", h5py.SoftLink("/y")))
+    attack("soft-link-latest.h5", lambda f: f.__setitem__("x", h5py.SoftLink("/y")), libver="latest")
+    attack("external-link.h5", lambda f: f.__setitem__("x", h5py.ExternalLink("/etc/passwd", "/")))
+    attack("external-storage.h5", lambda f: f.create_dataset("x", (4,), "u1", external=[("/etc/passwd", 0, 4)]))
+    attack("virtual.h5", virtual, libver="latest")
+    attack("loop.h5", looped)
+    attack("loop-latest.h5", looped, libver="latest")
+    attack("doubled.h5", doubled, libver="latest")
+    attack("shape-bomb.h5", lambda f: f.create_dataset("x", (1 << 20, 1 << 20), "f4", chunks=(64, 64), compression=9))
+    attack("late-bomb.h5", lambda f: low(f, "x", np.lib.stride_tricks.as_strided(np.zeros(1, "f8"), (1 << 31,), (0,)),
+                                         h5py.h5d.CONTIGUOUS, h5py.h5d.ALLOC_TIME_LATE, write=False))
+    attack("deflate-bomb.h5", bomb, libver="latest")
+    attack("many-names.h5", many_names)
+    attack("lzf.h5", lambda f: f.create_dataset("x", data=numbers(40), chunks=(40,), compression="lzf"))
+    path = attack("overlap.h5", lambda f: f.create_dataset("x", data=numbers(8, 2), chunks=(4, 2)))
+    with h5py.File(path) as file:
+        first, second = [file["x"].id.get_chunk_info(i).byte_offset for i in range(2)]
+    bytes_ = path.read_bytes()
+    assert bytes_.count(second.to_bytes(8, "little")) == 1
+    path.write_bytes(bytes_.replace(second.to_bytes(8, "little"), (first + 4).to_bytes(8, "little")))
+
+
+def applications():
+    """Names and shapes of the weights of Keras' own models, as the old format has them."""
+    made = {"resnet50": keras.applications.ResNet50, "vgg16": keras.applications.VGG16,
+            "inception_v3": keras.applications.InceptionV3}
+    lines = []
+    for name, make in made.items():
+        model = make(weights=None)
+        named = [[w.path, list(w.shape)] for layer in model.layers
+                 for w in layer.trainable_weights + layer.non_trainable_weights]
+        lines.append(f"{json.dumps(name)}: {json.dumps(named)}")
+        keras.utils.clear_session()
+    (HERE / "applications.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
 def main():
+    attacks()
+    applications()
+    if "--only-attacks" in sys.argv:
+        return
     for old in HERE.iterdir():
         if old.suffix in (".h5", ".keras"):
             old.unlink()
