@@ -5,6 +5,7 @@ mod common;
 
 use common::Random;
 use common::hostile::{self, LIES, poke};
+use std::collections::BTreeSet;
 use std::path::Path;
 use weights_import::{Error, from_bytes, open};
 
@@ -20,6 +21,9 @@ const SEEDS: [&str; 9] = [
     "split.h5",
     "optimiser.keras",
 ];
+
+/// Of those an old one and a new one, which are tried at every place.
+const NEAR: [&str; 2] = ["layouts-earliest.h5", "growing-v200.h5"];
 
 fn golden(name: &str) -> Vec<u8> {
     hostile::allow(64 << 20);
@@ -127,59 +131,56 @@ fn seal(bytes: &mut [u8], seals: &[Seal], changed: usize) {
 
 #[test]
 fn cut_at_every_byte() {
-    for name in SEEDS {
+    for name in NEAR.into_iter().chain(["optimiser.keras"]) {
         assert_eq!(hostile::cut_at_every_byte(&golden(name)), 0, "{name}");
     }
 }
 
 #[test]
 fn every_bit_flipped() {
-    for name in SEEDS {
-        hostile::every_bit_flipped(&golden(name));
-    }
-}
-
-#[test]
-fn every_bit_flipped_with_checksums_mended() {
-    for name in SEEDS {
+    for name in NEAR {
         let seed = golden(name);
         let seals = seals(&seed);
+        let bits = 8 * seed.len().min(4096);
         let mut opened = 0;
-        for bit in 0..8 * seed.len().min(4096) {
+        for bit in 0..bits {
             let mut bytes = seed.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
+            // Whoever lies can make the checksums right.
             seal(&mut bytes, &seals, bit / 8);
             opened += usize::from(poke(&bytes));
         }
-        assert!(opened > 0 && opened < 8 * seed.len().min(4096), "{name}: {opened} opened");
+        assert!(opened > 0 && opened < bits, "{name}: {opened} opened");
     }
 }
 
 #[test]
 fn every_number_a_lie() {
-    for name in SEEDS {
+    for name in NEAR {
         let seed = golden(name);
         let seals = seals(&seed);
-        let mut opened = 0;
-        for at in 0..seed.len().min(2048) {
+        let (mut opened, mut cases) = (0, 0);
+        for at in 0..seed.len().min(512) {
             for width in [1, 2, 4, 8] {
-                for lie in LIES {
+                let lies: BTreeSet<[u8; 8]> =
+                    LIES.iter().map(|lie| (lie & (u64::MAX >> (64 - 8 * width))).to_le_bytes()).collect();
+                for lie in lies {
                     let mut bytes = seed.clone();
-                    let end = (at + width).min(bytes.len());
-                    bytes[at..end].copy_from_slice(&lie.to_le_bytes()[..end - at]);
+                    bytes[at..at + width].copy_from_slice(&lie[..width]);
                     seal(&mut bytes, &seals, at);
                     opened += usize::from(poke(&bytes));
+                    cases += 1;
                 }
             }
         }
-        assert!(opened < seed.len().min(2048) * 4 * LIES.len(), "{name}");
+        assert!(opened < cases, "{name}");
     }
 }
 
 #[test]
 fn seeded_mutations() {
     for (number, name) in SEEDS.iter().enumerate() {
-        hostile::mutations(&golden(name), 12_000, number as u64);
+        hostile::mutations(&golden(name), 6_000, number as u64);
     }
 }
 
@@ -191,7 +192,7 @@ fn seeded_mutations_with_checksums_mended() {
         let seals = seals(&seed);
         assert!(!name.contains("v200") || seals.len() > 5, "{name}: {} checksums", seals.len());
         let mut opened = 0;
-        for case in 0..12_000u64 {
+        for case in 0..6_000u64 {
             let mut random = Random(case << 8 | number as u64 | 0x80);
             let mut bytes = seed.clone();
             for _ in 0..1 + random.below(4) {
@@ -210,7 +211,7 @@ fn seeded_mutations_with_checksums_mended() {
             }
             opened += usize::from(poke(&bytes));
         }
-        assert!((12..12_000 * 19 / 20).contains(&opened), "{name}: {opened} opened");
+        assert!((6..6_000).contains(&opened), "{name}: {opened} opened");
     }
 }
 
