@@ -29,7 +29,9 @@ pub(super) fn list(listing: &mut Listing<'_>, layers: &[Layer]) -> Result<bool> 
     }
     folders.values_mut().for_each(|variables| variables.sort_unstable());
     if layers.is_empty() {
-        for (path, address) in names {
+        for (path, address) in
+            names.into_iter().filter(|(path, _)| folders.contains_key(format!("{path}/vars").as_str()))
+        {
             let texts = listing.file.texts(&listing.file.object(address)?, &|name| name == "name")?;
             if let Some([name]) = texts.get("name").map(Vec::as_slice) {
                 listing.catalogue.say(format!("layer.{path}"), name.as_str())?;
