@@ -513,6 +513,9 @@ def attacks():
     attack("deflate-bomb.h5", bomb, libver="latest")
     attack("many-names.h5", many_names)
     attack("lzf.h5", lambda f: f.create_dataset("x", data=numbers(40), chunks=(40,), compression="lzf"))
+    with zipfile.ZipFile(HERE / "attacks" / "zip-bomb.keras", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("config.json", "{}")
+        file.writestr("model.weights.h5", bytes(30 << 20))
     path = attack("overlap.h5", lambda f: f.create_dataset("x", data=numbers(8, 2), chunks=(4, 2)))
     with h5py.File(path) as file:
         first, second = [file["x"].id.get_chunk_info(i).byte_offset for i in range(2)]
