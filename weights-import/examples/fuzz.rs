@@ -12,7 +12,7 @@ mod common;
 mod repair;
 
 use common::Random;
-use common::hostile::{mutate, poke_source};
+use common::hostile::{self, mutate, poke_source};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
@@ -28,6 +28,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: fuzz FORMAT MINUTES [CASE]; FORMAT is a folder of tests/import".into());
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/import").join(format);
+    if format == "hdf5" {
+        hostile::allow(64 << 20);
+    }
     let mut files = BTreeMap::new();
     collect(&folder, "", &mut files)?;
     let opens = |name: &String| {
@@ -68,7 +71,7 @@ fn collect(folder: &Path, before: &str, files: &mut BTreeMap<String, Vec<u8>>) -
         let name = format!("{before}{}", item.file_name().to_string_lossy());
         if item.file_type()?.is_dir() {
             collect(&item.path(), &format!("{name}/"), files)?;
-        } else if !name.ends_with(".py") && !name.ends_with("expected.json") {
+        } else if !name.ends_with(".py") && !name.ends_with("expected.json") && !name.ends_with(".gitignore") {
             files.insert(name, std::fs::read(item.path())?);
         }
     }

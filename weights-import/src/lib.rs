@@ -53,6 +53,7 @@ mod dtype;
 mod error;
 mod formats;
 mod guess;
+mod hdf5;
 mod json;
 mod leveldb;
 mod load;

@@ -198,7 +198,9 @@ impl Weights {
     /// `<layer>.type`, `<layer>.stride` ...; for PyTorch short texts and numbers beside the tensors, e.g. `epoch`; for
     /// ONNX and TensorFlow `skipped.<name>` of what is not read and why, for ONNX `renamed.<name>`, `layout.<name>`,
     /// `opset`, `input.<name>` ...; GGUF's values under their keys; for TensorFlow.js `class_name`, `layers` and
-    /// `modelTopology`. `quantised.<name>` names the quantisation of a tensor that is given dequantised.
+    /// `modelTopology`; for Keras `keras_version`, `backend`, `model_config` and `training_config`, and `layer.<path>`, the
+    /// name of the layer in a folder of a `.weights.h5`. `quantised.<name>` names the quantisation of a tensor that is given
+    /// dequantised.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         self.reader.metadata()
     }

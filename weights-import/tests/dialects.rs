@@ -376,3 +376,26 @@ fn wrappers_of_a_hundred_thousand_names_take_no_time() {
     assert!(Dialect::detect(&file(names)).is_err());
     assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
 }
+
+/// `tests/import/hdf5/applications.json`: the names of Keras 3's own models, with and without the `:0` of Keras 2.
+#[test]
+fn keras_applications_as_keras_names_them() {
+    let text = std::fs::read_to_string("../tests/import/hdf5/applications.json").unwrap();
+    let models: BTreeMap<String, Names> = serde_json::from_str(&text).unwrap();
+    let known = [
+        ("resnet50", "keras_resnet", "a ResNet-50 (bottleneck blocks 3-4-6-3, width 64, 1000 classes)", 320),
+        ("vgg16", "keras_vgg", "a VGG-16 (stages of 2-2-3-3-3 convolutions, 1000 classes)", 32),
+        ("inception_v3", "keras_inception", "an Inception v3 (no auxiliary head, 1000 classes)", 378),
+    ];
+    for (model, dialect, architecture, count) in known {
+        for (before, suffix) in [("", ""), ("", ":0"), ("base/", ":0")] {
+            let names: Names =
+                models[model].iter().map(|(name, shape)| (format!("{before}{name}{suffix}"), shape.clone())).collect();
+            assert_eq!(names.len(), count, "{model}");
+            let weights = file(names);
+            let found = Dialect::detect(&weights).unwrap();
+            assert_eq!(found.name(), dialect);
+            assert_eq!(guess(&weights, &found).unwrap().to_string(), architecture, "{before}{model}{suffix}");
+        }
+    }
+}

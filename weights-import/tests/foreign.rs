@@ -26,11 +26,9 @@ fn each_has_its_own_words() {
         (b"\xef\xbb\xbf<html lang=en>".to_vec(), "is a web page (HTML)"),
         (b"<?xml version='1.0'?><Error><Code>AccessDenied".to_vec(), "is XML"),
         (zip("readme.txt"), "unpack it first"),
-        (zip("metadata.json"), "Keras 3"),
+        (zip("metadata.json"), "Keras 3 archive (.keras), but has no model.weights.h5"),
         (b"PK\x03\x04".to_vec(), "broken zip"),
         (b"\x80\x04\x95abc".to_vec(), "Python pickle"),
-        (b"\x89HDF\r\n\x1a\n\0\0\0\0\0\0\0\0".to_vec(), "HDF5"),
-        ([vec![0; 512], b"\x89HDF\r\n\x1a\n".to_vec()].concat(), "HDF5"),
         (b"\x1f\x8b\x08".to_vec(), "gunzip"),
         (tar, "tar archive"),
         (b"\x1c\0\0\0TFL3".to_vec(), "TensorFlow Lite"),
@@ -47,6 +45,15 @@ fn each_has_its_own_words() {
         assert!(matches!(error, Error::Format { .. }), "{error:?}");
         let error = error.to_string();
         assert!(error.starts_with("model.safetensors: ") && error.contains(words), "{words}: {error}");
+    }
+}
+
+#[test]
+fn beginnings_of_what_is_read() {
+    for bytes in [b"\x89HDF\r\n\x1a\n\0\0\0\0\0\0\0\0".to_vec(), [vec![0; 512], b"\x89HDF\r\n\x1a\n".to_vec()].concat()]
+    {
+        let error = from_bytes(bytes, "model.h5").unwrap_err();
+        assert!(matches!(error, Error::Corrupt { format: "HDF5", .. }), "{error:?}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Files that are recognised but not read: each gets its own words.
 
-use super::{numpy, pytorch};
+use super::{keras, numpy, pytorch};
 use crate::{Source, zip};
 
 const CONVERT: &str = "is not read yet: convert it to safetensors";
@@ -24,7 +24,9 @@ pub(super) fn recognise(head: &[u8], source: &Source) -> Option<String> {
         "is a web page (HTML), not weights: the download answered with an error or login page".to_string()
     } else if text.starts_with("<?xml") || text.starts_with("<error>") {
         "is XML, not weights: probably the error message of a download".to_string()
-    } else if pytorch::probe_zip(head, source) || pytorch::probe_legacy(head, source) || numpy::probe_npz(head, source)
+    } else if [pytorch::probe_zip, pytorch::probe_legacy, numpy::probe_npz, keras::probe_zip]
+        .iter()
+        .any(|probe| probe(head, source))
     {
         return None;
     } else if starts(b"PK\x03\x04") {
@@ -32,9 +34,6 @@ pub(super) fn recognise(head: &[u8], source: &Source) -> Option<String> {
     } else if matches!(head, [0x80, 2..=5, ..]) {
         "looks like a Python pickle that is no PyTorch file, and pickles can run any code: convert it to safetensors"
             .to_string()
-    } else if [0, 512, 1024, 2048].iter().any(|&at| head.get(at..).is_some_and(|h| h.starts_with(b"\x89HDF\r\n\x1a\n")))
-    {
-        format!("looks like HDF5 (Keras .h5); this format {CONVERT}")
     } else if starts(b"\x1f\x8b") {
         "is gzip-compressed: unpack it first (gunzip)".to_string()
     } else if head.get(257..262) == Some(b"ustar") && !pytorch::probe_tar(head, source) {
@@ -66,7 +65,7 @@ fn zip(head: &[u8], source: &Source) -> String {
     let names = zip::names(head, source);
     let any = |ending: &str| names.iter().any(|name| name.ends_with(ending));
     if any("metadata.json") || any("config.json") || any(".weights.h5") {
-        format!("looks like a Keras 3 archive (.keras); this format {CONVERT}")
+        "looks like a Keras 3 archive (.keras), but has no model.weights.h5 (is the download complete?)".to_string()
     } else {
         match names.first() {
             Some(name) if !name.is_empty() => {

@@ -5,6 +5,7 @@ mod catalogue;
 mod foreign;
 mod gguf;
 mod javascript;
+mod keras;
 pub(crate) mod numpy;
 mod onnx;
 mod pytorch;
@@ -17,7 +18,7 @@ mod tfjs;
 use crate::{Error, Reader, Result, Source};
 
 /// Bytes from the start of a file that a format is recognised by.
-const HEAD: u64 = 4096;
+pub(crate) const HEAD: u64 = 4096;
 
 /// A format that is read.
 struct Format {
@@ -41,13 +42,30 @@ const FORMATS: &[Format] = &[
     Format { name: "onnx", probe: onnx::probe, open: onnx::open },
     Format { name: "tf_graph", probe: tensorflow::graph::probe, open: tensorflow::graph::open },
     Format { name: "gguf", probe: gguf::probe, open: gguf::open },
+    Format { name: "HDF5", probe: keras::probe, open: keras::open },
+    Format { name: "keras", probe: keras::probe_zip, open: keras::open_zip },
     Format { name: "sharded safetensors", probe: sharded::probe, open: sharded::open },
     Format { name: "caffe", probe: caffe::probe, open: caffe::open },
 ];
 
 /// Endings of files that [`crate::open`] takes for the weights of a folder.
-pub(crate) const ENDINGS: &[&str] =
-    &[".safetensors", ".pth", ".pt", ".bin", ".npz", ".npy", ".caffemodel", ".gguf", ".onnx", ".index", ".ckpt", ".pb"];
+pub(crate) const ENDINGS: &[&str] = &[
+    ".safetensors",
+    ".pth",
+    ".pt",
+    ".bin",
+    ".npz",
+    ".npy",
+    ".caffemodel",
+    ".gguf",
+    ".onnx",
+    ".index",
+    ".ckpt",
+    ".pb",
+    ".h5",
+    ".hdf5",
+    ".keras",
+];
 
 /// Finds the format by content and reads the index.
 pub(crate) fn open(source: Source) -> Result<Box<dyn Reader>> {
@@ -82,7 +100,7 @@ mod tests {
     #[test]
     fn one_probe_takes_a_file() {
         let mut files = 0;
-        for folder in ["onnx", "tf_checkpoint", "tf_graph"] {
+        for folder in ["onnx", "tf_checkpoint", "tf_graph", "hdf5"] {
             let folder = Path::new("../tests/import").join(folder);
             let text = std::fs::read_to_string(folder.join("expected.json")).unwrap();
             let expected: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -90,12 +108,16 @@ mod tests {
                 let path = folder.join(file["file"].as_str().unwrap());
                 if path.is_file() {
                     let source = Source::file(&path).unwrap();
-                    assert_eq!(taken_by(&source), [file["format"].as_str().unwrap()], "{}", path.display());
+                    let format = match file["format"].as_str().unwrap() {
+                        _ if path.extension().is_some_and(|ending| ending == "h5") => "HDF5",
+                        format => format,
+                    };
+                    assert_eq!(taken_by(&source), [format], "{}", path.display());
                     files += 1;
                 }
             }
         }
-        assert!(files > 60, "{files}");
+        assert!(files > 90, "{files}");
         let saved = Source::file(Path::new("../tests/import/tf_checkpoint/saved_model/saved_model.pb")).unwrap();
         assert_eq!(taken_by(&saved), ["tf_graph"]);
         // Networks of Caffe: a name, then layers of the current form; and two of the form before it without a name.

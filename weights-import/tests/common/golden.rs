@@ -14,11 +14,14 @@ pub fn sha256(bytes: &[u8]) -> String {
 ///
 /// `[{"file": "name", "format": "pytorch", "tensors": [{"name", "shape", "dtype", "sha256"}]}]`, where the sha256 is that
 /// of the values, little-endian in their dtype, row-major, and dtypes have the names of safetensors. The order of tensors
-/// is that of the file. A file may carry `"metadata": {...}`, of which every pair must be there.
+/// is that of the file. A file may carry `"metadata": {...}`, of which every pair must be there. One that is `"large": true`
+/// need not be there: its generator writes it.
 pub fn check(folder: &str) -> usize {
     let folder = Path::new("../tests/import").join(folder);
     let text = std::fs::read_to_string(folder.join("expected.json")).unwrap();
     let files: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let there = |file: &&Value| file["large"] != true || folder.join(file["file"].as_str().unwrap()).is_file();
+    let files: Vec<&Value> = files.iter().filter(there).collect();
     for file in &files {
         let name = file["file"].as_str().unwrap();
         let weights = open(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
