@@ -9,6 +9,7 @@ mod formula;
 mod minilm;
 mod nsfwjs;
 mod opennsfw;
+mod tumor;
 
 use std::path::{Path, PathBuf};
 
