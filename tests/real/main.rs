@@ -7,6 +7,7 @@
 #[allow(dead_code)]
 mod formula;
 mod minilm;
+mod mlperf;
 mod nsfwjs;
 mod opennsfw;
 mod tumor;

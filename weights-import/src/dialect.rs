@@ -87,6 +87,8 @@ pub struct Knobs {
     pub pool_counts_padding: bool,
     /// The last block of Inception v3 pools by maximum (the Inception of the Frechet distance).
     pub last_pool_max: bool,
+    /// Convolutions of stride 2 pad as TensorFlow's "same": of an even size below and to the right only.
+    pub same_padding: bool,
     /// Convolutions have biases of their own. (A dialect may fold them into the batch norm's mean instead.)
     pub conv_bias: bool,
     /// Classes before the first real one (TF-slim counts the background as class 0).
@@ -107,6 +109,7 @@ impl Knobs {
         stride_in_last_block: false,
         pool_counts_padding: true,
         last_pool_max: false,
+        same_padding: false,
         conv_bias: false,
         class_offset: 0,
         gelu: Gelu::Erf,

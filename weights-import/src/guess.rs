@@ -9,6 +9,8 @@ use std::fmt;
 pub enum Architecture {
     /// A residual network.
     ResNet(ResNet),
+    /// A residual network of small images.
+    CifarResNet(CifarResNet),
     /// A BERT encoder.
     Bert(Bert),
     /// A VGG.
@@ -75,6 +77,25 @@ pub struct ResNet {
     pub classes: Option<usize>,
 }
 
+/// Configuration of a residual network of small images (CIFAR): three stages of basic blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CifarResNet {
+    /// Blocks of each stage: (depth - 2) / 6.
+    pub blocks: usize,
+    /// Channels of the image.
+    pub channels: usize,
+    /// Channels of the first stage, doubled by each further one: 16.
+    pub width: usize,
+    /// Whether the shortcuts that change their shape are convolutions.
+    pub projection: bool,
+    /// Whether those are followed by batch norms.
+    pub projection_norm: bool,
+    /// Whether convolutions have biases.
+    pub conv_bias: bool,
+    /// Classes of `linear`, if there is one.
+    pub classes: Option<usize>,
+}
+
 /// Configuration of a BERT encoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bert {
@@ -105,6 +126,7 @@ impl Architecture {
     pub fn name(&self) -> String {
         match self {
             Self::ResNet(net) => net.name(),
+            Self::CifarResNet(net) => format!("ResNet-{}", 6 * net.blocks + 2),
             Self::Bert(_) => "BERT".to_string(),
             Self::Vgg(net) => net.name(),
             Self::InceptionV3(_) => "Inception v3".to_string(),
@@ -118,6 +140,7 @@ impl Architecture {
     pub fn same_trunk(&self, other: &Self) -> bool {
         let trunk = |a: &Self| match a.clone() {
             Self::ResNet(net) => Self::ResNet(ResNet { classes: None, channels: 0, ..net }),
+            Self::CifarResNet(net) => Self::CifarResNet(CifarResNet { classes: None, channels: 0, ..net }),
             Self::Vgg(net) => Self::Vgg(Vgg { classes: None, channels: 0, hidden: Vec::new(), grid: 0, ..net }),
             Self::InceptionV3(_) => Self::InceptionV3(Inception { classes: None, aux: false }),
             Self::GoogLeNet(_) => Self::GoogLeNet(Inception { classes: None, aux: false }),
@@ -199,6 +222,13 @@ impl fmt::Display for Architecture {
                 }
                 head(f, net.classes)
             }
+            Self::CifarResNet(net) => {
+                let shortcut = if net.projection { "projected" } else { "padded" };
+                let blocks = net.blocks;
+                write!(f, "a {} of small images ({blocks} blocks a stage, width {}", self.name(), net.width)?;
+                write!(f, ", {shortcut} shortcuts")?;
+                head(f, net.classes)
+            }
             Self::Bert(net) => {
                 write!(f, "a BERT ({} layers, hidden {}, {} words", net.layers, net.hidden, net.vocab)?;
                 if net.intermediate != 4 * net.hidden {
@@ -236,6 +266,7 @@ pub fn guess_from(tensors: &[(String, Vec<usize>)]) -> Option<Architecture> {
         tensors.iter().map(|(name, shape)| (name.strip_prefix("bert.").unwrap_or(name), shape.as_slice())).collect();
     resnet(&shapes)
         .map(Architecture::ResNet)
+        .or_else(|| cifar_resnet(&shapes).map(Architecture::CifarResNet))
         .or_else(|| bert(&shapes).map(Architecture::Bert))
         .or_else(|| inception(&shapes))
         .or_else(|| vgg(&shapes).map(Architecture::Vgg))
@@ -310,6 +341,26 @@ fn resnet(shapes: &BTreeMap<&str, &[usize]>) -> Option<ResNet> {
     let classes = shape("fc.weight").and_then(|s| s.first().copied());
     let groups = inner.checked_div(grouped).unwrap_or(1);
     Some(ResNet { block, layers, channels, stem, width, inner, groups, classes })
+}
+
+fn cifar_resnet(shapes: &BTreeMap<&str, &[usize]>) -> Option<CifarResNet> {
+    let shape = |name: &str| shapes.get(name).copied();
+    let &[width, channels, 3, 3] = shape("conv1.weight")? else { return None };
+    let count = |stage: usize| {
+        (0..shapes.len()).take_while(|b| shape(&format!("layer{stage}.{b}.conv2.weight")).is_some()).count()
+    };
+    let blocks = count(1);
+    let same = blocks > 0 && count(2) == blocks && count(3) == blocks && count(4) == 0;
+    let doubled = matches!(shape("layer3.0.conv1.weight"), Some(&[out, inputs, 3, 3]) if out == 2 * inputs && inputs == 2 * width);
+    (same && doubled).then(|| CifarResNet {
+        blocks,
+        channels,
+        width,
+        projection: shape("layer2.0.shortcut.0.weight").is_some(),
+        projection_norm: shape("layer2.0.shortcut.1.weight").is_some(),
+        conv_bias: shape("conv1.bias").is_some(),
+        classes: shape("linear.weight").and_then(|s| s.first().copied()),
+    })
 }
 
 fn bert(shapes: &BTreeMap<&str, &[usize]>) -> Option<Bert> {

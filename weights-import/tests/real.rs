@@ -219,4 +219,26 @@ mod fetched {
             found.iter().for_each(|f| assert!(f.message.contains(words.unwrap()), "{f}"));
         }
     }
+
+    /// Files of Keras 2.4 and 2.9.
+    #[test]
+    fn keras_files() {
+        let weights = open(fetched("mlperf-tiny/image_classification.h5")).unwrap();
+        assert_eq!((weights.format(), weights.metadata()["keras_version"].as_str()), ("keras_h5", "2.4.0"));
+        let dialect = Dialect::detect(&weights).unwrap();
+        assert_eq!((dialect.name(), dialect.knobs.bn_eps), ("keras_cifar_resnet", 1e-3));
+        let found = guess(&weights, &dialect).unwrap();
+        let words = "a ResNet-8 of small images (1 blocks a stage, width 16, projected shortcuts, 10 classes)";
+        assert_eq!(found.to_string(), words);
+        let parameters: usize =
+            dialect.targets(&weights).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        assert_eq!(parameters, 78_666);
+
+        // A network of its author's own: no dialect, but every tensor is there.
+        let weights = open(fetched("cifar-vgg/cnn_model.h5")).unwrap();
+        assert_eq!((weights.format(), weights.metadata()["keras_version"].as_str()), ("keras_h5", "2.9.0"));
+        let error = Dialect::detect(&weights).unwrap_err().to_string();
+        assert!(error.contains("naming not recognised: its tensors are named like conv2d/kernel:0"), "{error}");
+        weights.entries().iter().for_each(|entry| assert_eq!(weights.raw(&entry.name).unwrap().shape, entry.shape));
+    }
 }

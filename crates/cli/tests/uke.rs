@@ -433,11 +433,14 @@ fn known_weights_are_listed_and_pulled() {
     let folder = Folder::new("pull");
     let cache = folder.path("cache");
     let output = uke(&["pull", "--list", "--json", "--cache", &cache]);
-    let list: Json = serde_json::from_slice(&output.stdout).unwrap();
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let list = list.as_array().unwrap();
     assert!(list.len() > 50, "{}", list.len());
     let vgg = list.iter().find(|model| model["name"] == "vgg16").unwrap();
-    assert_eq!((&vgg["cached"], &vgg["files"][0]["check"]), (&Json::from(false), &Json::from("sha256 397923af..")));
+    assert_eq!(
+        (&vgg["cached"], &vgg["files"][0]["check"]),
+        (&serde_json::Value::from(false), &serde_json::Value::from("sha256 397923af.."))
+    );
     assert!(text(&uke(&["pull", "--list", "--cache", &cache]).stdout).contains("bert-base-uncased"));
 
     fails(&["pull", "resnet51", "--cache", &cache], 1, &["no weights named resnet51", "resnet50"]);
@@ -455,6 +458,9 @@ fn known_weights_are_listed_and_pulled() {
     let taken = uke(&["pull", name, "--from", &zip, "--cache", &cache]);
     assert!(taken.status.success(), "{}", text(&taken.stderr));
     let again = uke(&["pull", name, "--offline", "--json", "--cache", &cache]);
-    let again: Json = serde_json::from_slice(&again.stdout).unwrap();
-    assert_eq!((&again["cached"], again["path"].as_str()), (&Json::from(true), Some(text(&taken.stdout).trim())));
+    let again: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(
+        (&again["cached"], again["path"].as_str()),
+        (&serde_json::Value::from(true), Some(text(&taken.stdout).trim()))
+    );
 }

@@ -1,8 +1,8 @@
 //! One type for all classifiers of images: built by name, or as a file of weights tells.
 
 use crate::{
-    GoogLeNet, GoogLeNetConfig, ImageLogits, Inception, InceptionConfig, Pretrained, ResNet, ResNetConfig, Vgg,
-    VggConfig,
+    CifarResNet, CifarResNetConfig, GoogLeNet, GoogLeNetConfig, ImageLogits, Inception, InceptionConfig, Pretrained,
+    ResNet, ResNetConfig, Shortcut, Vgg, VggConfig,
 };
 use serde_json::{Map, Value as Json};
 use std::path::Path;
@@ -14,6 +14,8 @@ use weights_import::{Architecture, Dialect, guess};
 pub enum ImageConfig {
     /// Of a ResNet.
     ResNet(ResNetConfig),
+    /// Of a ResNet of small images.
+    CifarResNet(CifarResNetConfig),
     /// Of a VGG.
     Vgg(VggConfig),
     /// Of an Inception v3.
@@ -38,6 +40,8 @@ pub enum ImageConfig {
 pub enum ImageModel {
     /// A ResNet, wide ResNet or ResNeXt.
     ResNet(ResNet),
+    /// A ResNet of small images.
+    CifarResNet(CifarResNet),
     /// A VGG.
     Vgg(Vgg),
     /// An Inception v3.
@@ -51,6 +55,7 @@ macro_rules! each {
     ($self:expr, $net:ident => $do:expr) => {
         match $self {
             Self::ResNet($net) => $do,
+            Self::CifarResNet($net) => $do,
             Self::Vgg($net) => $do,
             Self::Inception($net) => $do,
             Self::GoogLeNet($net) => $do,
@@ -74,11 +79,11 @@ macro_rules! from {
     };
 }
 
-from! { ResNetConfig, ResNet; VggConfig, Vgg; InceptionConfig, Inception; GoogLeNetConfig, GoogLeNet; }
+from! { ResNetConfig, ResNet; CifarResNetConfig, CifarResNet; VggConfig, Vgg; InceptionConfig, Inception; GoogLeNetConfig, GoogLeNet; }
 
 impl ImageConfig {
-    /// The names that [`ImageConfig::named`] knows: torchvision's.
-    pub const NAMES: [&str; 20] = [
+    /// The names that [`ImageConfig::named`] knows: torchvision's, and the ResNets of small images.
+    pub const NAMES: [&str; 25] = [
         "resnet18",
         "resnet34",
         "resnet50",
@@ -99,12 +104,20 @@ impl ImageConfig {
         "vgg19_bn",
         "inception_v3",
         "googlenet",
+        "cifar_resnet20",
+        "cifar_resnet32",
+        "cifar_resnet44",
+        "cifar_resnet56",
+        "cifar_resnet110",
     ];
 
     /// The measures of one of [`ImageConfig::NAMES`].
     pub fn named(name: &str, classes: usize) -> Option<Self> {
         match name {
             "inception_v3" => Some(InceptionConfig::v3(classes).into()),
+            _ if name.starts_with("cifar_resnet") => {
+                CifarResNetConfig::depth(name.strip_prefix("cifar_resnet")?.parse().ok()?, classes).map(Self::from)
+            }
             "googlenet" => Some(GoogLeNetConfig::torchvision(classes).into()),
             _ => match name.strip_prefix("vgg") {
                 None => ResNetConfig::named(name, classes).map(Self::from),
@@ -127,6 +140,20 @@ impl ImageConfig {
         let transform_input = dialect.preprocess() == "imagenet";
         Ok(match found {
             Architecture::ResNet(net) => ResNetConfig::from_weights(net, knobs, net.classes.unwrap_or(classes))?.into(),
+            Architecture::CifarResNet(net) => CifarResNetConfig {
+                blocks: net.blocks,
+                width: net.width,
+                channels: net.channels,
+                classes: net.classes.unwrap_or(classes),
+                shortcut: match net.projection {
+                    true => Shortcut::Projection { norm: net.projection_norm },
+                    false => Shortcut::Pad,
+                },
+                conv_bias: net.conv_bias,
+                bn_eps: knobs.bn_eps,
+                same_padding: knobs.same_padding,
+            }
+            .into(),
             Architecture::Vgg(net) => {
                 let plain = VggConfig::depth(16, net.batch_norm, net.classes.unwrap_or(classes));
                 let plain = plain.ok_or_else(|| Error::argument("vgg", "no VGG of this depth"))?;
@@ -165,6 +192,7 @@ impl ImageConfig {
     fn model_type(&self) -> &'static str {
         match self {
             Self::ResNet(_) => "resnet",
+            Self::CifarResNet(_) => "cifar_resnet",
             Self::Vgg(_) => "vgg",
             Self::Inception(_) => "inception_v3",
             Self::GoogLeNet(_) => "googlenet",
@@ -185,12 +213,14 @@ impl ImageConfig {
     pub fn from_json(config: &Json) -> Result<Self> {
         Ok(match config["model_type"].as_str() {
             Some("resnet") => ResNetConfig::from_json(config)?.into(),
+            Some("cifar_resnet") => CifarResNetConfig::from_json(config)?.into(),
             Some("vgg") => VggConfig::from_json(config)?.into(),
             Some("inception_v3") => InceptionConfig::from_json(config)?.into(),
             Some("googlenet") => GoogLeNetConfig::from_json(config)?.into(),
             other => {
-                let message =
-                    format!("`model_type` is {other:?}; resnet, vgg, inception_v3 or googlenet belongs there");
+                let message = format!(
+                    "`model_type` is {other:?}; resnet, cifar_resnet, vgg, inception_v3 or googlenet belongs there"
+                );
                 return Err(Error::argument("config.json", message));
             }
         })
@@ -216,6 +246,10 @@ impl ImageConfig {
                     |c: &ResNetConfig| (c.block, c.layers, c.stem, c.width, c.widening, c.groups, c.channels);
                 measures(a) == measures(b)
             }
+            (Self::CifarResNet(a), Self::CifarResNet(b)) => {
+                let measures = |c: &CifarResNetConfig| (c.blocks, c.width, c.channels, c.shortcut, c.conv_bias);
+                measures(a) == measures(b)
+            }
             (Self::Vgg(a), Self::Vgg(b)) => {
                 (&a.stages, a.batch_norm, a.channels) == (&b.stages, b.batch_norm, b.channels)
             }
@@ -226,7 +260,11 @@ impl ImageConfig {
 
     /// Height and width of the images that the originals learned from.
     pub fn image_size(&self) -> usize {
-        if matches!(self, Self::Inception(_)) { 299 } else { 224 }
+        match self {
+            Self::Inception(_) => 299,
+            Self::CifarResNet(_) => 32,
+            _ => 224,
+        }
     }
 }
 
@@ -241,6 +279,7 @@ impl ImageModel {
     pub fn new(config: &ImageConfig, init: &mut Init) -> Self {
         match config {
             ImageConfig::ResNet(config) => ResNet::new(config, init).into(),
+            ImageConfig::CifarResNet(config) => CifarResNet::new(config, init).into(),
             ImageConfig::Vgg(config) => Vgg::new(config, init).into(),
             ImageConfig::Inception(config) => Inception::new(config, init).into(),
             ImageConfig::GoogLeNet(config) => GoogLeNet::new(config, init).into(),
@@ -270,6 +309,7 @@ impl ImageModel {
     pub fn config(&self) -> ImageConfig {
         match self {
             Self::ResNet(net) => net.config().clone().into(),
+            Self::CifarResNet(net) => net.config().clone().into(),
             Self::Vgg(net) => net.config().clone().into(),
             Self::Inception(net) => net.config().clone().into(),
             Self::GoogLeNet(net) => net.config().clone().into(),
@@ -284,6 +324,7 @@ impl ImageModel {
         let plain = |logits| ImageLogits { logits, aux: Vec::new(), aux_weight: 0.0 };
         match self {
             Self::ResNet(net) => net.forward(x, pass).map(plain),
+            Self::CifarResNet(net) => net.forward(x, pass).map(plain),
             Self::Vgg(net) => net.forward(x, pass).map(plain),
             Self::Inception(net) => net.forward(x, pass),
             Self::GoogLeNet(net) => net.forward(x, pass),
@@ -305,6 +346,7 @@ impl ImageModel {
     pub fn head(&self, features: &Value, pass: &mut Pass) -> Result<Value> {
         match self {
             Self::ResNet(net) => net.fc.forward(features, pass),
+            Self::CifarResNet(net) => net.head(features, pass),
             Self::Vgg(net) => net.head(features, pass),
             Self::Inception(net) => net.head(features, pass),
             Self::GoogLeNet(net) => net.head(features, pass),
@@ -326,7 +368,7 @@ impl ImageModel {
         match self {
             Self::Inception(net) => net.remove_aux(),
             Self::GoogLeNet(net) => net.remove_aux(),
-            Self::ResNet(_) | Self::Vgg(_) => {}
+            Self::ResNet(_) | Self::CifarResNet(_) | Self::Vgg(_) => {}
         }
     }
 
@@ -344,6 +386,7 @@ impl ImageModel {
 fn has_head(found: &Architecture) -> bool {
     match found {
         Architecture::ResNet(net) => net.classes.is_some(),
+        Architecture::CifarResNet(net) => net.classes.is_some(),
         Architecture::Vgg(net) => net.classes.is_some(),
         Architecture::InceptionV3(net) | Architecture::GoogLeNet(net) => net.classes.is_some(),
         Architecture::Bert(_) => false,

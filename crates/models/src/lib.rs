@@ -20,6 +20,7 @@ mod image_model;
 mod inception;
 mod pretrained;
 mod resnet;
+mod resnet_cifar;
 mod vgg;
 
 pub use bert::{
@@ -35,4 +36,5 @@ pub use inception::{
 };
 pub use pretrained::Pretrained;
 pub use resnet::{Block, Downsample, ResNet, ResNetConfig, ResidualBlock};
+pub use resnet_cifar::{CifarBlock, CifarResNet, CifarResNetConfig, CifarShortcut, Shortcut};
 pub use vgg::{Vgg, VggClassifier, VggConfig, VggDense, VggFeatures, VggUnit};

@@ -18,7 +18,9 @@ use config::Config;
 use serde_json::{Map, Value as Json, json};
 use std::path::Path;
 use ukulele_layers::{Module, Param};
-use ukulele_models::{BertForSequenceClassification, GoogLeNet, ImageModel, Inception, Pretrained, ResNet, Vgg};
+use ukulele_models::{
+    BertForSequenceClassification, CifarResNet, GoogLeNet, ImageModel, Inception, Pretrained, ResNet, Vgg,
+};
 use weights_import::{Dialect, Dtype};
 
 pub use files::check_writable;
@@ -64,7 +66,7 @@ macro_rules! image {
     };
 }
 
-image!(ResNet, Vgg, Inception, GoogLeNet);
+image!(ResNet, CifarResNet, Vgg, Inception, GoogLeNet);
 
 impl Module for Network {
     fn each(&mut self, path: &str, f: &mut dyn FnMut(&str, &mut Param)) {

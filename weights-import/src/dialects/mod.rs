@@ -10,6 +10,7 @@ mod google_bert;
 mod huggingface_bert;
 mod huggingface_resnet;
 mod inception_v3;
+mod keras_cifar_resnet;
 mod keras_inception;
 mod keras_resnet;
 mod keras_resnet_old;
@@ -39,6 +40,7 @@ pub(crate) const ALL: &[&Table] = &[
     &keras_resnet_old::TABLE,
     &keras_vgg::TABLE,
     &keras_vgg_onnx::TABLE,
+    &keras_cifar_resnet::TABLE,
     &keras_inception::TABLE,
     &slim_resnet::TABLE,
     &slim_vgg::TABLE,
