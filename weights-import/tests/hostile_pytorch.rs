@@ -3,10 +3,8 @@
 
 mod common;
 
-use common::hostile::{self, LIES, poke};
-use flate2::write::DeflateEncoder;
-use flate2::{Compression, Crc};
-use std::io::Write;
+use common::archives::{Member, array, deflated, dict, legacy, member, npy, pytorch, tensor, zip};
+use common::hostile::{self, LIES, poke, tried};
 use weights_import::from_bytes;
 
 fn golden(name: &str) -> Vec<u8> {
@@ -76,75 +74,6 @@ fn seeded_mutations() {
     }
 }
 
-// Zip archives made by hand.
-
-#[derive(Clone)]
-struct Member {
-    name: Vec<u8>,
-    /// The name in the local header.
-    local: Vec<u8>,
-    data: Vec<u8>,
-    size: u32,
-    method: u16,
-    flags: u16,
-    crc: u32,
-    attributes: u32,
-    extra: Vec<u8>,
-    /// Where the directory says that it begins.
-    start: Option<u32>,
-}
-
-fn member(name: &str, data: &[u8]) -> Member {
-    let mut crc = Crc::new();
-    crc.update(data);
-    Member {
-        name: name.into(),
-        local: name.into(),
-        data: data.to_vec(),
-        size: data.len() as u32,
-        method: 0,
-        flags: 0,
-        crc: crc.sum(),
-        attributes: 0,
-        extra: Vec::new(),
-        start: None,
-    }
-}
-
-fn deflated(name: &str, data: &[u8]) -> Member {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(data).unwrap();
-    Member { data: encoder.finish().unwrap(), method: 8, ..member(name, data) }
-}
-
-fn zip(members: &[Member]) -> Vec<u8> {
-    let (mut out, mut directory) = (Vec::new(), Vec::new());
-    for m in members {
-        let start = m.start.unwrap_or(out.len() as u32);
-        let sizes = [m.crc, m.data.len() as u32, m.size].map(u32::to_le_bytes).concat();
-        let common = [&[20, 0][..], &m.flags.to_le_bytes(), &m.method.to_le_bytes(), &[0; 4], &sizes].concat();
-        out.extend([b"PK\x03\x04", &common[..], &(m.local.len() as u16).to_le_bytes(), &[0, 0], &m.local].concat());
-        out.extend(&m.data);
-        directory.extend([b"PK\x01\x02\x14\x03", &common[..], &(m.name.len() as u16).to_le_bytes()].concat());
-        directory.extend([&(m.extra.len() as u16).to_le_bytes()[..], &[0; 6], &m.attributes.to_le_bytes()].concat());
-        directory.extend([&start.to_le_bytes()[..], &m.name, &m.extra].concat());
-    }
-    let count = (members.len() as u16).to_le_bytes();
-    let place = [directory.len() as u32, out.len() as u32].map(u32::to_le_bytes).concat();
-    out.extend(directory);
-    out.extend([b"PK\x05\x06\0\0\0\0", &count[..], &count, &place, &[0, 0]].concat());
-    out
-}
-
-fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-    let header = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n");
-    [b"\x93NUMPY\x01\0", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), data].concat()
-}
-
-fn array() -> Vec<u8> {
-    npy("'<f4'", "(2,)", &[0, 0, 0x80, 0x3f, 0, 0, 0, 0x40])
-}
-
 #[test]
 fn a_zip_that_can_be_read_in_two_ways() {
     let (a, b) = (member("a.npy", &array()), member("b.npy", &array()));
@@ -208,29 +137,6 @@ fn a_zip_that_can_be_read_in_two_ways() {
         let error = error(&bytes);
         assert!(error.contains(words), "case {number}: {words}: {error}");
     }
-}
-
-// Pickles made by hand.
-
-/// A PyTorch zip with this pickle and a storage of three floats.
-fn pytorch(pickle: &[u8]) -> Vec<u8> {
-    zip(&[member("m/data.pkl", pickle), member("m/data/0", &[0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40])])
-}
-
-/// The old form of the same.
-fn legacy(pickle: &[u8]) -> Vec<u8> {
-    let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.";
-    [&magic[..], pickle, b"\x80\x02]U\x010a.\x03\0\0\0\0\0\0\0\0\0\x80\x3f\0\0\0\x40\0\0\x40\x40"].concat()
-}
-
-/// The opcodes of a tensor: storage type, number of elements, offset, sizes, strides.
-fn tensor(kind: &str, count: &[u8], offset: &[u8], sizes: &[u8], strides: &[u8]) -> Vec<u8> {
-    let id = [b"(U\x07storagectorch\n", kind.as_bytes(), b"\nU\x010U\x03cpu", count, b"tQ"].concat();
-    [b"ctorch._utils\n_rebuild_tensor_v2\n(", &id[..], offset, sizes, strides, b"\x89NtR"].concat()
-}
-
-fn dict(value: &[u8]) -> Vec<u8> {
-    [b"\x80\x02}U\x01a", value, b"s."].concat()
 }
 
 #[test]
