@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::hostile::{LIES, mutate, poke_source};
-use common::{Field, Folder, Random, encode, floats, message, varint};
+use common::hostile::{LIES, mutate, mutations_of, poke_source, tried};
+use common::{Field, Files, Folder, Random, encode, floats, message, varint};
 use std::collections::BTreeMap;
 use weights_import::{Source, Weights, from_bytes, from_source, open};
 
@@ -160,6 +160,7 @@ fn cut_at_every_byte() {
     assert_eq!(opened, [seed.len() - 4]);
     let error = from_source(source(&seed[..seed.len() / 2])).unwrap_err().to_string();
     assert!(error.contains("broken onnx file") && error.contains("is the download complete?"), "{error}");
+    tried(800);
 }
 
 #[test]
@@ -172,6 +173,7 @@ fn every_bit_flipped() {
     });
     let opened = opened.count();
     assert!(opened > 1000 && opened < 7 * seed.len(), "{opened}");
+    tried(7000);
 }
 
 #[test]
@@ -185,6 +187,7 @@ fn every_length_a_lie() {
             poke(&encode(&seed, &mut 0, Some((at, lie))));
         }
     }
+    tried(900);
 }
 
 #[test]
@@ -198,6 +201,46 @@ fn seeded_mutations() {
         opened += u64::from(poke(&bytes));
     }
     assert!((cases / 50..cases * 3 / 4).contains(&opened), "{opened} of {cases} opened");
+    tried(100000);
+}
+
+/// Values in files of their own: those of the format's own package, each cut, flipped and changed.
+#[test]
+fn files_beside_the_model() {
+    let folder = "../tests/import/onnx";
+    for (salt, seed) in [
+        Files::read(folder, "", &["external.onnx", "external.bin"]),
+        Files::read(folder, "", &["external_each.onnx", "layer.0.weight", "layer.1.weight", "layer.2.weight"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(seed.poke());
+        for file in 0..seed.files.len() {
+            let bytes = &seed.files[file].1;
+            let with = |bytes: Vec<u8>| {
+                let mut changed = seed.clone();
+                changed.files[file].1 = bytes;
+                changed.poke()
+            };
+            for end in 0..bytes.len() {
+                // The last field of a model says little.
+                assert!(!with(bytes[..end].to_vec()) || file == 0, "{file} cut to {end}");
+            }
+            for bit in 0..8 * bytes.len() {
+                let mut bytes = bytes.clone();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                assert!(with(bytes) || file == 0, "{file} bit {bit}");
+            }
+        }
+        let bytes: Vec<Vec<u8>> = seed.files.iter().map(|(_, bytes)| bytes.clone()).collect();
+        mutations_of(&bytes, 50_000, 60 + salt as u64, &mut |bytes| {
+            let mut changed = seed.clone();
+            changed.files.iter_mut().zip(bytes).for_each(|(file, bytes)| file.1.clone_from(bytes));
+            changed.poke()
+        });
+    }
+    tried(105_000);
 }
 
 /// CVE-2024-27318: the path of external data leads out of the model's folder.

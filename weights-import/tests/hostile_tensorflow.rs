@@ -184,6 +184,7 @@ fn cut_at_every_byte() {
     // A protocol buffer has no end mark: cut between two nodes, it is a smaller graph.
     let graph = message(&graph());
     assert_eq!(hostile::cut_at_every_byte(&graph), 6);
+    tried(1000);
 }
 
 #[test]
@@ -212,6 +213,7 @@ fn every_bit_flipped() {
         let opened = flipped(&block(&rows), &|bytes| poke(&one_block(bytes.to_vec()), values));
         assert!(opened > 10, "{opened}");
     }
+    tried(15000);
 }
 
 #[test]
@@ -259,6 +261,7 @@ fn every_length_a_lie() {
     for (at, lie) in (0..count).flat_map(|at| LIES.map(|lie| (at, lie))) {
         hostile::poke(&encode(&graph, &mut 0, Some((at, lie))));
     }
+    tried(1500);
 }
 
 #[test]
@@ -293,6 +296,46 @@ fn seeded_mutations() {
         }
         assert!((cases / 200..cases * 3 / 4).contains(&opened), "{opened} of {cases} opened");
     }
+    tried(300000);
+}
+
+/// The older form in several files, as TensorFlow wrote it; and a new one in two files of values.
+#[test]
+fn checkpoints_in_several_files() {
+    let folder = "../tests/import/tf_checkpoint";
+    let older: Vec<String> = (0..2).map(|i| format!("older_sharded.ckpt-0000{i}-of-00002")).collect();
+    let newer: Vec<String> = (0..2).map(|i| format!("sharded.ckpt.data-0000{i}-of-00002")).collect();
+    for (salt, names) in [&[&older[0], &older[1]][..], &[&"sharded.ckpt.index".to_string(), &newer[0], &newer[1]]]
+        .into_iter()
+        .enumerate()
+    {
+        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        let seed = common::Files::read(folder, "", &names);
+        assert!(seed.poke());
+        for file in 0..seed.files.len() {
+            let bytes = &seed.files[file].1;
+            for end in 0..bytes.len() {
+                let mut cut = seed.clone();
+                cut.files[file].1.truncate(end);
+                assert!(!cut.poke(), "{file} cut to {end}");
+            }
+            for bit in 0..8 * bytes.len() {
+                let mut flipped = seed.clone();
+                flipped.files[file].1[bit / 8] ^= 1 << (bit % 8);
+                flipped.poke();
+            }
+        }
+        for case in 0..50_000 {
+            let mut random = Random(case << 8 | (50 + salt as u64));
+            let mut bad = seed.clone();
+            for _ in 0..1 + random.below(3) {
+                let file = random.below(bad.files.len());
+                mutate(&mut bad.files[file].1, &mut random);
+            }
+            bad.poke();
+        }
+    }
+    tried(105_000);
 }
 
 #[test]
@@ -314,12 +357,13 @@ fn snappy_blocks() {
     assert!(!poke(&file, &[]));
     let error = from_source(source(&file, &[])).unwrap_err().to_string();
     assert!(error.contains("claims to hold more than it can"), "{error}");
-    for case in 0..20_000 {
+    for case in 0..40_000 {
         let mut random = Random(case << 8 | 41);
         let mut bytes = literals.clone();
         (0..1 + random.below(3)).for_each(|_| mutate(&mut bytes, &mut random));
         poke(&packed(bytes), &values());
     }
+    tried(40000);
 }
 
 #[test]

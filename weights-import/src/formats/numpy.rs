@@ -160,7 +160,7 @@ fn array(head: &[u8], len: u64) -> std::result::Result<Array, Fault> {
     let dtype = match (order, found) {
         ("<" | ">", Some(dtype)) => dtype,
         ("|", Some(dtype)) if dtype.bits() == 8 => dtype,
-        ("|", _) if kind.starts_with('O') => {
+        _ if descr.trim_start_matches(['|', '<', '>', '=']).starts_with('O') => {
             let words = "holds Python objects, which can run code when they are read (CVE-2019-6446): refused; \
                          save numbers";
             return Err(Fault::Refused(words.into()));

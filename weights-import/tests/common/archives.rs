@@ -91,3 +91,36 @@ pub fn tensor(kind: &str, count: &[u8], offset: &[u8], sizes: &[u8], strides: &[
 pub fn dict(value: &[u8]) -> Vec<u8> {
     [b"\x80\x02}U\x01a", value, b"s."].concat()
 }
+
+/// The form of 2016: a tar with this pickle, in which the tensor of three floats is the persistent id 9.
+pub fn tar(pickle: &[u8]) -> Vec<u8> {
+    let storages = [
+        b"\x80\x02K\x01.\x80\x02(K\x07U\x03cpuctorch\nFloatStorage\nt.\x03\0\0\0\0\0\0\0",
+        &[0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40][..],
+        b"\x80\x02].",
+    ];
+    let numbers = [1u64, 3, 1, 0].map(u64::to_le_bytes).concat(); // dimensions, size, stride, offset
+    let tensors = [b"\x80\x02K\x01.\x80\x02(K\x09K\x07ctorch\nFloatTensor\nt.", &numbers[..]].concat();
+    let members = [
+        ("sys_info", b"\x80\x02}.".to_vec()),
+        ("pickle", pickle.to_vec()),
+        ("storages", storages.concat()),
+        ("tensors", tensors),
+    ];
+    let mut out = Vec::new();
+    for (name, data) in members {
+        let mut header = [0u8; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[124..135].copy_from_slice(format!("{:011o}", data.len()).as_bytes());
+        header[148..156].fill(b' ');
+        header[156] = b'0';
+        header[257..263].copy_from_slice(b"ustar\0");
+        let sum: u64 = header.iter().map(|&byte| u64::from(byte)).sum();
+        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        out.extend(header);
+        out.extend(data);
+        out.resize(out.len().next_multiple_of(512), 0);
+    }
+    out.resize(out.len() + 1024, 0);
+    out
+}
