@@ -143,7 +143,7 @@ fn what_people_confuse_with_weights() {
         let error = from_bytes(bytes, name).unwrap_err();
         assert!(matches!(error, Error::Format { .. } | Error::Corrupt { .. }), "{error:?}");
         let error = error.to_string();
-        assert!(error.starts_with(&format!("{name}: ")) && error.contains(words), "{name}: {words}: {error}");
+        assert!(error.starts_with(name) && error.contains(words), "{name}: {words}: {error}");
     }
 }
 

@@ -33,13 +33,13 @@ fn cut_at_every_byte() {
     // A protocol buffer has no end mark: cut between two layers, it is a smaller network.
     let whole = (0..caffe.len()).filter(|&end| poke(&caffe[..end])).count();
     assert!(whole <= 4, "{whole} beginnings opened");
-    tried(900);
+    tried(700);
 }
 
 #[test]
 fn every_bit_flipped() {
     seeds().iter().for_each(|seed| hostile::every_bit_flipped(seed));
-    tried(7000);
+    tried(5600);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn every_length_a_lie_in_caffe() {
     }
     // The numbers that are no lengths: padding, kernel, stride, a layer's type, a flag.
     assert_eq!(opened, 5);
-    tried(300);
+    tried(290);
 }
 
 #[test]
@@ -163,11 +163,12 @@ fn large_files_of_little_things() {
 #[test]
 fn every_length_of_a_header_opens() {
     let opens = |length: usize| {
-        let header = format!("{:<length$}", r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#);
+        let header = r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#;
+        let header = format!("{header}{}", " ".repeat(length - header.len()));
         assert!(poke(&safetensors(&header, &[7])), "{length}");
     };
     (56..10_000).for_each(opens);
     // gzip, bzip2, MXNet, a JPEG image.
-    [0x8b1f, 0x08_8b1f, 0x68_5a42, 0x39_685a42 & 0xff_ffff, 0x112, 0xff_d8ff].into_iter().for_each(opens);
+    [0x8b1f, 0x08_8b1f, 0x68_5a42, 0x112, 0xff_d8ff].into_iter().for_each(opens);
     tried(9_900);
 }

@@ -44,13 +44,13 @@ fn deflated_arrays() {
     assert!(poke(&zip(&many[..1])));
     assert!(error(zip(&many)).contains("claims to unpack from"));
     // A member that unpacks to more than it says, and one to less.
-    for (said, words) in [(100, "to 100 of 100"), (1 << 24, "of 16777216")] {
+    for (said, words) in [(100, "to 100 of 100"), (1 << 21, "of 2097152")] {
         let mut member = deflated("a.npy", &npy("'|u1'", &format!("({said},)"), &vec![0; 1 << 20]));
         let header = npy("'|u1'", &format!("({said},)"), &[]).len() as u32;
         member.size = said + header;
         let bytes = zip(&[member]);
         assert!(!poke(&bytes));
-        let words = words.replace("100", &(100 + header).to_string()).replace("16777216", &(said + header).to_string());
+        let words = words.replace("100", &(100 + header).to_string()).replace("2097152", &(said + header).to_string());
         let error = from_bytes(bytes, "file").unwrap().raw("a").unwrap_err().to_string();
         assert!(error.contains(&words), "{words}: {error}");
     }
@@ -354,7 +354,8 @@ fn cve_2026_0897_shape_bombs_in_every_format() {
             _ => &[2],
         };
         let read = |weights: Weights| weights.entries()[0].name.clone();
-        assert!(weights_import::from_source(file(good)).map(read).is_ok(), "{format}");
+        let opened = weights_import::from_source(file(good)).map(read);
+        assert!(opened.is_ok(), "{format}: {opened:?}");
     }
     tried(60);
 }

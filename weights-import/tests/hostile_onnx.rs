@@ -160,7 +160,7 @@ fn cut_at_every_byte() {
     assert_eq!(opened, [seed.len() - 4]);
     let error = from_source(source(&seed[..seed.len() / 2])).unwrap_err().to_string();
     assert!(error.contains("broken onnx file") && error.contains("is the download complete?"), "{error}");
-    tried(800);
+    tried(480);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn every_bit_flipped() {
     });
     let opened = opened.count();
     assert!(opened > 1000 && opened < 7 * seed.len(), "{opened}");
-    tried(7000);
+    tried(3800);
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn hostile_indices_and_files() {
     ] {
         assert!(!files(&index).poke());
     }
-    tried(105000);
+    tried(103_000);
 }
 
 #[cfg(unix)]

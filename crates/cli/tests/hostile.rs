@@ -91,3 +91,26 @@ fn files_that_lie_are_refused_or_read() {
     fs::remove_dir_all(&folder).unwrap();
     assert!(refused > 200 && written > 50, "{refused} refused, {written} written");
 }
+
+/// Names that would move a terminal's cursor or change its title.
+#[test]
+fn names_do_not_reach_the_terminal() {
+    let folder: PathBuf = std::env::temp_dir().join(format!("uke-names-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("a.safetensors");
+    let path = file.display().to_string();
+    let header = |dtype: &str| {
+        format!(r#"{{"\u001b]0;title\u0007\u009b2J\r":{{"dtype":"{dtype}","shape":[1],"data_offsets":[0,4]}}}}"#)
+    };
+    for (dtype, good) in [("F32", true), ("F99", false)] {
+        let header = header(dtype);
+        let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0, 0, 0x80, 0x3f]].concat();
+        fs::write(&file, bytes).unwrap();
+        let output = uke(&["inspect", &path]);
+        assert_eq!(output.status.success(), good);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(said.contains("]0;title"), "{said}");
+        assert!(said.chars().all(|c| c == '\n' || !c.is_control()), "{said:?}");
+    }
+    fs::remove_dir_all(&folder).unwrap();
+}

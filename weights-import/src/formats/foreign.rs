@@ -75,7 +75,7 @@ fn zip(head: &[u8], source: &Source) -> String {
     let any = |ending: &str| names.iter().any(|name| name.ends_with(ending));
     if any("metadata.json") || any("config.json") || any(".weights.h5") {
         format!("looks like a Keras 3 archive (.keras); this format {CONVERT}")
-    } else if head.get(6).is_some_and(|flags| flags & 1 == 1) {
+    } else if matches!(head, [_, _, _, _, 0..=63, 0, flags, ..] if flags & 1 == 1) {
         "is an encrypted zip archive: unpack it with its password first".to_string()
     } else {
         match names.first() {
