@@ -28,7 +28,11 @@ pub struct Vgg {
     pub batch_norm: bool,
     /// Channels of the image.
     pub channels: usize,
-    /// Classes of `classifier.6`, if it is there.
+    /// Widths of the dense layers before the last, 4096 twice; empty without a classifier.
+    pub hidden: Vec<usize>,
+    /// Height and width of the map that the first dense layer sees: 7; 0 without a classifier.
+    pub grid: usize,
+    /// Classes of the last dense layer, `classifier.6`, if there is one.
     pub classes: Option<usize>,
 }
 
@@ -114,7 +118,7 @@ impl Architecture {
     pub fn same_trunk(&self, other: &Self) -> bool {
         let trunk = |a: &Self| match a.clone() {
             Self::ResNet(net) => Self::ResNet(ResNet { classes: None, channels: 0, ..net }),
-            Self::Vgg(net) => Self::Vgg(Vgg { classes: None, channels: 0, ..net }),
+            Self::Vgg(net) => Self::Vgg(Vgg { classes: None, channels: 0, hidden: Vec::new(), grid: 0, ..net }),
             Self::InceptionV3(_) => Self::InceptionV3(Inception { classes: None, aux: false }),
             Self::GoogLeNet(_) => Self::GoogLeNet(Inception { classes: None, aux: false }),
             Self::Bert(net) => Self::Bert(Bert {
@@ -272,8 +276,20 @@ fn vgg(shapes: &BTreeMap<&str, &[usize]>) -> Option<Vgg> {
         }
     }
     stages.pop();
-    let classes = shapes.get("classifier.6.weight").and_then(|s| s.first().copied());
-    (stages.len() == 5).then_some(Vgg { stages, batch_norm, channels, classes })
+    let convolutions = shapes.iter().filter(|(name, shape)| name.starts_with("features.") && shape.len() == 4).count();
+    if !(2..=16).contains(&stages.len()) || convolutions != stages.iter().map(Vec::len).sum::<usize>() {
+        return None;
+    }
+    // The dense layers of the classifier, with ReLU and dropout between two.
+    let dense = |k: usize| match shapes.get(format!("classifier.{}.weight", 3 * k).as_str()) {
+        Some(&&[out, inputs]) => Some((out, inputs)),
+        _ => None,
+    };
+    let mut hidden: Vec<usize> = (0..16).map_while(|k| dense(k).map(|(out, _)| out)).collect();
+    let classes = hidden.pop();
+    let channels_out = stages.last().and_then(|stage| stage.last().copied())?;
+    let grid = dense(0).map_or(0, |(_, inputs)| (inputs / channels_out.max(1)).isqrt());
+    Some(Vgg { stages, batch_norm, channels, hidden, grid, classes })
 }
 
 fn resnet(shapes: &BTreeMap<&str, &[usize]>) -> Option<ResNet> {

@@ -1,5 +1,6 @@
 //! The command line of `uke`.
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -260,12 +261,12 @@ pub(crate) enum PoolingArg {
 /// Arguments of `uke finetune image`.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ImageArgs {
-    /// Weights: .safetensors with torchvision's names, or a .caffemodel
+    /// Weights of a ResNet, VGG, Inception v3 or GoogLeNet in any format that `uke inspect` recognises
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: PathBuf,
-    /// The network the weights belong to
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) model: ModelArg,
+    /// The network that the weights must belong to [default: what names and shapes of the weights tell]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(ukulele_models::ImageConfig::NAMES))]
+    pub(crate) model: Option<String>,
     /// Folder with a folder of photos per class, or a table (CSV, TSV) of paths and labels
     #[arg(long, value_name = "FOLDER|FILE")]
     pub(crate) data: PathBuf,
@@ -278,9 +279,9 @@ pub(crate) struct ImageArgs {
     /// Column of the labels, for a table
     #[arg(long, value_name = "NAME", default_value = "label")]
     pub(crate) label_column: String,
-    /// Side of the square that the network sees, in pixels
-    #[arg(long, value_name = "PIXELS", default_value_t = 224, value_parser = clap::value_parser!(u32).range(32..=1024))]
-    pub(crate) size: u32,
+    /// Side of the square that the network sees, in pixels [default: 224; 299 for Inception v3]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(32..=1024))]
+    pub(crate) size: Option<u32>,
     /// Random changes of the training photos that leave their label true
     #[arg(long, value_enum, value_delimiter = ',', value_name = "CHANGES", default_value = "flip")]
     pub(crate) augment: Vec<AugmentArg>,
@@ -289,19 +290,6 @@ pub(crate) struct ImageArgs {
     pub(crate) skip_broken: bool,
     #[command(flatten)]
     pub(crate) training: TrainArgs,
-}
-
-/// Networks for images.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum ModelArg {
-    /// What names and shapes of the weights tell
-    #[default]
-    Auto,
-    Resnet18,
-    Resnet34,
-    Resnet50,
-    Resnet101,
-    Resnet152,
 }
 
 /// Random changes of photos.

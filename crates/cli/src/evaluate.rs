@@ -15,7 +15,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     files::check_file(args.json.as_deref())?;
     let found = match &checkpoint.network {
         Network::Bert(_) => of_texts(&checkpoint, args)?,
-        Network::ResNet(_) => of_photos(&checkpoint, args)?,
+        Network::Image(_) => of_photos(&checkpoint, args)?,
     };
     let outcome = Outcome::of(&found, &checkpoint.labels)?;
     print!("{}", outcome.text(&args.data.display().to_string()));
@@ -36,7 +36,7 @@ fn of_texts(checkpoint: &Checkpoint, args: &EvaluateArgs) -> Result<Evaluation> 
 }
 
 fn of_photos(checkpoint: &Checkpoint, args: &EvaluateArgs) -> Result<Evaluation> {
-    let Network::ResNet(net) = &checkpoint.network else {
+    let Network::Image(net) = &checkpoint.network else {
         return Err(Failure::run(format!("{}: this model is none for photos", args.model.display())));
     };
     let names = Labels::new(checkpoint.labels.clone())?;

@@ -1,6 +1,6 @@
 //! `uke finetune image`.
 
-use crate::args::{AugmentArg, Freeze, ImageArgs, ModelArg};
+use crate::args::{AugmentArg, Freeze, ImageArgs};
 use crate::errors::{Failure, Result, printable};
 use crate::files;
 use crate::outcome::Outcome;
@@ -11,7 +11,7 @@ use crate::train::{Plan, apply_freeze, finish, loss, split_off, train, train_hea
 use std::time::Instant;
 use ukulele_data::{Augment, ImageBatches, Preprocess, RandomCrop};
 use ukulele_layers::{Init, Module, Role};
-use ukulele_models::{Pretrained, ResNet, ResNetConfig};
+use ukulele_models::{ImageConfig, ImageModel, Pretrained};
 use ukulele_training::{Checkpoint, Features, check_writable, evaluate};
 use weights_import::{Architecture, Dialect, Weights, guess};
 
@@ -26,8 +26,8 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
     let augment = augment(&args.augment)?;
     let weights = weights_import::open(&args.weights)?;
     let dialect = Dialect::detect(&weights)?;
-    let config = measures(&weights, &dialect, args.model)?;
-    let preprocess = preprocess(&dialect, args.size as usize);
+    let config = measures(&weights, &dialect, args.model.as_deref())?;
+    let preprocess = preprocess(&dialect, args.size.map_or(config.image_size(), |side| side as usize));
     let all = photos::read(&args.data, &args.path_column, &args.label_column, None)?;
     let all = photos::checked(all, &args.data.display().to_string(), args.skip_broken)?;
     let names = all.names.clone();
@@ -44,9 +44,11 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
     check_writable(&setup.out)?;
     files::check_file(setup.json.as_deref())?;
 
-    let config = ResNetConfig { classes: names.len(), ..config };
-    let mut net = ResNet::new(&config, &mut Init::new(setup.seed));
-    let report = net.load(&weights, &dialect)?.only_missing(&["fc."])?;
+    let mut net = ImageModel::new(&config.with_classes(names.len()), &mut Init::new(setup.seed));
+    net.remove_aux();
+    let head = net.head_names();
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let report = net.load(&weights, &dialect)?.only_missing(&head)?;
     // A head of the file may have the same shape; it belongs to other classes.
     net.replace_head(names.len(), &mut Init::new(setup.seed));
     apply_freeze(&mut net, setup.freeze)?;
@@ -97,35 +99,25 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
 }
 
 /// The measures of the network that the weights belong to; of `model`, if one is asked for.
-fn measures(weights: &Weights, dialect: &Dialect, model: ModelArg) -> Result<ResNetConfig> {
+fn measures(weights: &Weights, dialect: &Dialect, model: Option<&str>) -> Result<ImageConfig> {
     let file = weights.source();
-    let found = match guess(weights, dialect) {
-        Some(Architecture::ResNet(found)) => found,
-        Some(other) => {
-            return Err(Failure::run(format!(
-                "{file}: these weights look like {other}; `finetune image` wants a ResNet"
-            )));
+    let Some(found) = guess(weights, dialect) else {
+        return Err(Failure::run(format!("{file}: no known network is recognised in these weights")));
+    };
+    let config = match ImageConfig::from_weights(&found, dialect, 2) {
+        Ok(config) => config,
+        Err(_) if matches!(found, Architecture::Bert(_)) => {
+            let message = format!("{file}: these weights look like {found}; `finetune text` trains them");
+            return Err(Failure::run(message));
         }
-        None => return Err(Failure::run(format!("{file}: no ResNet is recognised in these weights"))),
+        Err(error) => return Err(error.into()),
     };
-    let config = ResNetConfig::from_weights(&found, &dialect.knobs, 2)?;
-    let depth = match model {
-        ModelArg::Auto => return Ok(config),
-        ModelArg::Resnet18 => 18,
-        ModelArg::Resnet34 => 34,
-        ModelArg::Resnet50 => 50,
-        ModelArg::Resnet101 => 101,
-        ModelArg::Resnet152 => 152,
-    };
-    let same =
-        ResNetConfig::depth(depth, 2).is_some_and(|asked| (asked.block, asked.layers) == (config.block, config.layers));
-    if same {
-        Ok(config)
-    } else {
-        Err(Failure::run(format!(
-            "{file}: these weights look like {}, but --model resnet{depth} is asked for",
-            Architecture::ResNet(found)
-        )))
+    let asked = |name: &str| ImageConfig::named(name, 2).is_some_and(|asked| asked.same_trunk(&config));
+    match model {
+        Some(name) if !asked(name) => {
+            Err(Failure::run(format!("{file}: these weights look like {found}, but --model {name} is asked for")))
+        }
+        _ => Ok(config),
     }
 }
 

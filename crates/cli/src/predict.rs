@@ -28,7 +28,7 @@ pub(crate) fn run(args: &PredictArgs, quiet: bool) -> Result<()> {
     files::check_file(args.json.as_deref())?;
     let answers = match &checkpoint.network {
         Network::Bert(_) => of_texts(&checkpoint, &lines_of(&args.inputs)?)?,
-        Network::ResNet(_) => of_photos(&checkpoint, &paths(&args.inputs)?, args.skip_broken, quiet)?,
+        Network::Image(_) => of_photos(&checkpoint, &paths(&args.inputs)?, args.skip_broken, quiet)?,
     };
     for answer in &answers {
         println!("{}", line(answer, &checkpoint.labels));
@@ -72,7 +72,7 @@ fn of_texts(checkpoint: &Checkpoint, inputs: &[String]) -> Result<Vec<Answer>> {
 
 /// What the model says of these photos.
 fn of_photos(checkpoint: &Checkpoint, paths: &[PathBuf], skip: bool, quiet: bool) -> Result<Vec<Answer>> {
-    let Network::ResNet(net) = &checkpoint.network else {
+    let Network::Image(net) = &checkpoint.network else {
         return Err(Failure::run("this model is none for photos"));
     };
     let preprocess = photos::saved_preprocess(checkpoint)?;

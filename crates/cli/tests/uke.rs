@@ -124,7 +124,7 @@ fn weights_of_another_architecture_are_refused() {
     }
     let out = folder.path("out");
     let args = ["finetune", "image", "--weights", TINY, "--data", &folder.path("photos"), "--out", &out];
-    fails(&args, 1, &["look like a BERT", "wants a ResNet"]);
+    fails(&args, 1, &["look like a BERT", "`finetune text`"]);
     assert!(!Path::new(&out).exists());
 }
 

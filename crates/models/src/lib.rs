@@ -16,6 +16,7 @@ mod bert;
 mod config;
 mod googlenet;
 mod image;
+mod image_model;
 mod inception;
 mod pretrained;
 mod resnet;
@@ -28,6 +29,7 @@ pub use bert::{
 };
 pub use googlenet::{GoogLeNet, GoogLeNetAux, GoogLeNetBlock, GoogLeNetConfig, Pair, PoolBranch};
 pub use image::BasicConv2d;
+pub use image_model::{ImageConfig, ImageModel};
 pub use inception::{
     ImageLogits, Inception, InceptionA, InceptionAux, InceptionB, InceptionC, InceptionConfig, InceptionD, InceptionE,
 };

@@ -18,7 +18,7 @@ use config::Config;
 use serde_json::{Map, Value as Json, json};
 use std::path::Path;
 use ukulele_layers::{Module, Param};
-use ukulele_models::{BertForSequenceClassification, Pretrained, ResNet};
+use ukulele_models::{BertForSequenceClassification, GoogLeNet, ImageModel, Inception, Pretrained, ResNet, Vgg};
 use weights_import::{Dialect, Dtype};
 
 pub use files::check_writable;
@@ -39,7 +39,7 @@ pub enum Network {
     /// Of text.
     Bert(BertForSequenceClassification),
     /// Of images.
-    ResNet(ResNet),
+    Image(ImageModel),
 }
 
 impl From<BertForSequenceClassification> for Network {
@@ -48,17 +48,29 @@ impl From<BertForSequenceClassification> for Network {
     }
 }
 
-impl From<ResNet> for Network {
-    fn from(net: ResNet) -> Self {
-        Self::ResNet(net)
+impl From<ImageModel> for Network {
+    fn from(net: ImageModel) -> Self {
+        Self::Image(net)
     }
 }
+
+macro_rules! image {
+    ($($net:ident),*) => {
+        $(impl From<$net> for Network {
+            fn from(net: $net) -> Self {
+                Self::Image(net.into())
+            }
+        })*
+    };
+}
+
+image!(ResNet, Vgg, Inception, GoogLeNet);
 
 impl Module for Network {
     fn each(&mut self, path: &str, f: &mut dyn FnMut(&str, &mut Param)) {
         match self {
             Self::Bert(net) => net.each(path, f),
-            Self::ResNet(net) => net.each(path, f),
+            Self::Image(net) => net.each(path, f),
         }
     }
 }
@@ -68,7 +80,7 @@ impl Network {
     pub fn classes(&self) -> usize {
         match self {
             Self::Bert(net) => net.classes(),
-            Self::ResNet(net) => net.classes(),
+            Self::Image(net) => net.classes(),
         }
     }
 }
@@ -97,7 +109,7 @@ pub struct Tokenizer {
 ///
 /// let checkpoint = Checkpoint::load(&folder)?;
 /// assert_eq!(checkpoint.labels, ["cat", "dog"]);
-/// assert!(matches!(checkpoint.network, Network::ResNet(_)));
+/// assert!(matches!(checkpoint.network, Network::Image(_)));
 /// # std::fs::remove_dir_all(folder).unwrap();
 /// # Ok::<(), ukulele_training::Error>(())
 /// ```

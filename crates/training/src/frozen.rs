@@ -99,7 +99,7 @@ impl<N: Classifier> Classifier for HeadOnly<'_, N> {
         self.0.classes()
     }
 
-    fn head_names(&self) -> &'static [&'static str] {
+    fn head_names(&self) -> Vec<String> {
         self.0.head_names()
     }
 

@@ -1,7 +1,7 @@
 //! Classification: a trunk that makes features, and a head that makes logits of them.
 
 use ukulele_layers::{Module, Pass, Result, Tensor, Value};
-use ukulele_models::{BertForSequenceClassification, ResNet, TokenBatch};
+use ukulele_models::{BertForSequenceClassification, ImageModel, ResNet, TokenBatch};
 
 /// Inputs with the class of each.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +33,7 @@ pub trait Classifier: Module + Sized {
     fn classes(&self) -> usize;
 
     /// Prefixes of the names of the head's parameters; all others belong to the trunk.
-    fn head_names(&self) -> &'static [&'static str];
+    fn head_names(&self) -> Vec<String>;
 
     /// Prefixes of names from the input to the output, one list per group.
     fn groups(&self) -> Vec<Vec<String>>;
@@ -50,7 +50,7 @@ pub trait Classifier: Module + Sized {
     /// Freezes everything but the head: weights, statistics and dropout.
     fn freeze_trunk(&mut self) {
         let head = self.head_names();
-        self.freeze(|name| !head.iter().any(|prefix| name.starts_with(prefix)));
+        self.freeze(|name| !head.iter().any(|prefix| name.starts_with(prefix.as_str())));
     }
 
     /// Freezes the first `count` groups of [`Classifier::groups`], at most all of the trunk.
@@ -59,7 +59,7 @@ pub trait Classifier: Module + Sized {
         let low: Vec<&String> = groups.iter().take(count).flatten().collect();
         self.freeze(|name| {
             low.iter().any(|prefix| name.starts_with(prefix.as_str()))
-                && !head.iter().any(|prefix| name.starts_with(prefix))
+                && !head.iter().any(|prefix| name.starts_with(prefix.as_str()))
         });
     }
 }
@@ -79,8 +79,8 @@ impl Classifier for BertForSequenceClassification {
         self.classifier.outputs()
     }
 
-    fn head_names(&self) -> &'static [&'static str] {
-        &["dropout.", "classifier."]
+    fn head_names(&self) -> Vec<String> {
+        ["dropout.", "classifier."].map(str::to_owned).to_vec()
     }
 
     fn groups(&self) -> Vec<Vec<String>> {
@@ -103,8 +103,33 @@ impl Classifier for ResNet {
         self.fc.outputs()
     }
 
-    fn head_names(&self) -> &'static [&'static str] {
-        &["fc."]
+    fn head_names(&self) -> Vec<String> {
+        vec!["fc.".to_owned()]
+    }
+
+    fn groups(&self) -> Vec<Vec<String>> {
+        self.layer_groups()
+    }
+}
+
+/// Auxiliary heads are not trained: take them away before ([`ImageModel::remove_aux`]).
+impl Classifier for ImageModel {
+    type Batch = Tensor;
+
+    fn features(&self, batch: &Tensor, pass: &mut Pass) -> Result<Value> {
+        Self::features(self, &batch.clone().into(), pass)
+    }
+
+    fn head(&self, features: &Value, pass: &mut Pass) -> Result<Value> {
+        Self::head(self, features, pass)
+    }
+
+    fn classes(&self) -> usize {
+        Self::classes(self)
+    }
+
+    fn head_names(&self) -> Vec<String> {
+        Self::head_names(self)
     }
 
     fn groups(&self) -> Vec<Vec<String>> {

@@ -4,15 +4,15 @@ use super::Network;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use ukulele_layers::Init;
-use ukulele_models::{BertConfig, BertForSequenceClassification, Pooling, ResNet, ResNetConfig};
-use weights_import::{Architecture, Knobs};
+use ukulele_models::{BertConfig, BertForSequenceClassification, ImageConfig, ImageModel, Pooling};
+use weights_import::{Architecture, Dialect};
 
 /// The layout of the folder; a larger number is of a later version of this library.
 const LAYOUT: u64 = 1;
 
-/// What `model_type` says for a ResNet under torchvision's names. (`resnet` alone would be Hugging Face's, whose names
-/// are others.)
-const RESNET: &str = "torchvision-resnet";
+/// What `model_type` begins with for image models under torchvision's names. (`resnet` alone would be Hugging Face's, whose
+/// names are others.)
+const TORCHVISION: &str = "torchvision-";
 
 /// The parsed file.
 pub(super) struct Config {
@@ -26,7 +26,7 @@ pub(super) struct Config {
 /// What a model is built from.
 enum Measures {
     Bert(BertConfig, Pooling),
-    ResNet(ResNetConfig),
+    Image(ImageConfig),
 }
 
 /// The content of `config.json`.
@@ -47,10 +47,11 @@ pub(super) fn to_json(
             config.insert("problem_type".into(), "single_label_classification".into());
             ours["pooling"] = net.pooling.name().into();
         }
-        Network::ResNet(net) => {
-            config.insert("architectures".into(), json!(["ResNet"]));
-            config.insert("model_type".into(), RESNET.into());
-            ours["resnet"] = net.config().to_json().into();
+        Network::Image(net) => {
+            let measures = net.config().to_json();
+            let model = measures["model_type"].as_str().unwrap_or_default();
+            config.insert("model_type".into(), format!("{TORCHVISION}{model}").into());
+            ours["image"] = measures.into();
         }
     }
     config.insert("num_labels".into(), labels.len().into());
@@ -90,12 +91,16 @@ impl Config {
                 let pooling = ours["pooling"].as_str().and_then(Pooling::from_name);
                 Measures::Bert(measures, pooling.ok_or("has no `pooling` under `ukulele` that is pooler, cls or mean")?)
             }
-            Some(RESNET) => {
-                let measures = ResNetConfig::from_json(&ours["resnet"]).map_err(|error| error.to_string())?;
-                Measures::ResNet(ResNetConfig { classes: labels.len(), ..measures })
+            Some(model) if model.starts_with(TORCHVISION) => {
+                // Before other networks than ResNets were saved, the entry had their name.
+                let measures = if ours["image"].is_null() { &ours["resnet"] } else { &ours["image"] };
+                let measures = ImageConfig::from_json(measures).map_err(|error| error.to_string())?;
+                Measures::Image(measures.with_classes(labels.len()))
             }
-            Some(other) => return Err(format!("has the `model_type` {other}; known are bert and {RESNET}")),
-            None => return Err(format!("has no `model_type`; known are bert and {RESNET}")),
+            Some(other) => {
+                return Err(format!("has the `model_type` {other}; known are bert and {TORCHVISION}resnet .. "));
+            }
+            None => return Err(format!("has no `model_type`; known are bert and {TORCHVISION}resnet ..")),
         };
         let files = ours["files"].as_object().ok_or("has no `files` under `ukulele`")?;
         let files =
@@ -111,13 +116,8 @@ impl Config {
                 let (positions, types) = (c.max_position_embeddings, c.type_vocab_size);
                 own == (f.layers, f.hidden, f.intermediate, f.vocab) && (positions, types) == (f.positions, f.types)
             }
-            (Measures::ResNet(c), Architecture::ResNet(f)) => {
-                ResNetConfig::from_weights(f, &Knobs::STANDARD, c.classes).is_ok_and(|f| {
-                    let measures =
-                        |c: &ResNetConfig| (c.block, c.layers, c.stem, c.width, c.widening, c.groups, c.channels);
-                    measures(c) == measures(&f)
-                })
-            }
+            (Measures::Image(config), found) => ImageConfig::from_weights(found, &Dialect::plain(), config.classes())
+                .is_ok_and(|f| config.same_trunk(&f)),
             _ => false,
         }
     }
@@ -129,7 +129,7 @@ impl Config {
             Measures::Bert(config, pooling) => {
                 BertForSequenceClassification::new(config, self.labels.len(), *pooling, init).into()
             }
-            Measures::ResNet(config) => ResNet::new(config, init).into(),
+            Measures::Image(config) => ImageModel::new(config, init).into(),
         }
     }
 }

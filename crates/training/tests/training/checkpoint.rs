@@ -3,8 +3,8 @@
 use crate::common::{bert, bits, images, resnet, tokens};
 use std::fs;
 use std::path::{Path, PathBuf};
-use ukulele_layers::Module;
-use ukulele_models::Pooling;
+use ukulele_layers::{Init, Module};
+use ukulele_models::{GoogLeNet, GoogLeNetConfig, Pooling, Vgg, VggConfig};
 use ukulele_training::{Checkpoint, Network, Tokenizer, check_writable, predict};
 
 /// A folder of one test, removed at the end.
@@ -82,10 +82,33 @@ fn a_resnet_comes_back_bit_for_bit_and_replaces_what_was_there() {
     let mut loaded = Checkpoint::load(&folder.0).unwrap();
     assert!(bits(&mut saved.network) == bits(&mut loaded.network));
     assert_eq!((&loaded.labels, &loaded.preprocess), (&saved.labels, &saved.preprocess));
-    let (Network::ResNet(a), Network::ResNet(b)) = (&saved.network, &loaded.network) else { panic!("no ResNet") };
+    let (Network::Image(a), Network::Image(b)) = (&saved.network, &loaded.network) else { panic!("no image model") };
     assert_eq!(a.config(), b.config());
     let batch = images(2, 32, 0).inputs;
     assert_eq!(predict(a, &batch).unwrap(), predict(b, &batch).unwrap());
+}
+
+#[test]
+fn other_networks_of_images_come_back() {
+    let init = &mut Init::new(3);
+    let plain = VggConfig::depth(11, true, 3).unwrap();
+    let stages = vec![vec![4], vec![6], vec![8, 8]];
+    let vgg = VggConfig { stages, hidden: vec![10, 12], grid: 2, ..plain };
+    let googlenet = GoogLeNetConfig { aux: false, ..GoogLeNetConfig::torchvision(3) };
+    let networks: [Network; 2] = [Vgg::new(&vgg, init).into(), GoogLeNet::new(&googlenet, init).into()];
+    for (number, network) in networks.into_iter().enumerate() {
+        let folder = Folder::new(&format!("image-model-{number}"));
+        let mut saved = Checkpoint::new(network, &LABELS).unwrap();
+        saved.save(&folder.0).unwrap();
+        let mut loaded = Checkpoint::load(&folder.0).unwrap();
+        assert!(bits(&mut saved.network) == bits(&mut loaded.network));
+        let (Network::Image(a), Network::Image(b)) = (&saved.network, &loaded.network) else {
+            panic!("no image model")
+        };
+        assert_eq!(a.config(), b.config());
+        let batch = images(2, 32, 0).inputs;
+        assert_eq!(predict(a, &batch).unwrap(), predict(b, &batch).unwrap());
+    }
 }
 
 #[test]

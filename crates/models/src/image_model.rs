@@ -1,0 +1,351 @@
+//! One type for all classifiers of images: built by name, or as a file of weights tells.
+
+use crate::{
+    GoogLeNet, GoogLeNetConfig, ImageLogits, Inception, InceptionConfig, Pretrained, ResNet, ResNetConfig, Vgg,
+    VggConfig,
+};
+use serde_json::{Map, Value as Json};
+use std::path::Path;
+use ukulele_layers::{Error, Init, Module, Param, Pass, Result, Value};
+use weights_import::{Architecture, Dialect, guess};
+
+/// The measures of an [`ImageModel`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum ImageConfig {
+    /// Of a ResNet.
+    ResNet(ResNetConfig),
+    /// Of a VGG.
+    Vgg(VggConfig),
+    /// Of an Inception v3.
+    Inception(InceptionConfig),
+    /// Of a GoogLeNet.
+    GoogLeNet(GoogLeNetConfig),
+}
+
+/// A classifier of images.
+///
+/// ```no_run
+/// # use ukulele_models::ImageModel;
+/// let (mut net, dialect) = ImageModel::from_pretrained("vgg16-397923af.pth")?;
+/// net.replace_head(3, &mut ukulele_layers::Init::new(0));
+/// # Ok::<(), weights_import::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one per process; a box would only stand in the way of matching"
+)]
+pub enum ImageModel {
+    /// A ResNet, wide ResNet or ResNeXt.
+    ResNet(ResNet),
+    /// A VGG.
+    Vgg(Vgg),
+    /// An Inception v3.
+    Inception(Inception),
+    /// A GoogLeNet.
+    GoogLeNet(GoogLeNet),
+}
+
+/// The same expression for whichever network it is.
+macro_rules! each {
+    ($self:expr, $net:ident => $do:expr) => {
+        match $self {
+            Self::ResNet($net) => $do,
+            Self::Vgg($net) => $do,
+            Self::Inception($net) => $do,
+            Self::GoogLeNet($net) => $do,
+        }
+    };
+}
+
+macro_rules! from {
+    ($($config:ident, $net:ident;)*) => {
+        $(impl From<$config> for ImageConfig {
+            fn from(config: $config) -> Self {
+                Self::$net(config)
+            }
+        }
+
+        impl From<$net> for ImageModel {
+            fn from(net: $net) -> Self {
+                Self::$net(net)
+            }
+        })*
+    };
+}
+
+from! { ResNetConfig, ResNet; VggConfig, Vgg; InceptionConfig, Inception; GoogLeNetConfig, GoogLeNet; }
+
+impl ImageConfig {
+    /// The names that [`ImageConfig::named`] knows: torchvision's.
+    pub const NAMES: [&str; 20] = [
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnet101",
+        "resnet152",
+        "wide_resnet50_2",
+        "wide_resnet101_2",
+        "resnext50_32x4d",
+        "resnext101_32x8d",
+        "resnext101_64x4d",
+        "vgg11",
+        "vgg11_bn",
+        "vgg13",
+        "vgg13_bn",
+        "vgg16",
+        "vgg16_bn",
+        "vgg19",
+        "vgg19_bn",
+        "inception_v3",
+        "googlenet",
+    ];
+
+    /// The measures of one of [`ImageConfig::NAMES`].
+    pub fn named(name: &str, classes: usize) -> Option<Self> {
+        match name {
+            "inception_v3" => Some(InceptionConfig::v3(classes).into()),
+            "googlenet" => Some(GoogLeNetConfig::torchvision(classes).into()),
+            _ => match name.strip_prefix("vgg") {
+                None => ResNetConfig::named(name, classes).map(Self::from),
+                Some(rest) => {
+                    let depth = rest.strip_suffix("_bn");
+                    VggConfig::depth(depth.unwrap_or(rest).parse().ok()?, depth.is_some(), classes).map(Self::from)
+                }
+            },
+        }
+    }
+
+    /// The measures that a file's names and shapes tell of, with the knobs of its dialect; `classes` out where the file has
+    /// no classifier.
+    ///
+    /// # Errors
+    /// An architecture that is no classifier of images, or measures that are not built.
+    pub fn from_weights(found: &Architecture, dialect: &Dialect, classes: usize) -> Result<Self> {
+        let knobs = &dialect.knobs;
+        // The images come as the dialect's preset has them; torchvision's Inceptions turn them into -1..1 themselves.
+        let transform_input = dialect.preprocess() == "imagenet";
+        Ok(match found {
+            Architecture::ResNet(net) => ResNetConfig::from_weights(net, knobs, net.classes.unwrap_or(classes))?.into(),
+            Architecture::Vgg(net) => {
+                let plain = VggConfig::depth(16, net.batch_norm, net.classes.unwrap_or(classes));
+                let plain = plain.ok_or_else(|| Error::argument("vgg", "no VGG of this depth"))?;
+                let net = net.clone();
+                // Without a classifier in the file the new one is a single dense layer: little data cannot teach three.
+                let grid = if net.classes.is_some() { net.grid } else { plain.grid };
+                let (stages, channels, hidden, bn_eps) = (net.stages, net.channels, net.hidden, knobs.bn_eps);
+                VggConfig { stages, channels, hidden, grid, bn_eps, ..plain }.into()
+            }
+            Architecture::InceptionV3(net) => InceptionConfig {
+                aux: net.aux,
+                transform_input,
+                bn_eps: knobs.bn_eps,
+                count_padding: knobs.pool_counts_padding,
+                last_pool_max: knobs.last_pool_max,
+                ..InceptionConfig::v3(net.classes.unwrap_or(classes))
+            }
+            .into(),
+            Architecture::GoogLeNet(net) => GoogLeNetConfig {
+                aux: net.aux,
+                transform_input,
+                bn_eps: knobs.bn_eps,
+                ..GoogLeNetConfig::torchvision(net.classes.unwrap_or(classes))
+            }
+            .into(),
+            other => {
+                return Err(Error::argument(
+                    "image model",
+                    format!("these weights are of {other}, which takes no images"),
+                ));
+            }
+        })
+    }
+
+    /// What `model_type` says of each.
+    fn model_type(&self) -> &'static str {
+        match self {
+            Self::ResNet(_) => "resnet",
+            Self::Vgg(_) => "vgg",
+            Self::Inception(_) => "inception_v3",
+            Self::GoogLeNet(_) => "googlenet",
+        }
+    }
+
+    /// The entries of the configuration that is saved with a network.
+    pub fn to_json(&self) -> Map<String, Json> {
+        let mut config = each!(self, config => config.to_json());
+        config.insert("model_type".to_owned(), self.model_type().into());
+        config
+    }
+
+    /// Reads what [`ImageConfig::to_json`] wrote.
+    ///
+    /// # Errors
+    /// An entry that is missing or out of range, or another `model_type`.
+    pub fn from_json(config: &Json) -> Result<Self> {
+        Ok(match config["model_type"].as_str() {
+            Some("resnet") => ResNetConfig::from_json(config)?.into(),
+            Some("vgg") => VggConfig::from_json(config)?.into(),
+            Some("inception_v3") => InceptionConfig::from_json(config)?.into(),
+            Some("googlenet") => GoogLeNetConfig::from_json(config)?.into(),
+            other => {
+                let message =
+                    format!("`model_type` is {other:?}; resnet, vgg, inception_v3 or googlenet belongs there");
+                return Err(Error::argument("config.json", message));
+            }
+        })
+    }
+
+    /// Classes out.
+    pub fn classes(&self) -> usize {
+        each!(self, config => config.classes)
+    }
+
+    /// The same for so many classes.
+    #[must_use]
+    pub fn with_classes(mut self, classes: usize) -> Self {
+        each!(&mut self, config => config.classes = classes);
+        self
+    }
+
+    /// Whether both have the same tensors but for those of the heads; knobs, which files do not tell, may differ.
+    pub fn same_trunk(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::ResNet(a), Self::ResNet(b)) => {
+                let measures =
+                    |c: &ResNetConfig| (c.block, c.layers, c.stem, c.width, c.widening, c.groups, c.channels);
+                measures(a) == measures(b)
+            }
+            (Self::Vgg(a), Self::Vgg(b)) => {
+                (&a.stages, a.batch_norm, a.channels) == (&b.stages, b.batch_norm, b.channels)
+            }
+            (Self::Inception(_), Self::Inception(_)) | (Self::GoogLeNet(_), Self::GoogLeNet(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Height and width of the images that the originals learned from.
+    pub fn image_size(&self) -> usize {
+        if matches!(self, Self::Inception(_)) { 299 } else { 224 }
+    }
+}
+
+impl Module for ImageModel {
+    fn each(&mut self, path: &str, f: &mut dyn FnMut(&str, &mut Param)) {
+        each!(self, net => net.each(path, f));
+    }
+}
+
+impl ImageModel {
+    /// A network of these measures with fresh weights.
+    pub fn new(config: &ImageConfig, init: &mut Init) -> Self {
+        match config {
+            ImageConfig::ResNet(config) => ResNet::new(config, init).into(),
+            ImageConfig::Vgg(config) => Vgg::new(config, init).into(),
+            ImageConfig::Inception(config) => Inception::new(config, init).into(),
+            ImageConfig::GoogLeNet(config) => GoogLeNet::new(config, init).into(),
+        }
+    }
+
+    /// The network of a file of weights, whatever its format and naming, and its dialect, which knows the preprocessing of
+    /// the images. A file without classifier gets a fresh one for two classes: see [`ImageModel::replace_head`].
+    ///
+    /// # Errors
+    /// No file of weights, no classifier of images, or weights that leave a part of the network open.
+    pub fn from_pretrained(path: impl AsRef<Path>) -> weights_import::Result<(Self, Dialect)> {
+        let weights = weights_import::open(path)?;
+        let dialect = Dialect::detect(&weights)?;
+        let argument = |error: Error| weights_import::Error::Argument(format!("{}: {error}", weights.source()));
+        let unknown = || weights_import::Error::Argument(format!("{}: no known architecture", weights.source()));
+        let found = guess(&weights, &dialect).ok_or_else(unknown)?;
+        let config = ImageConfig::from_weights(&found, &dialect, 2).map_err(argument)?;
+        let mut net = Self::new(&config, &mut Init::new(0));
+        let head = net.head_names();
+        let open: Vec<&str> = head.iter().map(String::as_str).collect();
+        let _complete = net.load(&weights, &dialect)?.only_missing(if has_head(&found) { &[] } else { &open })?;
+        Ok((net, dialect))
+    }
+
+    /// The measures.
+    pub fn config(&self) -> ImageConfig {
+        match self {
+            Self::ResNet(net) => net.config().clone().into(),
+            Self::Vgg(net) => net.config().clone().into(),
+            Self::Inception(net) => net.config().clone().into(),
+            Self::GoogLeNet(net) => net.config().clone().into(),
+        }
+    }
+
+    /// Logits (N, classes) of images (N, C, H, W), in training also those of auxiliary heads.
+    ///
+    /// # Errors
+    /// No images, or too small ones.
+    pub fn forward(&self, x: &Value, pass: &mut Pass) -> Result<ImageLogits> {
+        let plain = |logits| ImageLogits { logits, aux: Vec::new(), aux_weight: 0.0 };
+        match self {
+            Self::ResNet(net) => net.forward(x, pass).map(plain),
+            Self::Vgg(net) => net.forward(x, pass).map(plain),
+            Self::Inception(net) => net.forward(x, pass),
+            Self::GoogLeNet(net) => net.forward(x, pass),
+        }
+    }
+
+    /// What the head sees: (N, C, H, W) to (N, features).
+    ///
+    /// # Errors
+    /// As [`ImageModel::forward`].
+    pub fn features(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
+        each!(self, net => net.features(x, pass))
+    }
+
+    /// Logits of features: (N, features) to (N, classes).
+    ///
+    /// # Errors
+    /// Another number of features.
+    pub fn head(&self, features: &Value, pass: &mut Pass) -> Result<Value> {
+        match self {
+            Self::ResNet(net) => net.fc.forward(features, pass),
+            Self::Vgg(net) => net.head(features, pass),
+            Self::Inception(net) => net.head(features, pass),
+            Self::GoogLeNet(net) => net.head(features, pass),
+        }
+    }
+
+    /// Classes out.
+    pub fn classes(&self) -> usize {
+        self.config().classes()
+    }
+
+    /// Gives the network a fresh head for `classes` classes.
+    pub fn replace_head(&mut self, classes: usize, init: &mut Init) {
+        each!(self, net => net.replace_head(classes, init));
+    }
+
+    /// Takes the auxiliary heads away, which only serve training from scratch.
+    pub fn remove_aux(&mut self) {
+        match self {
+            Self::Inception(net) => net.remove_aux(),
+            Self::GoogLeNet(net) => net.remove_aux(),
+            Self::ResNet(_) | Self::Vgg(_) => {}
+        }
+    }
+
+    /// Prefixes of names from the input to the output, one list per group; the last is the head.
+    pub fn layer_groups(&self) -> Vec<Vec<String>> {
+        each!(self, net => net.layer_groups())
+    }
+
+    /// Prefixes of the names of the head.
+    pub fn head_names(&self) -> Vec<String> {
+        self.layer_groups().pop().unwrap_or_default()
+    }
+}
+
+fn has_head(found: &Architecture) -> bool {
+    match found {
+        Architecture::ResNet(net) => net.classes.is_some(),
+        Architecture::Vgg(net) => net.classes.is_some(),
+        Architecture::InceptionV3(net) | Architecture::GoogLeNet(net) => net.classes.is_some(),
+        Architecture::Bert(_) => false,
+    }
+}
