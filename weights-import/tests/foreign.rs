@@ -79,6 +79,22 @@ fn paths_that_are_no_file() {
     assert!(error.contains("holds 2 weights files (model.safetensors.index.json, other"), "{error}");
 }
 
+/// A pipe has no end, and opening one waits.
+#[cfg(unix)]
+#[test]
+fn pipes_are_refused_at_once() {
+    let folder = Folder::new("pipes");
+    let pipe = folder.0.join("model.safetensors");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [pipe.as_path(), std::path::Path::new("/dev/zero")] {
+        let error = open(path).unwrap_err().to_string();
+        assert!(error.contains("is not a regular file"), "{error}");
+    }
+    let index = r#"{"weight_map":{"a":"model.safetensors"}}"#;
+    let error = open(folder.file("model.safetensors.index.json", index.as_bytes())).unwrap_err().to_string();
+    assert!(error.contains("model.safetensors: is not a regular file"), "{error}");
+}
+
 #[test]
 fn the_configuration_beside_the_file() {
     let folder = Folder::new("config");

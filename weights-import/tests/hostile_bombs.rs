@@ -262,8 +262,12 @@ fn claims() -> Vec<(&'static str, Box<dyn Fn(&[u64]) -> Source>)> {
         (
             "pytorch",
             Box::new(move |d| {
-                let sizes: Vec<u8> =
-                    d.iter().flat_map(|n| [&b"\x8a\x09"[..], &n.to_le_bytes(), &[0]].concat()).collect();
+                // What has the highest bit needs a ninth byte, or it were negative.
+                let long = |n: &u64| {
+                    let len = if *n >> 63 == 1 { 9 } else { 8 };
+                    [&[0x8a, len as u8][..], &[&n.to_le_bytes()[..], &[0]].concat()[..len]].concat()
+                };
+                let sizes: Vec<u8> = d.iter().flat_map(long).collect();
                 let (sizes, ones) =
                     ([b"(", &sizes[..], b"t"].concat(), [b"(", &b"K\0".repeat(d.len())[..], b"t"].concat());
                 memory(pytorch(&dict(&tensor("FloatStorage", b"K\x03", b"K\0", &sizes, &ones))))

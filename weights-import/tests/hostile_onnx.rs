@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::hostile::{LIES, mutate, mutations_of, poke_source, tried};
-use common::{Field, Files, Folder, Random, encode, floats, message, varint};
+use common::hostile::{LIES, mutate, poke_source, tried};
+use common::{Field, Folder, Random, encode, floats, message, varint};
 use std::collections::BTreeMap;
 use weights_import::{Source, Weights, from_bytes, from_source, open};
 
@@ -202,45 +202,6 @@ fn seeded_mutations() {
     }
     assert!((cases / 50..cases * 3 / 4).contains(&opened), "{opened} of {cases} opened");
     tried(100000);
-}
-
-/// Values in files of their own: those of the format's own package, each cut, flipped and changed.
-#[test]
-fn files_beside_the_model() {
-    let folder = "../tests/import/onnx";
-    for (salt, seed) in [
-        Files::read(folder, "", &["external.onnx", "external.bin"]),
-        Files::read(folder, "", &["external_each.onnx", "layer.0.weight", "layer.1.weight", "layer.2.weight"]),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        assert!(seed.poke());
-        for file in 0..seed.files.len() {
-            let bytes = &seed.files[file].1;
-            let with = |bytes: Vec<u8>| {
-                let mut changed = seed.clone();
-                changed.files[file].1 = bytes;
-                changed.poke()
-            };
-            for end in 0..bytes.len() {
-                // The last field of a model says little.
-                assert!(!with(bytes[..end].to_vec()) || file == 0, "{file} cut to {end}");
-            }
-            for bit in 0..8 * bytes.len() {
-                let mut bytes = bytes.clone();
-                bytes[bit / 8] ^= 1 << (bit % 8);
-                assert!(with(bytes) || file == 0, "{file} bit {bit}");
-            }
-        }
-        let bytes: Vec<Vec<u8>> = seed.files.iter().map(|(_, bytes)| bytes.clone()).collect();
-        mutations_of(&bytes, 50_000, 60 + salt as u64, &mut |bytes| {
-            let mut changed = seed.clone();
-            changed.files.iter_mut().zip(bytes).for_each(|(file, bytes)| file.1.clone_from(bytes));
-            changed.poke()
-        });
-    }
-    tried(105_000);
 }
 
 /// CVE-2024-27318: the path of external data leads out of the model's folder.
