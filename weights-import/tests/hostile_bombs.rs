@@ -184,7 +184,7 @@ fn names_that_look_like_many() {
         let piece = &sign[..sign.len() - 1];
         for joint in ["", ".", "/"] {
             let long = format!("{piece}{joint}").repeat(500_000 / sign.len());
-            assert!(poke(&file(&[long.clone()])), "{sign}");
+            assert!(poke(&file(std::slice::from_ref(&long))), "{sign}");
             assert!(poke(&file(&[format!("{long}{sign}")])), "{sign}");
         }
         // Few models are looked at, very many are not.
@@ -230,7 +230,10 @@ fn a_zero_among_huge_dimensions() {
     tried(3 * 11);
 }
 
-fn claims() -> Vec<(&'static str, Box<dyn Fn(&[u64]) -> Source>)> {
+/// Makes a file whose only tensor claims these dimensions.
+type Claim = Box<dyn Fn(&[u64]) -> Source>;
+
+fn claims() -> Vec<(&'static str, Claim)> {
     let dims = |dims: &[u64], field: u64| dims.iter().map(|&n| Field::Varint(field, n)).collect::<Vec<_>>();
     let shape =
         |dims: &[u64]| Field::Message(2, dims.iter().map(|&n| Field::Message(2, vec![Field::Varint(1, n)])).collect());
