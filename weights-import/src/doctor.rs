@@ -10,7 +10,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// What kind: `nan`, `infinite`, `zero`, `constant`, `fresh`, `fresh_statistics`, `optimiser`, `gamma`, `background`, `channels`,
-    /// `swapped_channels`, `twins`.
+    /// `swapped_channels`, `twins`, `unread`.
     pub kind: &'static str,
     /// What was seen, and what it means.
     pub message: String,
@@ -149,6 +149,11 @@ pub fn examine_names(weights: &Weights, dialect: Option<&Dialect>) -> Vec<Findin
         let message =
             format!("{} tensors are state of an optimiser, e.g. {}: no model needs them", state.len(), first.name);
         findings.push(finding("optimiser", message));
+    }
+    let skipped = || weights.metadata().iter().filter_map(|(key, why)| Some((key.strip_prefix("skipped.")?, why)));
+    if let Some((first, why)) = skipped().next() {
+        let message = format!("{} tensors are not read, e.g. {first}: {why}", skipped().count());
+        findings.push(finding("unread", message));
     }
     let names: BTreeSet<&str> = entries.iter().map(|e| e.name.as_str()).collect();
     let norms = [(".running_var", ".weight"), ("/moving_variance", "/gamma"), ("/moving_variance:0", "/gamma:0")];

@@ -112,6 +112,10 @@ pub(crate) fn to_f32(name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>>
         Dtype::F32 => Ok(numbers(bytes, f32::from_le_bytes)),
         Dtype::F16 => Ok(numbers(bytes, |b| f16::from_le_bytes(b).to_f32())),
         Dtype::Bf16 => Ok(numbers(bytes, |b| bf16::from_le_bytes(b).to_f32())),
+        Dtype::Bool | Dtype::U8 => Ok(bytes.iter().map(|&b| f32::from(b)).collect()),
+        Dtype::I8 => Ok(bytes.iter().map(|&b| f32::from(b as i8)).collect()),
+        Dtype::U16 => Ok(numbers(bytes, |b| f32::from(u16::from_le_bytes(b)))),
+        Dtype::I16 => Ok(numbers(bytes, |b| f32::from(i16::from_le_bytes(b)))),
         Dtype::F64 => bytes
             .chunks_exact(8)
             .enumerate()
@@ -166,7 +170,9 @@ pub(crate) fn to_i64(name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<i64>>
         Dtype::F16 | Dtype::Bf16 | Dtype::F32 | Dtype::F64 => {
             return Err(values(format!("holds {dtype}, not integers; read it with get")));
         }
-        Dtype::Other { name, .. } => return Err(values(format!("holds {name}, which is not converted"))),
+        Dtype::Other { name, .. } => {
+            return Err(values(format!("holds {name}, which is not converted: write the file anew as F16 or F32")));
+        }
     })
 }
 

@@ -6,7 +6,9 @@
 
 use crate::protobuf::Wire;
 use crate::{Error, Result, Source, crc32c, snappy};
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 const MAGIC: u64 = 0xdb47_7524_8b80_fb57;
 const FOOTER: u64 = 48;
@@ -15,6 +17,9 @@ const TRAILER: u64 = 5;
 
 /// Longest key, in bytes: names of tensors and the bounds of a slice.
 const LONGEST_KEY: usize = 8 << 10;
+
+/// Bytes of decompressed blocks that are kept: this many times the file, as much as large blocks can have.
+const KEPT: u64 = snappy::MOST_OF_LARGE as u64;
 
 /// Whether the file ends as a table does.
 pub(crate) fn is_table(source: &Source) -> bool {
@@ -31,6 +36,8 @@ pub(crate) struct Table {
     source: Source,
     format: &'static str,
     blocks: Vec<Range<u64>>,
+    /// Blocks that were verified, and the bytes of memory that they may still take.
+    kept: Mutex<(BTreeMap<usize, Source>, u64)>,
 }
 
 impl Table {
@@ -55,7 +62,8 @@ impl Table {
             blocks.push(block);
             Ok(true)
         })?;
-        Ok(Self { source, format, blocks })
+        let kept = Mutex::new((BTreeMap::new(), source.len().saturating_mul(KEPT)));
+        Ok(Self { source, format, blocks, kept })
     }
 
     /// Calls `each` with every row until it says no. Without `checked`, only blocks that are compressed are read whole and have their checksum verified.
@@ -70,12 +78,28 @@ impl Table {
         Ok(())
     }
 
-    /// A block as a source of its own, its checksum verified.
+    /// A block as a source of its own, its checksum verified: once, or every tensor in it would cost as much as all.
     pub(crate) fn block(&self, number: usize) -> Result<Source> {
-        match self.blocks.get(number) {
-            Some(span) => block(&self.source, self.format, span, true),
-            None => Err(Error::Argument(format!("no block number {number} in {}", self.source.name()))),
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(block) = kept().0.get(&number) {
+            return Ok(block.clone());
         }
+        let Some(span) = self.blocks.get(number) else {
+            return Err(Error::Argument(format!("no block number {number} in {}", self.source.name())));
+        };
+        let mut block = block(&self.source, self.format, span, true)?;
+        let mut taken = block.len();
+        if self.source.read(span.end, 1)? == [0] {
+            // Not compressed: it stays in the file.
+            block = self.source.window(span.start, taken, self.source.name())?;
+            taken = 0;
+        }
+        let (blocks, left) = &mut *kept();
+        if let Some(rest) = left.checked_sub(taken) {
+            *left = rest;
+            blocks.insert(number, block.clone());
+        }
+        Ok(block)
     }
 }
 

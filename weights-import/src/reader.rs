@@ -143,11 +143,13 @@ impl Source {
 
     /// An open file.
     pub fn file(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
-        let about = file.metadata().map_err(|e| Error::io("open", path, e))?;
-        if !about.is_file() {
+        let fail = |e| Error::io("open", path, e);
+        // Opening a pipe would wait for someone to write.
+        if !std::fs::metadata(path).map_err(fail)?.is_file() {
             return Err(Error::format(&path.display().to_string(), "is not a regular file"));
         }
+        let file = File::open(path).map_err(fail)?;
+        let about = file.metadata().map_err(fail)?;
         let shared = Shared(
             file,
             #[cfg(not(unix))]

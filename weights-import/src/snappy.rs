@@ -3,8 +3,8 @@
 /// A block may expand to this many times its size, which is the most that the format can.
 const MOST: usize = 22;
 /// Beyond this many bytes, to [`MOST_OF_LARGE`] times its size: weights and names do not compress better.
-const LARGE: usize = 1 << 20;
-const MOST_OF_LARGE: usize = 6;
+const LARGE: usize = 1 << 18;
+pub(crate) const MOST_OF_LARGE: usize = 6;
 
 fn little(bytes: &[u8]) -> usize {
     bytes.iter().rev().fold(0, |value, &byte| value << 8 | usize::from(byte))

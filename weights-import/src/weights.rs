@@ -186,6 +186,9 @@ impl Weights {
     pub fn raw(&self, name: &str) -> Result<Raw> {
         match self.names.get(name) {
             Some(&index) => self.reader.read(index),
+            None if let Some(why) = self.metadata().get(&format!("skipped.{name}")) => {
+                Err(Error::Values { name: name.to_string(), message: format!("is in the file, but not read: {why}") })
+            }
             None => Err(Error::NoTensor {
                 file: self.source.clone(),
                 name: name.to_string(),

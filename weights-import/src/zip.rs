@@ -21,9 +21,12 @@ const END: [u8; 4] = *b"PK\x05\x06";
 const FLAGS: u16 = 0x080e;
 const WITH_DESCRIPTOR: u16 = 8;
 
-/// Most that deflated members may unpack to: this many times their packed bytes, and [`SPARE`] more.
+/// Most that all deflated members together may unpack to: this many times their packed bytes, and [`SPARE`] more.
 const RATIO: u64 = 16;
 const SPARE: u64 = 32 << 20;
+
+/// Memory for unpacked bytes is taken before they are there up to this many times the packed ones.
+const LIKELY: u64 = 4;
 
 /// Bytes read at once when a checksum is computed.
 const CHUNK: usize = 1 << 16;
@@ -87,6 +90,12 @@ impl Archive {
         }
         if at != end {
             return fail(source, format, format!("has {end} bytes before its directory, but {at} belong to members"));
+        }
+        let deflated = || members.iter().filter(|m| m.method == Method::Deflated);
+        let packed = deflated().fold(0u64, |sum, m| sum.saturating_add(m.packed));
+        let size = deflated().fold(0u64, |sum, m| sum.saturating_add(m.size));
+        if size > packed.saturating_mul(RATIO).saturating_add(SPARE) {
+            return fail(source, format, bomb("it", packed, size));
         }
         // Folders hold nothing.
         members.retain(|m| !m.name.ends_with('/'));
@@ -176,14 +185,17 @@ impl Archive {
 
     fn inflate(&self, member: &Member) -> Result<Vec<u8>> {
         let Member { name, size, packed, .. } = member;
-        if *size > packed.saturating_mul(RATIO).saturating_add(SPARE) {
-            return self.fail(format!("member {name} claims to unpack from {packed} to {size} bytes: refused"));
-        }
         let mut decoder = self.deflated(member);
-        let mut bytes = Vec::new();
-        let read = decoder.by_ref().take(size.saturating_add(1)).read_to_end(&mut bytes);
-        read.or_else(|e| self.fail(format!("member {name} cannot be unpacked: {e}")))?;
-        if bytes.len() as u64 != *size || decoder.total_in() != *packed {
+        let likely = packed.saturating_mul(LIKELY).min(*size);
+        let mut bytes = Vec::with_capacity(likely as usize);
+        let mut read = decoder.by_ref().take(likely).read_to_end(&mut bytes);
+        if bytes.len() as u64 == likely {
+            bytes.reserve_exact((size - likely) as usize);
+            read = read.and_then(|_| decoder.by_ref().take(size - likely).read_to_end(&mut bytes));
+        }
+        let more = read.and_then(|_| decoder.read(&mut [0]));
+        let more = more.or_else(|e| self.fail(format!("member {name} cannot be unpacked: {e}")))?;
+        if bytes.len() as u64 != *size || more > 0 || decoder.total_in() != *packed {
             return self.fail(format!(
                 "member {name} unpacks {} of {packed} bytes to {} of {size}",
                 decoder.total_in(),
@@ -195,6 +207,13 @@ impl Archive {
         self.compare(member, &crc)?;
         Ok(bytes)
     }
+}
+
+/// What is said of a claim to unpack to very much.
+pub(crate) fn bomb(what: &str, packed: u64, size: u64) -> String {
+    format!(
+        "{what} claims to unpack from {packed} to {size} bytes: refused; if that is right, write the file uncompressed"
+    )
 }
 
 /// The packed bytes of a member.

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::hostile::{self, LIES, poke};
+use common::hostile::{self, LIES, poke, tried};
 use common::{caffe_seed, encode, message, safetensors};
 
 /// A name that a dialect knows, all element types, a scalar, and a tensor without elements.
@@ -33,11 +33,13 @@ fn cut_at_every_byte() {
     // A protocol buffer has no end mark: cut between two layers, it is a smaller network.
     let whole = (0..caffe.len()).filter(|&end| poke(&caffe[..end])).count();
     assert!(whole <= 4, "{whole} beginnings opened");
+    tried(700);
 }
 
 #[test]
 fn every_bit_flipped() {
     seeds().iter().for_each(|seed| hostile::every_bit_flipped(seed));
+    tried(5600);
 }
 
 #[test]
@@ -69,6 +71,7 @@ fn every_length_a_lie_in_safetensors() {
             assert!(opened == same || empty, "{}[{lie}]: {opened}", &header[start.saturating_sub(30)..start]);
         }
     }
+    tried(280);
 }
 
 #[test]
@@ -86,6 +89,7 @@ fn every_length_a_lie_in_caffe() {
     }
     // The numbers that are no lengths: padding, kernel, stride, a layer's type, a flag.
     assert_eq!(opened, 5);
+    tried(290);
 }
 
 #[test]
@@ -93,18 +97,20 @@ fn seeded_mutations() {
     for (number, seed) in seeds().iter().enumerate() {
         hostile::mutations(seed, 150_000, number as u64);
     }
+    tried(300000);
 }
 
-/// Caffe's oldest form, and raw data.
+/// Caffe's two older forms, and raw data.
 #[test]
 fn other_forms_of_caffe() {
-    for (salt, name) in ["v0", "raw"].into_iter().enumerate() {
+    for (salt, name) in ["v0", "raw", "v1"].into_iter().enumerate() {
         let seed = std::fs::read(format!("../tests/import/caffe/{name}.caffemodel")).unwrap();
         assert!(poke(&seed));
         hostile::cut_at_every_byte(&seed);
         hostile::every_bit_flipped(&seed);
-        hostile::mutations(&seed, 50_000, 20 + salt as u64);
+        hostile::mutations(&seed, 100_000, 20 + salt as u64);
     }
+    tried(300000);
 }
 
 #[test]
@@ -151,4 +157,18 @@ fn large_files_of_little_things() {
     blob.extend([0x3a, 4, 0x08, 0x80, 0xb5, 0x18]);
     let layer = [vec![0x0a, 1, b'a', 0x3a], common::varint(blob.len() as u64), blob].concat();
     assert!(poke(&[vec![0xa2, 0x06], common::varint(layer.len() as u64), layer].concat()));
+}
+
+/// The first bytes of safetensors are a length, which may look like the signature of anything.
+#[test]
+fn every_length_of_a_header_opens() {
+    let opens = |length: usize| {
+        let header = r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#;
+        let header = format!("{header}{}", " ".repeat(length - header.len()));
+        assert!(poke(&safetensors(&header, &[7])), "{length}");
+    };
+    (56..10_000).for_each(opens);
+    // gzip, bzip2, MXNet, a JPEG image.
+    [0x8b1f, 0x08_8b1f, 0x68_5a42, 0x112, 0xff_d8ff].into_iter().for_each(opens);
+    tried(9_900);
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::gguf::{F32, Q4_K, Tensor, lengths};
-use common::hostile::{self, LIES, poke};
+use common::hostile::{self, LIES, poke, tried};
 
 /// Every way in which a tensor is read.
 fn seed() -> Vec<u8> {
@@ -18,11 +18,13 @@ fn cut_at_every_byte() {
     let seed = seed();
     let padding = 28; // behind the last tensor
     assert_eq!(hostile::cut_at_every_byte(&seed), padding);
+    tried(890);
 }
 
 #[test]
 fn every_bit_flipped() {
     hostile::every_bit_flipped(&seed());
+    tried(7000);
 }
 
 #[test]
@@ -47,6 +49,7 @@ fn every_length_a_lie() {
         bytes[at..at + 8].copy_from_slice(&u64::MAX.to_le_bytes());
         assert!(!poke(&bytes), "{at}");
     }
+    tried(100);
 }
 
 #[test]
@@ -56,6 +59,7 @@ fn seeded_mutations() {
         let seed = std::fs::read(format!("../tests/import/gguf/{name}.gguf")).unwrap();
         hostile::mutations(&seed, 50_000, 30 + salt as u64);
     }
+    tried(250000);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::hostile::{LIES, mutate, poke_source};
+use common::hostile::{LIES, mutate, poke_source, tried};
 use common::{Field, Folder, Random, encode, floats, message, varint};
 use std::collections::BTreeMap;
 use weights_import::{Source, Weights, from_bytes, from_source, open};
@@ -160,6 +160,7 @@ fn cut_at_every_byte() {
     assert_eq!(opened, [seed.len() - 4]);
     let error = from_source(source(&seed[..seed.len() / 2])).unwrap_err().to_string();
     assert!(error.contains("broken onnx file") && error.contains("is the download complete?"), "{error}");
+    tried(480);
 }
 
 #[test]
@@ -172,6 +173,7 @@ fn every_bit_flipped() {
     });
     let opened = opened.count();
     assert!(opened > 1000 && opened < 7 * seed.len(), "{opened}");
+    tried(3800);
 }
 
 #[test]
@@ -185,6 +187,7 @@ fn every_length_a_lie() {
             poke(&encode(&seed, &mut 0, Some((at, lie))));
         }
     }
+    tried(900);
 }
 
 #[test]
@@ -198,6 +201,7 @@ fn seeded_mutations() {
         opened += u64::from(poke(&bytes));
     }
     assert!((cases / 50..cases * 3 / 4).contains(&opened), "{opened} of {cases} opened");
+    tried(100000);
 }
 
 /// CVE-2024-27318: the path of external data leads out of the model's folder.

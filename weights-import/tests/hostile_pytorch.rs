@@ -3,11 +3,9 @@
 
 mod common;
 
-use common::hostile::{self, LIES, poke};
-use flate2::write::DeflateEncoder;
-use flate2::{Compression, Crc};
-use std::io::Write;
-use weights_import::from_bytes;
+use common::archives::{Member, deflated, dict, legacy, member, pytorch, tar, tensor, zip};
+use common::hostile::{self, LIES, poke, tried};
+use weights_import::{Error, from_bytes};
 
 fn golden(name: &str) -> Vec<u8> {
     let bytes = std::fs::read(format!("../tests/import/{name}")).unwrap();
@@ -25,15 +23,13 @@ fn error(bytes: &[u8]) -> String {
     names.map(|name| weights.raw(name)).find_map(Result::err).unwrap().to_string()
 }
 
-/// Zip by torch (zip64, data descriptors; without checksums, so that changes reach the pickle) and by Python, legacy, tar, npy, npz.
-const SEEDS: [&str; 7] = [
+/// Zip by torch (zip64, data descriptors; without checksums, so that changes reach the pickle) and by Python, legacy, tar.
+const SEEDS: [&str; 5] = [
     "pytorch/no_checksums.pth",
     "pytorch/oldest_zip.pth",
     "pytorch/legacy_pieces.pth",
     "pytorch/legacy_views.pth",
     "pytorch/tar.pth",
-    "numpy/fortran_big.npy",
-    "numpy/compressed.npz",
 ];
 
 #[test]
@@ -43,11 +39,13 @@ fn cut_at_every_byte() {
         let enough = if name.ends_with("tar.pth") { 512 } else { 0 };
         assert_eq!(hostile::cut_at_every_byte(&golden(name)), enough, "{name}");
     }
+    tried(9000);
 }
 
 #[test]
 fn every_bit_flipped() {
     SEEDS.iter().for_each(|name| hostile::every_bit_flipped(&golden(name)));
+    tried(60000);
 }
 
 #[test]
@@ -67,6 +65,7 @@ fn every_number_a_lie() {
         }
         assert!(opened < seed.len().min(2048) * 4 * LIES.len(), "{name}");
     }
+    tried(150000);
 }
 
 #[test]
@@ -74,170 +73,14 @@ fn seeded_mutations() {
     for (number, name) in SEEDS.iter().enumerate() {
         hostile::mutations(&golden(name), 100_000, number as u64);
     }
+    tried(500000);
 }
 
-// Zip archives made by hand.
-
-#[derive(Clone)]
-struct Member {
-    name: Vec<u8>,
-    /// The name in the local header.
-    local: Vec<u8>,
-    data: Vec<u8>,
-    size: u32,
-    method: u16,
-    flags: u16,
-    crc: u32,
-    attributes: u32,
-    extra: Vec<u8>,
-    /// Where the directory says that it begins.
-    start: Option<u32>,
-}
-
-fn member(name: &str, data: &[u8]) -> Member {
-    let mut crc = Crc::new();
-    crc.update(data);
-    Member {
-        name: name.into(),
-        local: name.into(),
-        data: data.to_vec(),
-        size: data.len() as u32,
-        method: 0,
-        flags: 0,
-        crc: crc.sum(),
-        attributes: 0,
-        extra: Vec::new(),
-        start: None,
-    }
-}
-
-fn deflated(name: &str, data: &[u8]) -> Member {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(data).unwrap();
-    Member { data: encoder.finish().unwrap(), method: 8, ..member(name, data) }
-}
-
-fn zip(members: &[Member]) -> Vec<u8> {
-    let (mut out, mut directory) = (Vec::new(), Vec::new());
-    for m in members {
-        let start = m.start.unwrap_or(out.len() as u32);
-        let sizes = [m.crc, m.data.len() as u32, m.size].map(u32::to_le_bytes).concat();
-        let common = [&[20, 0][..], &m.flags.to_le_bytes(), &m.method.to_le_bytes(), &[0; 4], &sizes].concat();
-        out.extend([b"PK\x03\x04", &common[..], &(m.local.len() as u16).to_le_bytes(), &[0, 0], &m.local].concat());
-        out.extend(&m.data);
-        directory.extend([b"PK\x01\x02\x14\x03", &common[..], &(m.name.len() as u16).to_le_bytes()].concat());
-        directory.extend([&(m.extra.len() as u16).to_le_bytes()[..], &[0; 6], &m.attributes.to_le_bytes()].concat());
-        directory.extend([&start.to_le_bytes()[..], &m.name, &m.extra].concat());
-    }
-    let count = (members.len() as u16).to_le_bytes();
-    let place = [directory.len() as u32, out.len() as u32].map(u32::to_le_bytes).concat();
-    out.extend(directory);
-    out.extend([b"PK\x05\x06\0\0\0\0", &count[..], &count, &place, &[0, 0]].concat());
-    out
-}
-
-fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-    let header = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n");
-    [b"\x93NUMPY\x01\0", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), data].concat()
-}
-
-fn array() -> Vec<u8> {
-    npy("'<f4'", "(2,)", &[0, 0, 0x80, 0x3f, 0, 0, 0, 0x40])
-}
-
+/// CVE-2025-32434: code that runs although only weights were asked for, in any of the three forms and as TorchScript.
 #[test]
-fn a_zip_that_can_be_read_in_two_ways() {
-    let (a, b) = (member("a.npy", &array()), member("b.npy", &array()));
-    let plain = zip(&[a.clone(), b.clone()]);
-    assert!(poke(&plain) && poke(&zip(&[deflated("a.npy", &array()), b.clone()])));
-    let with = |change: fn(&mut Member)| {
-        let mut changed = b.clone();
-        change(&mut changed);
-        zip(&[a.clone(), changed])
-    };
-    let inside = |change: fn(&mut Vec<u8>)| {
-        let mut changed = plain.clone();
-        change(&mut changed);
-        changed
-    };
-    let end = plain.len() - 22;
-    assert_eq!(&plain[end..end + 4], b"PK\x05\x06");
-    let directory = u32::from_le_bytes(plain[end + 16..end + 20].try_into().unwrap()) as usize;
-    let gap = {
-        let mut bytes = plain.clone();
-        bytes.splice(directory..directory, [0; 4]);
-        let at = bytes.len() - 6;
-        bytes[at..at + 4].copy_from_slice(&(directory as u32 + 4).to_le_bytes());
-        bytes
-    };
-    let bomb = deflated("a.npy", &npy("'|u1'", "(80000000,)", &vec![0; 80_000_000]));
-    let cases: Vec<(Vec<u8>, &str)> = vec![
-        (with(|m| m.local = b"c.npy".to_vec()), "another name"),
-        (with(|m| m.name = b"a.npy".to_vec()), "two members are named a.npy"),
-        // CVE-2025-29787: a link out of the archive.
-        (with(|m| m.attributes = 0o120_777 << 16), "symbolic link: refused"),
-        (with(|m| m.attributes = 0o060_777 << 16), "no regular file"),
-        (with(|m| m.flags = 1), "is encrypted"),
-        (with(|m| m.flags = 0x40), "is encrypted"),
-        (with(|m| m.method = 12), "packed by method 12"),
-        (with(|m| m.name = b"../b.npy".to_vec()), "leads out of the archive"),
-        (with(|m| m.name = b"/b.npy".to_vec()), "leads out of the archive"),
-        (with(|m| m.name = b"x/./b.npy".to_vec()), "leads out of the archive"),
-        (with(|m| m.name = b"x\\b.npy".to_vec()), "leads out of the archive"),
-        (with(|m| m.name = b"C:b.npy".to_vec()), "leads out of the archive"),
-        (with(|m| m.name = b"b\xff.npy".to_vec()), "not UTF-8"),
-        (with(|m| m.start = Some(0)), "runs into what follows it"),
-        (with(|m| m.size -= 1), "its sizes"),
-        (with(|m| m.extra = vec![0x75, 0x70, 0, 0]), "a second name"),
-        (with(|m| m.extra = vec![1, 0, 8, 0, 1, 0, 0, 0, 0, 0, 0, 0]), "zip64 field is too long"),
-        (with(|m| m.extra = vec![1, 0, 9, 0]), "extra fields are broken"),
-        (with(|m| (m.method, m.crc) = (8, 7)), "signature"),
-        (zip(&[Member { crc: 7, ..deflated("a.npy", &array()) }]), "has the checksum"),
-        (zip(&[Member { crc: 7, ..member("a.npy", &array()) }]), "has the checksum"),
-        (zip(&[Member { size: array().len() as u32 + 8, ..deflated("a.npy", &array()) }]), "does not fit"),
-        (zip(&[bomb]), "claims to unpack"),
-        (inside(|z| z.push(0)), "does not end with the record"),
-        (inside(|z| z.extend(z[z.len() - 22..].to_vec())), "does not end at byte"),
-        (inside(|z| z.splice(0..0, *b"PK\x03\x04").for_each(drop)), "broken zip archive"),
-        (gap, "belong to"),
-        (inside(|z| (z.len() - 18..z.len() - 16).for_each(|i| z[i] = 1)), "one of several parts"),
-        (inside(|z| (z.len() - 14..z.len() - 10).step_by(2).for_each(|i| z[i] = 1)), "more than 1 members"),
-        (inside(|z| (z.len() - 14..z.len() - 10).step_by(2).for_each(|i| z[i] = 9)), "claims 9 members"),
-    ];
-    for (number, (bytes, words)) in cases.into_iter().enumerate() {
-        let error = error(&bytes);
-        assert!(error.contains(words), "case {number}: {words}: {error}");
-    }
-}
-
-// Pickles made by hand.
-
-/// A PyTorch zip with this pickle and a storage of three floats.
-fn pytorch(pickle: &[u8]) -> Vec<u8> {
-    zip(&[member("m/data.pkl", pickle), member("m/data/0", &[0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40])])
-}
-
-/// The old form of the same.
-fn legacy(pickle: &[u8]) -> Vec<u8> {
-    let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.";
-    [&magic[..], pickle, b"\x80\x02]U\x010a.\x03\0\0\0\0\0\0\0\0\0\x80\x3f\0\0\0\x40\0\0\x40\x40"].concat()
-}
-
-/// The opcodes of a tensor: storage type, number of elements, offset, sizes, strides.
-fn tensor(kind: &str, count: &[u8], offset: &[u8], sizes: &[u8], strides: &[u8]) -> Vec<u8> {
-    let id = [b"(U\x07storagectorch\n", kind.as_bytes(), b"\nU\x010U\x03cpu", count, b"tQ"].concat();
-    [b"ctorch._utils\n_rebuild_tensor_v2\n(", &id[..], offset, sizes, strides, b"\x89NtR"].concat()
-}
-
-fn dict(value: &[u8]) -> Vec<u8> {
-    [b"\x80\x02}U\x01a", value, b"s."].concat()
-}
-
-#[test]
-fn a_pickle_that_calls() {
+fn cve_2025_32434_a_pickle_that_calls() {
     let good = dict(&tensor("FloatStorage", b"K\x03", b"K\0", b"K\x03\x85", b"K\x01\x85"));
-    assert!(poke(&pytorch(&good)) && poke(&legacy(&good)));
-    // CVE-2025-32434: code that runs although only weights were asked for.
+    assert!(poke(&pytorch(&good)) && poke(&legacy(&good)) && poke(&tar(&dict(b"K\x09Q"))));
     let calls: [&[u8]; 7] = [
         b"cposix\nsystem\nU\x02id\x85R",
         b"\x8c\x05posix\x8c\x06system\x93U\x02id\x85R",
@@ -248,7 +91,7 @@ fn a_pickle_that_calls() {
         b"cposix\nsystem\n}b",
     ];
     for call in calls {
-        for file in [pytorch(&dict(call)), legacy(&dict(call))] {
+        for file in [pytorch(&dict(call)), legacy(&dict(call)), tar(&dict(call))] {
             let error = error(&file);
             assert!(error.contains("wants to call posix.system") && error.contains("state_dict"), "{error}");
         }
@@ -269,9 +112,9 @@ fn a_pickle_that_calls() {
     }
 }
 
+/// CVE-2026-24747: items set on what is no dictionary, and storages of other sizes than they say.
 #[test]
-fn a_pickle_that_confuses_types() {
-    // CVE-2026-24747: items set on what is no dictionary, and storages of other sizes than they say.
+fn cve_2026_24747_a_pickle_that_confuses_types() {
     let t = tensor("FloatStorage", b"K\x03", b"K\0", b"K\x03\x85", b"K\x01\x85");
     for (value, words) in [
         ([&t[..], b"U\x01bNs"].concat(), "sets an item of what is no dictionary"),
@@ -311,11 +154,14 @@ fn a_pickle_that_confuses_types() {
     assert!(error(&legacy(module)).contains("is a whole pickled model"));
 }
 
+/// Code where only weights belong: TorchScript is a program, and so is what torch.export saves.
 #[test]
 fn archives_of_programs() {
     let script =
         zip(&[member("m/data.pkl", b"\x80\x02N."), member("m/code/a.py", b""), member("m/constants.pkl", b"")]);
     assert!(error(&script).contains("is a TorchScript archive"));
+    let exported = zip(&[member("m/archive_format", b"pt2"), member("m/data/weights/a", b"")]);
+    assert!(error(&exported).contains("is a program of torch.export (.pt2)"));
     let two = zip(&[member("a/data.pkl", b"\x80\x02N."), member("b/data.pkl", b"\x80\x02N.")]);
     assert!(error(&two).contains("has 2 members named data.pkl"));
     let good = dict(&tensor("FloatStorage", b"K\x03", b"K\0", b"K\x03\x85", b"K\x01\x85"));
@@ -327,6 +173,15 @@ fn archives_of_programs() {
     assert!(error(&changed).contains("has the checksum"));
 }
 
+/// Whether a file opens; if not, that the error is one of the file's.
+fn typed(bytes: &[u8]) -> bool {
+    match from_bytes(bytes.to_vec(), "model") {
+        Ok(_) => true,
+        Err(Error::Corrupt { .. } | Error::Format { .. }) => false,
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
 #[test]
 fn every_opcode_at_depth_0_and_1() {
     let t = tensor("FloatStorage", b"K\x03", b"K\0", b"K\x03\x85", b"K\x01\x85");
@@ -334,33 +189,37 @@ fn every_opcode_at_depth_0_and_1() {
     let stacks: [&[u8]; 6] = [b"", b"N", b"(NN", b"}U\x01aK\x01", b"ccollections\nOrderedDict\n)", b"]q\0(K\x01"];
     let arguments: [&[u8]; 5] =
         [b"", b"\0\0\0\0\0\0\0\0\0", b"\x01a\n1\n", b"a\nb\n", b"\xff\xff\xff\xff\xff\xff\xff\xff"];
-    let mut opened = 0;
-    for opcode in 0..=255u8 {
-        for stack in stacks {
-            for argument in arguments {
-                for end in [&b"."[..], b"0.", b"1N."] {
-                    let code = [b"\x80\x02", stack, &[opcode], argument, end].concat();
-                    let inner =
-                        [b"\x80\x02}(U\x01a", &t[..], b"U\x01b", stack, &[opcode], argument, end, b"u."].concat();
-                    for code in [code, inner] {
-                        opened += usize::from(poke(&pytorch(&code)));
-                        poke(&legacy(&code));
+    // Each form with its own way to write a tensor.
+    type Form = fn(&[u8]) -> Vec<u8>;
+    let forms: [(Form, &[u8]); 3] = [(pytorch, &t), (legacy, &t), (tar, b"K\x09Q")];
+    for (number, (form, t)) in forms.into_iter().enumerate() {
+        let (mut opened, mut closed) = (0, 0);
+        for opcode in 0..=255u8 {
+            for stack in stacks {
+                for argument in arguments {
+                    for end in [&b"."[..], b"0.", b"1N."] {
+                        let code = [b"\x80\x02", stack, &[opcode], argument, end].concat();
+                        let inner =
+                            [b"\x80\x02}(U\x01a", t, b"U\x01b", stack, &[opcode], argument, end, b"u."].concat();
+                        for code in [code, inner] {
+                            let file = form(&code);
+                            opened += usize::from(poke(&file));
+                            typed(&file);
+                        }
                     }
                 }
             }
+            // And with what follows it in order: the value of "b" is made by the opcode.
+            let inner = [b"\x80\x02}(U\x01a", t, b"U\x01b", &[opcode], b"u."].concat();
+            closed += usize::from(poke(&form(&inner)));
         }
+        // Those that take the end for their argument, so that the dictionary is closed: a float, two integers, a memo.
+        assert_eq!(opened, 8, "form {number}");
+        // None, True, False, an empty tuple, list, dictionary or set, "b" again, "b" dropped, the pair of tensor and "b",
+        // and "b" as the tensor's attributes, which a tensor outside of the pickle has not.
+        assert_eq!(closed, if number == 2 { 10 } else { 11 }, "form {number}");
     }
-    // Those that take the end for their argument, so that the dictionary is closed: a float, two integers, a memo.
-    assert_eq!(opened, 8);
-    let mut closed = 0;
-    // And with what follows it in order: the value of "b" is made by the opcode.
-    for opcode in 0..=255u8 {
-        let inner = [b"\x80\x02}(U\x01a", &t[..], b"U\x01b", &[opcode], b"u."].concat();
-        closed += usize::from(poke(&pytorch(&inner)));
-    }
-    // None, True, False, an empty tuple, list, dictionary or set, "b" again, "b" dropped, "b" as the tensor's attributes,
-    // and the pair of tensor and "b".
-    assert_eq!(closed, 11);
+    tried(3 * 256 * (6 * 5 * 3 * 2 + 1));
 }
 
 /// Programs of whole opcodes in any order.
@@ -411,7 +270,7 @@ fn random_programs() {
         b"b",
     ];
     let mut opened = 0;
-    for case in 0..100_000 {
+    for case in 0..200_000 {
         let mut random = common::Random(case);
         let mut code = [b"\x80\x02}q\0(U\x01t", &t[..], b"U\x01u"].concat();
         for _ in 0..random.below(12) {
@@ -420,7 +279,8 @@ fn random_programs() {
         code.extend(b"u.");
         opened += usize::from(poke(&legacy(&code)));
     }
-    assert!((1_000..50_000).contains(&opened), "{opened} opened");
+    assert!((2_000..100_000).contains(&opened), "{opened} opened");
+    tried(200000);
 }
 
 #[test]
@@ -455,38 +315,4 @@ fn large_files_of_little_pickles() {
     }
     long.extend(b"us.");
     assert!(error(&pytorch(&long)).contains("more tensors and values"));
-    // Archives of very many members.
-    let members: Vec<Member> = (0..30_000).map(|i| member(&format!("{i:x}.npy"), b"")).collect();
-    poke(&zip(&members));
-    let members: Vec<Member> = (0..10_000).map(|i| member(&format!("{i:x}.npy"), &npy("'|u1'", "()", &[1]))).collect();
-    assert!(poke(&zip(&members)));
-}
-
-#[test]
-fn arrays_that_lie() {
-    assert!(poke(&array()));
-    for (bytes, words) in [
-        // CVE-2019-6446: an array of pickles.
-        (npy("'|O'", "(1,)", b"\x80\x02cposix\nsystem\nU\x02id\x85R."), "CVE-2019-6446"),
-        (npy("[('a', '<f4')]", "(1,)", &[0; 4]), "records of several fields"),
-        (npy("'<U3'", "(1,)", &[0; 12]), "the type \"<U3\", which are not read"),
-        (npy("'<M8[ns]'", "(1,)", &[0; 8]), "which are not read"),
-        (npy("'|f4'", "(1,)", &[0; 4]), "which are not read"),
-        (npy("'<f4'", "(3,)", &[0; 8]), "does not fit F32[3]"),
-        (npy("'<f4'", "(2)", &[0; 8]), "not a tuple"),
-        (npy("'<f4'", "(-2,)", &[0; 8]), "where a size should be"),
-        (npy("'<f8'", "(4611686018427387904, 4)", &[0; 8]), "does not fit"),
-        (npy("'<f4'", "(99999999999999999999,)", &[0; 8]), "where a size should be"),
-        (npy("'<f4'", &format!("({})", "1,".repeat(65)), &[0; 4]), "more than 64 dimensions"),
-        (npy("'<f4', 'x': 1", "(1,)", &[0; 4]), "unknown key \"x\""),
-        (npy("'<f4', 'descr': '<f4'", "(1,)", &[0; 4]), "two keys \"descr\""),
-        (npy("__import__('os')", "(1,)", &[0; 4]), "its header needs"),
-        ([b"\x93NUMPY\x04\0", &[0; 60][..]].concat(), "unknown version"),
-        ([b"\x93NUMPY\x02\0\xff\xff\xff\xff", &[0; 60][..]].concat(), "its header ends at byte 4294967307"),
-    ] {
-        let error = error(&bytes);
-        assert!(error.contains(words), "{words}: {error}");
-    }
-    assert!(error(&zip(&[member("a.npy", b"")])).contains("signature"));
-    assert!(error(&zip(&[member("a.npy", &array()), member("b.npy/c", b"")])).contains("unpack it first"));
 }

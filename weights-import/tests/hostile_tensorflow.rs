@@ -3,55 +3,11 @@
 
 mod common;
 
-use common::hostile::{self, LIES, mutate, poke_source};
+use common::hostile::{self, LIES, mutate, poke_source, tried};
+use common::tables::{SHARD, block, masked_crc, one_block, packed, table};
 use common::{Field, Folder, Random, encode, floats, message, varint};
 use std::collections::BTreeMap;
 use weights_import::{Error, Result, Source, Weights, from_bytes, from_source, open};
-
-const SHARD: &str = "m.data-00000-of-00001";
-
-fn masked_crc(bytes: &[u8]) -> u32 {
-    let crc = !bytes.iter().fold(!0u32, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 })
-    });
-    crc.rotate_right(15).wrapping_add(0xa282_ead8)
-}
-
-fn block(rows: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (key, value) in rows {
-        out.extend(
-            [varint(0), varint(key.len() as u64), varint(value.len() as u64), key.clone(), value.clone()].concat(),
-        );
-    }
-    out.extend([0, 0, 0, 0, 1, 0, 0, 0]);
-    out
-}
-
-/// A table of these blocks as they are, each with the right checksum; `kind` 1 says that they are compressed.
-fn table(blocks: &[(Vec<u8>, Vec<u8>)], kind: u8) -> Vec<u8> {
-    let mut file = Vec::new();
-    let put = |block: &[u8], kind: u8, file: &mut Vec<u8>| {
-        let handle = [varint(file.len() as u64), varint(block.len() as u64)].concat();
-        let from = file.len();
-        file.extend(block);
-        file.push(kind);
-        file.extend(masked_crc(&file[from..]).to_le_bytes());
-        handle
-    };
-    let index: Vec<_> = blocks.iter().map(|(key, block)| (key.clone(), put(block, kind, &mut file))).collect();
-    let mut footer = put(&block(&[]), 0, &mut file);
-    footer.extend(put(&block(&index), 0, &mut file));
-    footer.resize(40, 0);
-    file.extend(footer);
-    file.extend(0xdb47_7524_8b80_fb57u64.to_le_bytes());
-    file
-}
-
-/// A table of one block.
-fn one_block(block: Vec<u8>) -> Vec<u8> {
-    table(&[(vec![0xff], block)], 0)
-}
 
 fn rows_table(rows: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     one_block(block(rows))
@@ -228,6 +184,7 @@ fn cut_at_every_byte() {
     // A protocol buffer has no end mark: cut between two nodes, it is a smaller graph.
     let graph = message(&graph());
     assert_eq!(hostile::cut_at_every_byte(&graph), 6);
+    tried(960);
 }
 
 #[test]
@@ -256,6 +213,7 @@ fn every_bit_flipped() {
         let opened = flipped(&block(&rows), &|bytes| poke(&one_block(bytes.to_vec()), values));
         assert!(opened > 10, "{opened}");
     }
+    tried(11_000);
 }
 
 #[test]
@@ -303,6 +261,7 @@ fn every_length_a_lie() {
     for (at, lie) in (0..count).flat_map(|at| LIES.map(|lie| (at, lie))) {
         hostile::poke(&encode(&graph, &mut 0, Some((at, lie))));
     }
+    tried(1500);
 }
 
 #[test]
@@ -337,6 +296,7 @@ fn seeded_mutations() {
         }
         assert!((cases / 200..cases * 3 / 4).contains(&opened), "{opened} of {cases} opened");
     }
+    tried(300000);
 }
 
 #[test]
@@ -345,25 +305,26 @@ fn snappy_blocks() {
     let inner = &rows[..rows.len() - 48];
     // All in literals of 60 bytes.
     let plain = block(&self::rows().iter().map(|(key, fields)| (key.clone(), message(fields))).collect::<Vec<_>>());
-    let mut packed = varint(plain.len() as u64);
-    plain.chunks(60).for_each(|part| packed.extend([&[(part.len() as u8 - 1) << 2], part].concat()));
+    let mut literals = varint(plain.len() as u64);
+    plain.chunks(60).for_each(|part| literals.extend([&[(part.len() as u8 - 1) << 2], part].concat()));
     assert!(inner.starts_with(&plain));
-    let file = table(&[(vec![0xff], packed.clone())], 1);
+    let file = packed(literals.clone());
     assert!(poke(&file, &values()));
     // A bomb: copies of 64 bytes, 100 MB from 5.
     let mut bomb = varint(64 * 1_500_000 + 1);
     bomb.extend([0, b'x']);
     bomb.extend([63 << 2 | 2, 1, 0].repeat(1_500_000));
-    let file = table(&[(vec![0xff], bomb)], 1);
+    let file = packed(bomb);
     assert!(!poke(&file, &[]));
     let error = from_source(source(&file, &[])).unwrap_err().to_string();
     assert!(error.contains("claims to hold more than it can"), "{error}");
-    for case in 0..20_000 {
+    for case in 0..40_000 {
         let mut random = Random(case << 8 | 41);
-        let mut packed = packed.clone();
-        (0..1 + random.below(3)).for_each(|_| mutate(&mut packed, &mut random));
-        poke(&table(&[(vec![0xff], packed)], 1), &values());
+        let mut bytes = literals.clone();
+        (0..1 + random.below(3)).for_each(|_| mutate(&mut bytes, &mut random));
+        poke(&packed(bytes), &values());
     }
+    tried(40000);
 }
 
 #[test]
@@ -517,7 +478,7 @@ fn says_what_is_wrong_with_an_older_checkpoint() {
     let weights = from_bytes(bytes, "model.ckpt").unwrap();
     assert!(weights.raw("w").unwrap_err().to_string().contains("checksum does not fit"));
     let error = from_source(Source::memory(index(&older_rows()), "m.ckpt-00000-of-00002")).unwrap_err().to_string();
-    assert!(error.contains("needs the file m.ckpt-00000-of-00002 beside it"), "{error}");
+    assert!(error.contains("needs the file m.ckpt-00001-of-00002 beside it"), "{error}");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use weights_import::{examine_names, open};
 #[test]
 fn files_of_h5py_and_keras() {
     let files = golden::check("hdf5");
-    assert!(files >= 40, "{files}");
+    // 38 are kept; the generator makes 14 larger ones.
+    assert!(files >= 38, "{files}");
 }
 
 #[test]

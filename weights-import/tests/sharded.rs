@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::hostile::{LIES, mutate};
+use common::hostile::{LIES, mutate, tried};
 use common::{Files, Folder, Random, safetensors, tensor};
 use weights_import::{Dtype, Error, from_source, open, save_safetensors, save_safetensors_sharded};
 
@@ -125,6 +125,7 @@ fn hostile_indices_and_files() {
     ] {
         assert!(!files(&index).poke());
     }
+    tried(103_000);
 }
 
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! `uke convert`: a weights file in another format, element type or naming.
 
 use crate::args::{ConvertArgs, DtypeArg, FormatArg};
-use crate::errors::{Failure, Result};
+use crate::errors::{Failure, Result, printable};
 use crate::files;
 use crate::progress::counter;
 use weights_import::{Dialect, Dtype, Entry, Options, Weights, read, write_npz, write_pytorch, write_safetensors};
@@ -120,7 +120,7 @@ fn renamed(
     bar.finish_and_clear();
     let report = report.only_missing(&[])?;
     if !quiet {
-        eprintln!("{report}");
+        eprintln!("{}", printable(&report.to_string()));
     }
     let dtype = dtype.unwrap_or(Dtype::F32);
     let entries: Vec<Entry> =

@@ -52,8 +52,13 @@ impl fmt::Display for Failure {
             Self::Interrupted(text) => ("interrupted: ", text),
         };
         let line: Vec<&str> = text.lines().map(str::trim).collect();
-        write!(f, "{before}{}", line.join(" "))
+        write!(f, "{before}{}", printable(&line.join(" ")))
     }
+}
+
+/// Text with words of a file in it, without what could command a terminal. Line ends stay.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 impl<E: std::error::Error> From<E> for Failure {

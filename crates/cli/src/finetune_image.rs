@@ -1,7 +1,7 @@
 //! `uke finetune image`.
 
 use crate::args::{AugmentArg, Freeze, ImageArgs};
-use crate::errors::{Failure, Result};
+use crate::errors::{Failure, Result, printable};
 use crate::files;
 use crate::outcome::Outcome;
 use crate::photos::{self, EVALUATED_AT_ONCE};
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
     net.set_frozen(&[Role::Statistic], true, |_| true);
     let plan = Plan::of(setup, learn.len(), RATE);
     if !quiet {
-        eprintln!("{report}");
+        eprintln!("{}", printable(&report.to_string()));
         eprintln!("{} classes; {} photos to learn from, {} to validate", names.len(), learn.len(), judge.len());
         let trainable = thousands(net.parameter_count().1 as f64);
         eprintln!(

@@ -1,7 +1,7 @@
 //! `uke finetune text`.
 
 use crate::args::{Freeze, PoolingArg, TextArgs, TrainArgs};
-use crate::errors::{Failure, Result};
+use crate::errors::{Failure, Result, printable};
 use crate::files;
 use crate::outcome::Outcome;
 use crate::progress::Progress;
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &TextArgs, quiet: bool) -> Result<()> {
     apply_freeze(&mut net, setup.freeze)?;
     let plan = Plan::of(setup, learn.len(), usual_rate(bert.config.hidden_size));
     if !quiet {
-        eprintln!("{report}");
+        eprintln!("{}", printable(&report.to_string()));
         eprintln!(
             "{} classes; {} texts to learn from, {} to validate; {}",
             names.len(),

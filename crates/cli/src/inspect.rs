@@ -1,7 +1,7 @@
 //! `uke inspect`: what is in a weights file.
 
 use crate::args::InspectArgs;
-use crate::errors::{Failure, Result};
+use crate::errors::{Failure, Result, printable};
 use crate::progress::counter;
 use crate::report::thousands;
 use crate::{files, interrupt};
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &InspectArgs, quiet: bool) -> Result<()> {
         false => values(&weights, dialect.as_ref().ok(), &mut findings, quiet || to_stdout)?,
     };
     if !to_stdout {
-        print!("{}", text(&weights, &dialect, &tensors, &findings));
+        print!("{}", printable(&text(&weights, &dialect, &tensors, &findings)));
     }
     match args.json.as_deref() {
         Some(_) if to_stdout => {

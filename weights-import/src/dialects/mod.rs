@@ -87,3 +87,23 @@ const fn join<const N: usize>(groups: &[&[Rule]]) -> [Rule; N] {
     assert!(next == N);
     rules
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Matching tries every end of `{*}`: two of them in a pattern would make long names slow.
+    #[test]
+    fn patterns_have_one_hole_for_any_text() {
+        for table in ALL.iter().chain([&&PLAIN]) {
+            let rules = table.rules.iter().flat_map(|rule| rule.sources.iter().chain([&rule.target]));
+            let ignored = table.ignored.iter().map(|(pattern, _)| pattern);
+            for pattern in rules.chain(ignored) {
+                assert!(pattern.matches("{*}").count() <= 1, "{}: {pattern}", table.name);
+            }
+            for sign in table.signs.iter().copied().flatten() {
+                assert!(!sign.contains("{*}"), "{}: {sign}", table.name);
+            }
+        }
+    }
+}

@@ -1,9 +1,8 @@
 //! Files that are recognised but not read: each gets its own words.
 
-use super::{keras, numpy, pytorch};
-use crate::{Source, zip};
-
-const CONVERT: &str = "is not read yet: convert it to safetensors";
+use super::{keras, numpy, pytorch, safetensors, signatures};
+use crate::pickle::{Budget, Pickle};
+use crate::{Error, Source, zip};
 
 const NO_WEIGHTS: &str = "is JSON, not weights (a configuration?): name the weights file itself";
 
@@ -18,6 +17,9 @@ pub(super) fn recognise(head: &[u8], source: &Source) -> Option<String> {
 
     let what = if head.is_empty() {
         "is empty (did the download fail?)".to_string()
+    } else if safetensors::probe(head, source) {
+        // Its first bytes are a length: 640 begins as a pickle does, 35,615 as gzip.
+        return None;
     } else if text.starts_with("version https://git-lfs") {
         "is a Git-LFS pointer, not the weights: run `git lfs pull`, or download the file itself".to_string()
     } else if text.starts_with("<!doctype html") || text.starts_with("<html") {
@@ -32,22 +34,17 @@ pub(super) fn recognise(head: &[u8], source: &Source) -> Option<String> {
     } else if starts(b"PK\x03\x04") {
         zip(head, source)
     } else if matches!(head, [0x80, 2..=5, ..]) {
-        "looks like a Python pickle that is no PyTorch file, and pickles can run any code: convert it to safetensors"
-            .to_string()
+        pickle(source)
+    } else if let Some(words) = signatures::words(head, source) {
+        words.to_string()
     } else if starts(b"\x1f\x8b") {
         "is gzip-compressed: unpack it first (gunzip)".to_string()
     } else if head.get(257..262) == Some(b"ustar") && !pytorch::probe_tar(head, source) {
         "is a tar archive: unpack it first".to_string()
-    } else if head.get(4..8) == Some(b"TFL3") {
-        format!("looks like a TensorFlow Lite model; this format {CONVERT}")
-    } else if head.get(4..8) == Some(b"ORTM") {
-        "is a model in ONNX Runtime's own format: open the .onnx that it was made from".to_string()
     } else if text.starts_with('{') {
         return (!READ_JSON.iter().any(|key| text.contains(key))).then(|| NO_WEIGHTS.to_string());
     } else if text.starts_with("name:") || text.starts_with("layer {") || text.starts_with("layers {") {
         "is a Caffe network definition (prototxt): the weights are in the .caffemodel beside it".to_string()
-    } else if starts(b"\x89PNG") || starts(b"\xff\xd8\xff") {
-        "is an image, not weights".to_string()
     } else if text.starts_with("model_checkpoint_path:") {
         "is the list of a folder's TensorFlow checkpoints: open one of them, e.g. model.ckpt-1000.index".to_string()
     } else if let (Some(prefix), true) = (source.file_name().strip_suffix(".meta"), starts(b"\x0a")) {
@@ -60,12 +57,23 @@ pub(super) fn recognise(head: &[u8], source: &Source) -> Option<String> {
     Some(what)
 }
 
+/// Words for a pickle, with what it would have called.
+fn pickle(source: &Source) -> String {
+    let what = "looks like a Python pickle that is no PyTorch file, and pickles can run any code";
+    match Pickle::read(source, 0, "pickle", &mut Budget::of(source)) {
+        Err(Error::Format { message, .. }) => format!("{what}: this one {message}"),
+        _ => format!("{what}: convert it to safetensors"),
+    }
+}
+
 /// Words for a zip, by the names of its members.
 fn zip(head: &[u8], source: &Source) -> String {
     let names = zip::names(head, source);
     let any = |ending: &str| names.iter().any(|name| name.ends_with(ending));
     if any("metadata.json") || any("config.json") || any(".weights.h5") {
         "looks like a Keras 3 archive (.keras), but has no model.weights.h5 (is the download complete?)".to_string()
+    } else if matches!(head, [_, _, _, _, 0..=63, 0, flags, ..] if flags & 1 == 1) {
+        "is an encrypted zip archive: unpack it with its password first".to_string()
     } else {
         match names.first() {
             Some(name) if !name.is_empty() => {

@@ -341,7 +341,10 @@ impl Cursor<'_> {
         let number = self.u32()?;
         let start = self.u64()?;
         let Some(kind) = KINDS.iter().find(|kind| kind.0 == number) else {
-            return self.fail(format!("tensor {name} has the unknown type {number}"));
+            return self.fail(format!(
+                "tensor {name} has the unknown type {number} (a quantisation newer than this program, or one that was \
+                 removed): convert the file to F16, Q8_0, Q4_K or Q6_K (llama-quantize)"
+            ));
         };
         let &(_, quantisation, block, bytes) = kind;
         let row = dims.first().copied().unwrap_or(1);

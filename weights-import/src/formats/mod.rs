@@ -11,6 +11,7 @@ mod onnx;
 mod pytorch;
 mod safetensors;
 pub(crate) mod sharded;
+mod signatures;
 mod tensor_proto;
 mod tensorflow;
 mod tfjs;

@@ -4,7 +4,7 @@
 //! (`{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`), and the numbers. A lone array is named after its file
 //! without the ending; those of an archive after their members without `.npy`. Source: `numpy/lib/_format_impl.py`.
 
-use crate::zip::{self, Archive};
+use crate::zip::{self, Archive, Method};
 use crate::{Dtype, Entry, Error, Raw, Reader, Result, Source};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,11 @@ const LONGEST_HEADER: u64 = 1 << 16;
 
 /// NumPy's own limit of dimensions.
 const MOST_DIMS: usize = 64;
+
+/// A deflated array may take this many times its packed bytes in memory, and [`SPARE`] more: as it is, and as the widest
+/// numbers that it is given as.
+const RATIO: u64 = 16;
+const SPARE: u64 = 60 << 20;
 
 /// NumPy's kinds and sizes of elements.
 pub(crate) const DTYPES: &[(&str, Dtype)] = &[
@@ -93,6 +98,11 @@ pub(super) fn open_npz(source: Source) -> Result<Box<dyn Reader>> {
             head = archive.head(member, LONGEST_HEADER)?;
         }
         let array = array(&head, member.size).map_err(|e| e.at(&format!("{}/{name}", source.name()), "npz"))?;
+        if member.method == Method::Deflated
+            && widest(&array) > member.packed.saturating_mul(RATIO).saturating_add(SPARE)
+        {
+            return Err(Error::corrupt(source.name(), "npz", zip::bomb(name, member.packed, member.size)));
+        }
         if !names.insert(name) {
             return Err(Error::corrupt(source.name(), "npz", format!("two arrays are named {name}")));
         }
@@ -150,7 +160,7 @@ fn array(head: &[u8], len: u64) -> std::result::Result<Array, Fault> {
     let dtype = match (order, found) {
         ("<" | ">", Some(dtype)) => dtype,
         ("|", Some(dtype)) if dtype.bits() == 8 => dtype,
-        ("|", _) if kind.starts_with('O') => {
+        _ if descr.trim_start_matches(['|', '<', '>', '=']).starts_with('O') => {
             let words = "holds Python objects, which can run code when they are read (CVE-2019-6446): refused; \
                          save numbers";
             return Err(Fault::Refused(words.into()));
@@ -163,6 +173,13 @@ fn array(head: &[u8], len: u64) -> std::result::Result<Array, Fault> {
         return Err(Fault::Broken(format!("has {} bytes of numbers, which does not fit {dtype}{shape:?}", len - end)));
     }
     Ok(Array { dtype, big_endian: order == ">", fortran, shape, start: end })
+}
+
+/// Bytes of an array in memory: its own, and those of the numbers that [`crate::Weights`] gives.
+fn widest(array: &Array) -> u64 {
+    let count = array.shape.iter().product::<usize>() as u64;
+    let given = if array.dtype.is_float() { 4 } else { 8 };
+    count.saturating_mul(given + array.dtype.bits() as u64 / 8)
 }
 
 struct Header {

@@ -143,7 +143,7 @@ fn tensor(s: &mut Scanner<'_>) -> json::Result<Tensor> {
             "dtype" => {
                 let name = s.string()?;
                 let found = DTYPES.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
-                dtype.replace(found.ok_or_else(|| format!("unknown element type {name}"))?).is_some()
+                dtype.replace(found.ok_or_else(|| unknown(&name))?).is_some()
             }
             "shape" => shape.replace(sizes(s)?).is_some(),
             "data_offsets" => span.replace(sizes(s)?).is_some(),
@@ -155,6 +155,10 @@ fn tensor(s: &mut Scanner<'_>) -> json::Result<Tensor> {
     let [start, end] = span[..] else { return Err("data_offsets are not two numbers".to_string()) };
     let shape: Vec<usize> = shape.ok_or("has no shape")?;
     Ok(Tensor { dtype: dtype.ok_or("has no dtype")?, shape, span: [start, end] })
+}
+
+fn unknown(dtype: &str) -> String {
+    format!("unknown element type {dtype} (newer than this program?): write the file anew as F16 or F32")
 }
 
 fn sizes(s: &mut Scanner<'_>) -> json::Result<Vec<usize>> {

@@ -70,7 +70,9 @@ impl Values {
         if let (Some(piece), Some(_)) = (&self.piece, fixed(dtype)) {
             return wire.bytes(piece);
         }
-        let mut bytes = Vec::new();
+        // A number takes at least a byte of the list.
+        let element = if fixed(dtype).is_some() { 1 } else { dtype.bits() / 8 };
+        let mut bytes = Vec::with_capacity((self.most as usize).saturating_mul(element));
         let mut fields = self.message.clone();
         while let Some((field, value)) = wire.field(&mut fields)? {
             if field != self.list {

@@ -129,6 +129,9 @@ pub(super) fn known(module: &str, name: &str) -> std::result::Result<Known, Stri
                     Known::Opaque
                 }
                 None if OPAQUE.contains(&path.as_str()) => Known::Opaque,
+                None if name.starts_with("Q") || name.starts_with("q") => {
+                    return Err(format!("holds quantised numbers ({path}), which are not read: save it dequantised"));
+                }
                 None => return Err(format!("holds a {path}, which is not read")),
             }
         }

@@ -1,9 +1,11 @@
 //! Small files made by hand, so that a test can also make them wrong.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod archives;
 pub mod gguf;
 pub mod golden;
 pub mod hostile;
+pub mod tables;
 
 use std::path::PathBuf;
 use ukulele_tensor::Tensor;

@@ -76,7 +76,11 @@ pub(super) fn open(source: Source) -> Result<Box<dyn Reader>> {
     let graph = graph::read(&mut wire, graph, &mut list)?;
     let stored = names::list(graph, &mut list)?;
     if stored.is_empty() {
-        return wire.fail("its graph has no tensors");
+        let skipped = list.metadata.iter().find_map(|(key, why)| Some((key.strip_prefix("skipped.")?, why)));
+        return wire.fail(match skipped {
+            Some((name, why)) => format!("its graph has no tensors that are read; {name} holds {why}"),
+            None => "its graph has no tensors".to_string(),
+        });
     }
     let Catalogue { entries, metadata, .. } = list;
     Ok(Box::new(Onnx { entries, stored, metadata, source }))

@@ -22,6 +22,11 @@ pub(in crate::formats) fn open(source: Source) -> Result<Box<dyn Reader>> {
         let words = format!("is a TorchScript archive, a program rather than weights; {advice}");
         return Err(Error::format(source.name(), words));
     }
+    if names().any(|name| name.ends_with("archive_format") || name.ends_with("serialized_exported_program.json")) {
+        let advice = "save its weights: torch.save(torch.export.load(path).state_dict, path)";
+        let words = format!("is a program of torch.export (.pt2) rather than weights; {advice}");
+        return Err(Error::format(source.name(), words));
+    }
     let roots: Vec<&str> = names().filter_map(|name| name.strip_suffix("/data.pkl")).collect();
     let [root] = roots[..] else {
         return broken(&source, format!("has {} members named data.pkl, not one", roots.len()));

@@ -32,6 +32,10 @@ const LONGEST_LIST: usize = 16;
 /// Bytes that a tensor may have beyond those of its storage (an expanded one repeats them).
 const EXPANSION: u64 = 128 << 10;
 
+/// All tensors together may have this many times the bytes of the file, and [`SPARE`] more: they may share storages.
+const SHARED: u64 = 32;
+const SPARE: u64 = 64 << 20;
+
 /// A row of numbers in the file.
 #[derive(Debug, Clone, Copy)]
 struct Storage {
@@ -75,6 +79,8 @@ struct Walk<'w> {
     entries: Vec<Entry>,
     views: Vec<View>,
     metadata: BTreeMap<String, String>,
+    /// Bytes that the tensors may still have.
+    left: u64,
 }
 
 /// A tensor before it is checked.
@@ -228,6 +234,13 @@ impl Walk<'_> {
             return broken(self.source, format!("two tensors are named {name}"));
         }
         let (dtype, shape, view) = view;
+        let len = shape.iter().product::<usize>() * dtype.bits() / 8;
+        let Some(left) = self.left.checked_sub(len as u64) else {
+            let words =
+                format!("{name} and the tensors before it share storages, and have too many bytes for this file");
+            return broken(self.source, words + ": save them as copies");
+        };
+        self.left = left;
         self.entries.push(Entry { name: name.to_string(), shape, dtype });
         self.views.push(view);
         Ok(())
@@ -290,6 +303,7 @@ fn reader(
         entries: Vec::new(),
         views: Vec::new(),
         metadata: BTreeMap::new(),
+        left: source.len().saturating_mul(SHARED).saturating_add(SPARE),
     };
     walk.value("", pickle.root, 0)?;
     let Walk { entries, views, metadata, .. } = walk;

@@ -49,7 +49,11 @@ pub(super) fn open(source: Source, table: Table) -> Result<Box<dyn Reader>> {
         Some((name, count @ 2..=MOST_SHARDS)) => {
             let mut tables = Vec::new();
             for shard in 0..count {
-                let file = source.sibling(&format!("{name}-{shard:05}-of-{count:05}"), Links::Refuse)?;
+                let file = format!("{name}-{shard:05}-of-{count:05}");
+                let file = match file == source.file_name() {
+                    true => source.clone(),
+                    false => source.sibling(&file, Links::Refuse)?,
+                };
                 size = size.saturating_add(file.len());
                 tables.push(Table::open(file, FORMAT)?);
             }

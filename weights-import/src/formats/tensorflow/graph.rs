@@ -13,9 +13,10 @@ use std::ops::Range;
 
 const FORMAT: &str = "tf_graph";
 
-/// A list that is shorter than its tensor stands for equal elements. What is made of it may be as large as the file, or
-/// this many bytes.
+/// A list that is shorter than its tensor stands for equal elements. What is made of one may be as large as the file, or
+/// this many bytes; of all, as large as [`ALL_REPEATED`] times the file, or as many times this many bytes.
 const REPEATED: u64 = 1 << 18;
+const ALL_REPEATED: u64 = 32;
 
 /// There is no signature: the fields are those of a graph, and the first node has a name and an operation.
 pub(in super::super) fn probe(head: &[u8], source: &Source) -> bool {
@@ -97,10 +98,11 @@ pub(in super::super) fn open(source: Source) -> Result<Box<dyn Reader>> {
     let mut list = Catalogue::new(source.name(), FORMAT, source.len());
     let mut found = Vec::new();
     let mut functions = 0u64;
+    let mut repeated = source.len().saturating_add(REPEATED).saturating_mul(ALL_REPEATED);
     let mut graph = 0..source.len();
     while let Some((field, value)) = wire.field(&mut graph)? {
         match (field, value) {
-            (1, Value::Span(span)) => node(&mut wire, span, &mut list, &mut found)?,
+            (1, Value::Span(span)) => node(&mut wire, span, &mut list, &mut found, &mut repeated)?,
             (2, Value::Span(mut library)) => {
                 while let Some((field, _)) = wire.field(&mut library)? {
                     functions += u64::from(field == 1);
@@ -126,8 +128,14 @@ pub(in super::super) fn open(source: Source) -> Result<Box<dyn Reader>> {
     Ok(Box::new(Graph { entries, values: found, metadata, source }))
 }
 
-/// `NodeDef`: name 1, operation 2, attributes 5.
-fn node(wire: &mut Wire<'_>, node: Range<u64>, list: &mut Catalogue, found: &mut Vec<Values>) -> Result<()> {
+/// `NodeDef`: name 1, operation 2, attributes 5. `repeated`: the bytes that may still be made of short lists.
+fn node(
+    wire: &mut Wire<'_>,
+    node: Range<u64>,
+    list: &mut Catalogue,
+    found: &mut Vec<Values>,
+    repeated: &mut u64,
+) -> Result<()> {
     let (mut name, mut constant, mut tensor) = (0..0, false, None);
     let mut fields = node;
     while let Some((field, value)) = wire.field(&mut fields)? {
@@ -157,9 +165,12 @@ fn node(wire: &mut Wire<'_>, node: Range<u64>, list: &mut Catalogue, found: &mut
     let Some((count, bytes)) = size(&sizes, dtype) else {
         return list.fail(format!("tensor {name} has the shape {sizes:?}, which is too large"));
     };
-    let listed = values.raw().is_none() && bytes as u64 <= wire.source().len().saturating_add(REPEATED);
-    if !values.may_be(dtype, count, bytes) && !listed {
-        return list.fail(format!("tensor {name} claims {dtype}{sizes:?}, but has not so many values"));
+    if !values.may_be(dtype, count, bytes) {
+        let listed = values.raw().is_none() && bytes as u64 <= wire.source().len().saturating_add(REPEATED);
+        *repeated = match repeated.checked_sub(bytes as u64).filter(|_| listed) {
+            Some(left) => left,
+            None => return list.fail(format!("tensor {name} claims {dtype}{sizes:?}, but has not so many values")),
+        };
     }
     list.entry(name, sizes, dtype)?;
     found.push(values);
