@@ -186,9 +186,10 @@ impl Weights {
     pub fn raw(&self, name: &str) -> Result<Raw> {
         match self.names.get(name) {
             Some(&index) => self.reader.read(index),
-            None if let Some(why) = self.metadata().get(&format!("skipped.{name}")) => {
-                Err(Error::Values { name: name.to_string(), message: format!("is in the file, but not read: {why}") })
-            }
+            None if let Some(why) = self.metadata().get(&format!("skipped.{name}")) => Err(Error::Values {
+                name: name.to_string(),
+                message: format!("is in the file, but not read ({why}): write the file anew as F32 or F16"),
+            }),
             None => Err(Error::NoTensor {
                 file: self.source.clone(),
                 name: name.to_string(),

@@ -210,7 +210,7 @@ fn numbers_that_are_not_converted() {
     let weights = from_bytes(model(vec![tensor("a", 22, 1), tensor("b", 1, 8)]), "m").unwrap();
     let error = weights.raw("a").unwrap_err().to_string();
     assert!(
-        error.contains("tensor a: is in the file, but not read: integers of 4 bits; export the model without"),
+        error.contains("tensor a: is in the file, but not read (integers of 4 bits): write the file anew"),
         "{error}"
     );
     let findings = weights_import::examine_names(&weights, None);

@@ -114,7 +114,7 @@ fn short_lists_of_very_many_constants() {
         message(&(0..nodes).map(constant).collect::<Vec<_>>())
     };
     assert!(poke(&file(30, 1 << 16)));
-    let error = error(file(10_000, 1 << 16));
+    let error = error(file(4000, 1 << 16));
     assert!(error.contains("claims F32[65536], but has not so many values"), "{error}");
 }
 

@@ -78,7 +78,9 @@ pub(super) fn open(source: Source) -> Result<Box<dyn Reader>> {
     if stored.is_empty() {
         let skipped = list.metadata.iter().find_map(|(key, why)| Some((key.strip_prefix("skipped.")?, why)));
         return wire.fail(match skipped {
-            Some((name, why)) => format!("its graph has no tensors that are read; {name} holds {why}"),
+            Some((name, why)) => {
+                format!("its graph has no tensors that are read; {name} holds {why}: export it as F32 or F16")
+            }
             None => "its graph has no tensors".to_string(),
         });
     }

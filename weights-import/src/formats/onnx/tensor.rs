@@ -53,9 +53,9 @@ pub(super) fn dtype(number: u64) -> std::result::Result<Dtype, String> {
         20 => Dtype::Other { name: "F8_E5M2FNUZ", bits: 8 },
         24 => Dtype::Other { name: "F8_E8M0", bits: 8 },
         8 => return Err("strings".to_string()),
-        21 | 22 => return Err("integers of 4 bits; export the model without this quantisation".to_string()),
-        23 => return Err("floats of 4 bits; export the model without this quantisation".to_string()),
-        25 | 26 => return Err("integers of 2 bits; export the model without this quantisation".to_string()),
+        21 | 22 => return Err("integers of 4 bits".to_string()),
+        23 => return Err("floats of 4 bits".to_string()),
+        25 | 26 => return Err("integers of 2 bits".to_string()),
         other => return Err(format!("of the unknown type {other}")),
     })
 }
