@@ -171,6 +171,7 @@ pub fn examine_names(weights: &Weights, dialect: Option<&Dialect>) -> Vec<Findin
     let classes = match guess(weights, dialect) {
         Some(Architecture::ResNet(net)) => net.classes,
         Some(Architecture::CifarResNet(net)) => net.classes,
+        Some(Architecture::KerasSequential(net)) => net.classes(),
         Some(Architecture::Vgg(net)) => net.classes,
         Some(Architecture::InceptionV3(net) | Architecture::GoogLeNet(net)) => net.classes,
         _ => None,

@@ -1,16 +1,18 @@
 //! Which architecture, of which size, do names and shapes tell of?
 
-use crate::{Dialect, Weights};
+use crate::{Dialect, KerasLayer, KerasSequential, Weights};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// An architecture with its configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Architecture {
     /// A residual network.
     ResNet(ResNet),
     /// A residual network of small images.
     CifarResNet(CifarResNet),
+    /// A `Sequential` of Keras.
+    KerasSequential(KerasSequential),
     /// A BERT encoder.
     Bert(Bert),
     /// A VGG.
@@ -127,6 +129,7 @@ impl Architecture {
         match self {
             Self::ResNet(net) => net.name(),
             Self::CifarResNet(net) => format!("ResNet-{}", 6 * net.blocks + 2),
+            Self::KerasSequential(_) => "Keras Sequential".to_string(),
             Self::Bert(_) => "BERT".to_string(),
             Self::Vgg(net) => net.name(),
             Self::InceptionV3(_) => "Inception v3".to_string(),
@@ -141,6 +144,7 @@ impl Architecture {
         let trunk = |a: &Self| match a.clone() {
             Self::ResNet(net) => Self::ResNet(ResNet { classes: None, channels: 0, ..net }),
             Self::CifarResNet(net) => Self::CifarResNet(CifarResNet { classes: None, channels: 0, ..net }),
+            Self::KerasSequential(net) => Self::KerasSequential(net),
             Self::Vgg(net) => Self::Vgg(Vgg { classes: None, channels: 0, hidden: Vec::new(), grid: 0, ..net }),
             Self::InceptionV3(_) => Self::InceptionV3(Inception { classes: None, aux: false }),
             Self::GoogLeNet(_) => Self::GoogLeNet(Inception { classes: None, aux: false }),
@@ -229,6 +233,13 @@ impl fmt::Display for Architecture {
                 write!(f, ", {shortcut} shortcuts")?;
                 head(f, net.classes)
             }
+            Self::KerasSequential(net) => {
+                let count = |kind: fn(&KerasLayer) -> bool| net.layers.iter().filter(|layer| kind(layer)).count();
+                let convolutions = count(|layer| matches!(layer, KerasLayer::Conv2d { .. }));
+                let dense = count(|layer| matches!(layer, KerasLayer::Dense { .. }));
+                write!(f, "a Sequential of Keras ({convolutions} convolutions, {dense} dense layers")?;
+                head(f, net.classes())
+            }
             Self::Bert(net) => {
                 write!(f, "a BERT ({} layers, hidden {}, {} words", net.layers, net.hidden, net.vocab)?;
                 if net.intermediate != 4 * net.hidden {
@@ -248,6 +259,10 @@ impl fmt::Display for Architecture {
 
 /// The architecture of a file.
 pub fn guess(weights: &Weights, dialect: &Dialect) -> Option<Architecture> {
+    if dialect.name() == "keras_sequential" {
+        let config = weights.metadata().get("model_config")?;
+        return KerasSequential::parse(config).ok().map(Architecture::KerasSequential);
+    }
     let mut architecture = guess_from(&dialect.targets(weights))?;
     if let Architecture::Bert(bert) = &mut architecture
         && let Ok(Some(config)) = weights.config()

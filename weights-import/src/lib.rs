@@ -55,6 +55,7 @@ mod formats;
 mod guess;
 mod hdf5;
 mod json;
+mod keras_sequential;
 mod leveldb;
 mod load;
 mod near;
@@ -76,6 +77,7 @@ pub use doctor::{Finding, Statistics, examine, examine_colours, examine_names, e
 pub use dtype::Dtype;
 pub use error::{Error, Result};
 pub use guess::{Architecture, Bert, Block, CifarResNet, Inception, ResNet, Vgg, guess, guess_from};
+pub use keras_sequential::{KerasLayer, KerasSequential};
 pub use load::{Options, Slot, load, load_with, read};
 pub use reader::{Entry, Links, Raw, Reader, Source};
 pub use report::{Misshapen, Report};

@@ -389,6 +389,6 @@ fn has_head(found: &Architecture) -> bool {
         Architecture::CifarResNet(net) => net.classes.is_some(),
         Architecture::Vgg(net) => net.classes.is_some(),
         Architecture::InceptionV3(net) | Architecture::GoogLeNet(net) => net.classes.is_some(),
-        Architecture::Bert(_) => false,
+        Architecture::KerasSequential(_) | Architecture::Bert(_) => false,
     }
 }

@@ -18,6 +18,7 @@ mod googlenet;
 mod image;
 mod image_model;
 mod inception;
+mod keras_net;
 mod pretrained;
 mod resnet;
 mod resnet_cifar;
@@ -34,6 +35,7 @@ pub use image_model::{ImageConfig, ImageModel};
 pub use inception::{
     ImageLogits, Inception, InceptionA, InceptionAux, InceptionB, InceptionC, InceptionConfig, InceptionD, InceptionE,
 };
+pub use keras_net::KerasNet;
 pub use pretrained::Pretrained;
 pub use resnet::{Block, Downsample, ResNet, ResNetConfig, ResidualBlock};
 pub use resnet_cifar::{CifarBlock, CifarResNet, CifarResNetConfig, CifarShortcut, Shortcut};

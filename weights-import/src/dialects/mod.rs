@@ -14,6 +14,7 @@ mod keras_cifar_resnet;
 mod keras_inception;
 mod keras_resnet;
 mod keras_resnet_old;
+mod keras_sequential;
 mod keras_vgg;
 mod keras_vgg_onnx;
 mod plain;
@@ -50,6 +51,8 @@ pub(crate) const ALL: &[&Table] = &[
     &caffe_msra::TABLE,
     &caffe_vgg::TABLE,
     &caffe_googlenet::TABLE,
+    // Last: its names are those of any network.
+    &keras_sequential::TABLE,
 ];
 
 /// A kernel (H, W, in, out) as (out, in, H, W).
