@@ -3,6 +3,7 @@
 //! The golden files hold the original's own f32 numbers and an f64 run of it. Ours must agree with the f64 run.
 
 mod bert;
+mod cifar;
 mod formula;
 mod resnet;
 mod vision;
