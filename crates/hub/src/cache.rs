@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::fetch::{Progress, fetch, hash};
 use crate::{Error, File, Model, Result, table};
-use std::collections::BTreeMap;
+use serde_json::{Map, Value as Json, json};
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub struct Hub {
     options: Options,
 }
 
-/// What the cache remembers of its files: the sha256 of each.
+/// What the cache remembers of its files: the sha256 and the size of each.
 const HASHES: &str = "hashes.json";
 
 impl Hub {
@@ -87,9 +87,11 @@ impl Hub {
         model.files.iter().all(|file| self.is_there(&self.folder(model), file))
     }
 
+    /// Whether a file is there, as long as it was when it came.
     fn is_there(&self, folder: &Path, file: &File) -> bool {
         let path = if file.is_archive() { folder.join(unpacked(file)) } else { folder.join(file.name) };
-        path.is_file()
+        let bytes = remembered(folder)[file.name]["bytes"].as_u64().filter(|_| !file.is_archive());
+        path.metadata().is_ok_and(|about| about.is_file() && bytes.is_none_or(|bytes| bytes == about.len()))
     }
 
     /// Fetches what is not in the cache of a model, and checks it: the path for `weights_import::open`. `progress` is told
@@ -125,21 +127,29 @@ impl Hub {
                 none => none.insert(Client::new(&self.options)?),
             };
             let remembered = remembered(&folder);
-            let known = remembered.get(file.name).map(String::as_str);
+            let known = remembered[file.name]["sha256"].as_str();
             let sha256 = fetch(client, &self.options, file, &path, known, progress)?;
             self.keep(&folder, file, &path, sha256)?;
         }
         Ok(self.path(model))
     }
 
-    /// Notes the hash of a file that was found to be right, and unpacks it.
+    /// Unpacks a file that was found to be right, and notes its size and hash: not before, as an archive of which nothing is
+    /// published may still be broken.
     fn keep(&self, folder: &Path, file: &File, path: &Path, sha256: String) -> Result<()> {
-        let mut hashes = remembered(folder);
-        hashes.insert(file.name.to_owned(), sha256);
-        let text = serde_json::to_vec_pretty(&hashes).unwrap_or_default();
-        weights_import::atomic_write(folder.join(HASHES), |out| out.write_all(&text)).map_err(Error::Archive)?;
+        let bytes = fs::metadata(path).map_err(Error::io("read", path))?.len();
+        if file.is_archive()
+            && let Err(error) = weights_import::unpack(path, folder)
+        {
+            let _ = fs::remove_file(path);
+            return Err(Error::Archive(error));
+        }
+        let mut known = remembered(folder).as_object().cloned().unwrap_or_default();
+        known.insert(file.name.to_owned(), json!({"sha256": sha256, "bytes": bytes}));
+        let text = format!("{:#}\n", Json::from(known));
+        weights_import::atomic_write(folder.join(HASHES), |out| out.write_all(text.as_bytes()))
+            .map_err(Error::Archive)?;
         if file.is_archive() {
-            weights_import::unpack(path, folder).map_err(Error::Archive)?;
             let done = folder.join(unpacked(file));
             fs::write(&done, b"").map_err(Error::io("write", &done))?;
             let _ = fs::remove_file(path);
@@ -168,7 +178,7 @@ impl Hub {
         let (_, hasher) = hash(from)?;
         let hashes = hasher.finish();
         let remembered = remembered(&folder);
-        if let Some(difference) = hashes.differ(file.check, remembered.get(file.name).map(String::as_str)) {
+        if let Some(difference) = hashes.differ(file.check, remembered[file.name]["sha256"].as_str()) {
             return Err(Error::wrong(&from.display().to_string(), difference));
         }
         let path = folder.join(file.name);
@@ -192,7 +202,7 @@ impl Hub {
             let path = folder.join(file.name);
             if path.is_file() {
                 let hashes = hash(&path)?.1.finish();
-                let known = remembered.get(file.name).map(String::as_str);
+                let known = remembered[file.name]["sha256"].as_str();
                 let changed = known.is_some_and(|known| known != hashes.sha256);
                 if changed || hashes.differ(file.check, known).is_some() {
                     fs::remove_file(&path).map_err(Error::io("remove", &path))?;
@@ -209,7 +219,8 @@ fn unpacked(file: &File) -> String {
     format!(".{}.unpacked", file.name)
 }
 
-fn remembered(folder: &Path) -> BTreeMap<String, String> {
+/// By file: `sha256` and `bytes`.
+fn remembered(folder: &Path) -> Json {
     let text = fs::read(folder.join(HASHES)).unwrap_or_default();
-    serde_json::from_slice(&text).unwrap_or_default()
+    serde_json::from_slice(&text).unwrap_or_else(|_| Map::new().into())
 }

@@ -10,7 +10,7 @@ pub enum Check {
     Sha256Prefix(&'static str),
     /// The md5, in Keras' source. It finds broken files, not forged ones.
     Md5(&'static str),
-    /// The server states the sha256 with the file (`X-Linked-ETag` of Hugging Face).
+    /// The server states the sha256 with the file (`X-Linked-ETag` of Hugging Face); without, it is refused.
     Stated,
     /// Nothing is published: what came first is remembered in the cache.
     First,

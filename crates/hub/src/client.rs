@@ -16,6 +16,8 @@ pub(crate) struct Answer {
     pub(crate) body: ureq::Body,
     /// Bytes of the body, if they are announced.
     pub(crate) length: Option<u64>,
+    /// Whether the body says itself where it ends.
+    pub(crate) chunked: bool,
     /// Of a part: its first byte, and the bytes of the whole.
     pub(crate) range: Option<(u64, Option<u64>)>,
     /// The version of the file.
@@ -157,7 +159,8 @@ impl Answer {
         let length = text(CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
         // A weak version tells only that files are alike.
         let etag = text(ETAG.as_str()).filter(|etag| !etag.starts_with("W/")).map(str::to_owned);
+        let chunked = text("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
         let status = response.status().as_u16();
-        Self { status, length, range, etag, stated, body: response.into_body() }
+        Self { status, length, chunked, range, etag, stated, body: response.into_body() }
     }
 }

@@ -1,7 +1,7 @@
 //! One file: from the network into its place, or into a part from which the next fetch goes on.
 
 use crate::cache::Options;
-use crate::check::{Hasher, Hashes};
+use crate::check::{Check, Hasher, Hashes};
 use crate::client::{Answer, Client};
 use crate::{Error, File, Result};
 use std::fs::{self, OpenOptions};
@@ -140,6 +140,10 @@ fn attempt(
         false => (0, Hasher::default()),
     };
     let etag = fs::read_to_string(&part.etag).ok().filter(|etag| !etag.is_empty());
+    // Of an unknown version only a hash could tell that the rest belongs to the part.
+    if start > 0 && etag.is_none() && file.check == Check::First {
+        (start, hasher) = (0, Hasher::default());
+    }
     let answer = match client.get(file.url, start, etag.as_deref()) {
         Err(Error::Network { message, .. }) => return Ok(Ended::Broken(message)),
         other => other?,
@@ -173,6 +177,14 @@ fn attempt(
             file.url,
             format!("the server announces {total} bytes, at most {limit} were expected"),
         ));
+    }
+    if file.check == Check::Stated && answer.stated.is_none() {
+        part.remove();
+        return Err(Error::wrong(file.url, "the server does not state the sha256 of the file"));
+    }
+    if total.is_none() && !answer.chunked && file.check == Check::First {
+        part.remove();
+        return Err(Error::wrong(file.url, "the server does not say how long the file is"));
     }
     write_etag(part, answer.etag.as_deref())?;
     let mut out = OpenOptions::new();

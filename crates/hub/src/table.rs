@@ -67,6 +67,11 @@ const fn hugging_face(url: &'static str) -> File {
     file(url, None, Check::Stated)
 }
 
+/// A small text beside the weights.
+const fn small(url: &'static str) -> File {
+    file(url, None, Check::First)
+}
+
 const fn archive(url: &'static str) -> File {
     file(url, None, Check::First)
 }
@@ -404,9 +409,9 @@ pub const MODELS: &[Model] = &[
         about: "Hugging Face, google-bert/bert-base-uncased",
         files: &[
             hugging_face("https://huggingface.co/google-bert/bert-base-uncased/resolve/main/model.safetensors"),
-            hugging_face("https://huggingface.co/google-bert/bert-base-uncased/resolve/main/config.json"),
-            hugging_face("https://huggingface.co/google-bert/bert-base-uncased/resolve/main/vocab.txt"),
-            hugging_face("https://huggingface.co/google-bert/bert-base-uncased/resolve/main/tokenizer_config.json"),
+            small("https://huggingface.co/google-bert/bert-base-uncased/resolve/main/config.json"),
+            small("https://huggingface.co/google-bert/bert-base-uncased/resolve/main/vocab.txt"),
+            small("https://huggingface.co/google-bert/bert-base-uncased/resolve/main/tokenizer_config.json"),
         ],
     },
     Model {
@@ -414,9 +419,9 @@ pub const MODELS: &[Model] = &[
         about: "Hugging Face, google-bert/bert-base-cased",
         files: &[
             hugging_face("https://huggingface.co/google-bert/bert-base-cased/resolve/main/model.safetensors"),
-            hugging_face("https://huggingface.co/google-bert/bert-base-cased/resolve/main/config.json"),
-            hugging_face("https://huggingface.co/google-bert/bert-base-cased/resolve/main/vocab.txt"),
-            hugging_face("https://huggingface.co/google-bert/bert-base-cased/resolve/main/tokenizer_config.json"),
+            small("https://huggingface.co/google-bert/bert-base-cased/resolve/main/config.json"),
+            small("https://huggingface.co/google-bert/bert-base-cased/resolve/main/vocab.txt"),
+            small("https://huggingface.co/google-bert/bert-base-cased/resolve/main/tokenizer_config.json"),
         ],
     },
     Model {
@@ -426,11 +431,9 @@ pub const MODELS: &[Model] = &[
             hugging_face(
                 "https://huggingface.co/google-bert/bert-base-multilingual-cased/resolve/main/model.safetensors",
             ),
-            hugging_face("https://huggingface.co/google-bert/bert-base-multilingual-cased/resolve/main/config.json"),
-            hugging_face("https://huggingface.co/google-bert/bert-base-multilingual-cased/resolve/main/vocab.txt"),
-            hugging_face(
-                "https://huggingface.co/google-bert/bert-base-multilingual-cased/resolve/main/tokenizer_config.json",
-            ),
+            small("https://huggingface.co/google-bert/bert-base-multilingual-cased/resolve/main/config.json"),
+            small("https://huggingface.co/google-bert/bert-base-multilingual-cased/resolve/main/vocab.txt"),
+            small("https://huggingface.co/google-bert/bert-base-multilingual-cased/resolve/main/tokenizer_config.json"),
         ],
     },
     Model {
@@ -438,9 +441,9 @@ pub const MODELS: &[Model] = &[
         about: "Hugging Face, google-bert/bert-large-uncased",
         files: &[
             hugging_face("https://huggingface.co/google-bert/bert-large-uncased/resolve/main/model.safetensors"),
-            hugging_face("https://huggingface.co/google-bert/bert-large-uncased/resolve/main/config.json"),
-            hugging_face("https://huggingface.co/google-bert/bert-large-uncased/resolve/main/vocab.txt"),
-            hugging_face("https://huggingface.co/google-bert/bert-large-uncased/resolve/main/tokenizer_config.json"),
+            small("https://huggingface.co/google-bert/bert-large-uncased/resolve/main/config.json"),
+            small("https://huggingface.co/google-bert/bert-large-uncased/resolve/main/vocab.txt"),
+            small("https://huggingface.co/google-bert/bert-large-uncased/resolve/main/tokenizer_config.json"),
         ],
     },
     Model {
@@ -450,11 +453,9 @@ pub const MODELS: &[Model] = &[
             hugging_face(
                 "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/main/model.safetensors",
             ),
-            hugging_face("https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/main/config.json"),
-            hugging_face("https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/main/vocab.txt"),
-            hugging_face(
-                "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/main/tokenizer_config.json",
-            ),
+            small("https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/main/config.json"),
+            small("https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/main/vocab.txt"),
+            small("https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/main/tokenizer_config.json"),
         ],
     },
     Model {
@@ -462,8 +463,8 @@ pub const MODELS: &[Model] = &[
         about: "Hugging Face, prajjwal1/bert-tiny",
         files: &[
             hugging_face("https://huggingface.co/prajjwal1/bert-tiny/resolve/main/pytorch_model.bin"),
-            hugging_face("https://huggingface.co/prajjwal1/bert-tiny/resolve/main/config.json"),
-            hugging_face("https://huggingface.co/prajjwal1/bert-tiny/resolve/main/vocab.txt"),
+            small("https://huggingface.co/prajjwal1/bert-tiny/resolve/main/config.json"),
+            small("https://huggingface.co/prajjwal1/bert-tiny/resolve/main/vocab.txt"),
         ],
     },
     Model {
@@ -471,7 +472,7 @@ pub const MODELS: &[Model] = &[
         about: "timm, on Hugging Face",
         files: &[
             hugging_face("https://huggingface.co/timm/resnet50.a1_in1k/resolve/main/model.safetensors"),
-            hugging_face("https://huggingface.co/timm/resnet50.a1_in1k/resolve/main/config.json"),
+            small("https://huggingface.co/timm/resnet50.a1_in1k/resolve/main/config.json"),
         ],
     },
     Model {
@@ -479,7 +480,7 @@ pub const MODELS: &[Model] = &[
         about: "timm, on Hugging Face",
         files: &[
             hugging_face("https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/model.safetensors"),
-            hugging_face("https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/config.json"),
+            small("https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/config.json"),
         ],
     },
     Model {
@@ -487,7 +488,7 @@ pub const MODELS: &[Model] = &[
         about: "timm, on Hugging Face",
         files: &[
             hugging_face("https://huggingface.co/timm/resnet50d.ra2_in1k/resolve/main/model.safetensors"),
-            hugging_face("https://huggingface.co/timm/resnet50d.ra2_in1k/resolve/main/config.json"),
+            small("https://huggingface.co/timm/resnet50d.ra2_in1k/resolve/main/config.json"),
         ],
     },
     Model {
@@ -495,7 +496,7 @@ pub const MODELS: &[Model] = &[
         about: "timm, on Hugging Face",
         files: &[
             hugging_face("https://huggingface.co/timm/inception_v3.tv_in1k/resolve/main/model.safetensors"),
-            hugging_face("https://huggingface.co/timm/inception_v3.tv_in1k/resolve/main/config.json"),
+            small("https://huggingface.co/timm/inception_v3.tv_in1k/resolve/main/config.json"),
         ],
     },
     Model {
@@ -503,7 +504,7 @@ pub const MODELS: &[Model] = &[
         about: "timm, on Hugging Face",
         files: &[
             hugging_face("https://huggingface.co/timm/vgg16.tv_in1k/resolve/main/model.safetensors"),
-            hugging_face("https://huggingface.co/timm/vgg16.tv_in1k/resolve/main/config.json"),
+            small("https://huggingface.co/timm/vgg16.tv_in1k/resolve/main/config.json"),
         ],
     },
     Model {

@@ -205,6 +205,8 @@ fn lies_and_failures() {
             false,
         ),
         ("negative", Act::Raw(plain("200 OK", "Content-Length: -1\r\n", b"x")), first, "", false),
+        ("no length", Act::Raw(plain("200 OK", "", b"cut?")), first, "does not say how long the file is", false),
+        ("nothing stated", Act::Well(all.clone(), "", ""), Check::Stated, "does not state the sha256", false),
         ("gone", status("404 Not Found"), first, "answered 404: the file is no longer there", false),
         ("forbidden", status("403 Forbidden"), first, "answered 403: it gives this file to nobody without", false),
         ("odd", status("418 I'm a teapot"), first, "answered 418", false),
@@ -341,6 +343,26 @@ fn two_at_once_fetch_it_once() {
     assert_eq!(server.requests.lock().unwrap().len(), 1);
 }
 
+/// Without a version and a hash nothing tells that the rest belongs to the part.
+#[test]
+fn a_part_of_an_unknown_version_is_not_continued() {
+    let cut = Act::Raw(plain("200 OK", "Content-Length: 300000\r\n", &body()[..1000]));
+    let (_folder, server, pulled) = pull(vec![cut, Act::Well(body(), "", "")], Check::First);
+    assert_eq!(std::fs::read(pulled.unwrap()).unwrap(), body());
+    assert_eq!(server.ranges(), [None, None]);
+}
+
+#[test]
+fn a_file_that_was_cut_in_the_cache_is_fetched_again() {
+    let (server, folder) = (Server::new(vec![Act::Well(body(), "\"v1\"", "")]), Folder::new());
+    let (hub, model) = (hub(&server, &folder), model(Check::First));
+    let path = hub.pull_model(&model, &mut |_| true).unwrap();
+    std::fs::write(&path, &body()[..7]).unwrap();
+    assert!(!hub.has(&model));
+    hub.pull_model(&model, &mut |_| true).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), body());
+}
+
 #[test]
 fn mirrors_must_be_safe() {
     for (mirror, fine) in [("http://weights.example", false), ("ftp://127.0.0.1", false), ("", false)] {
@@ -368,4 +390,13 @@ fn an_archive_is_unpacked() {
     assert_eq!(weights_import::open(&path).unwrap().entries().len(), 1);
     assert_eq!(hub.pull_model(&model, &mut |_| true).unwrap(), path);
     assert_eq!(server.requests.lock().unwrap().len(), 1);
+
+    // A broken one leaves no hash behind that a good one would be measured by.
+    let folder = Folder::new();
+    let good = std::fs::read(&npz).unwrap();
+    let server = Server::new(vec![Act::Well(good[..good.len() - 9].to_vec(), "", ""), Act::Well(good, "", "")]);
+    let hub = self::hub(&server, &folder);
+    assert!(matches!(hub.pull_model(&model, &mut |_| true).unwrap_err(), Error::Archive(_)));
+    assert!(folder.names().is_empty(), "{:?}", folder.names());
+    hub.pull_model(&model, &mut |_| true).unwrap();
 }

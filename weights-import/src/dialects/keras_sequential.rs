@@ -10,7 +10,12 @@ use crate::{Error, KerasSequential, Result, Weights};
 pub(crate) static TABLE: Table = Table {
     name: "keras_sequential",
     about: "a Sequential of Keras, by its model_config",
-    signs: &[&["conv2d{*}/kernel", "dense{*}/kernel"]],
+    signs: &[
+        &["conv2d/kernel", "dense/kernel"],
+        &["conv2d_{n}/kernel", "dense_{m}/kernel"],
+        &["conv2d/kernel", "dense_{m}/kernel"],
+        &["conv2d_{n}/kernel", "dense/kernel"],
+    ],
     optional_suffix: ":0",
     map: Some(map),
     knobs: Knobs { bn_eps: 1e-3, ..Knobs::STANDARD },
