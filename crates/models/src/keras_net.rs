@@ -10,6 +10,10 @@ use weights_import::{KerasLayer, KerasSequential};
 
 /// A layer as it is built.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a network has a handful of layers, each with tensors that are far larger"
+)]
 enum Unit {
     Conv {
         name: String,
