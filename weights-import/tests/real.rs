@@ -239,7 +239,7 @@ mod fetched {
         let dialect = Dialect::detect(&weights).unwrap();
         let Some(Architecture::KerasSequential(net)) = guess(&weights, &dialect) else { panic!("no Sequential") };
         assert_eq!((dialect.name(), net.input), ("keras_sequential", [Some(32), Some(32), Some(3)]));
-        assert_eq!((net.classes(), net.layers.len()), (Some(10), 27));
+        assert_eq!((net.classes(), net.layers.len()), (Some(10), 30));
         weights.entries().iter().for_each(|entry| assert_eq!(weights.raw(&entry.name).unwrap().shape, entry.shape));
     }
 }
