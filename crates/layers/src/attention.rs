@@ -35,10 +35,8 @@ impl MultiHeadAttention {
     pub fn forward(&self, x: &Value, mask: Option<&Tensor>, pass: &mut Pass) -> Result<Value> {
         let [query, key, value] = [&self.query, &self.key, &self.value].map(|l| l.forward(x, pass));
         let dropout = self.dropout.draw(pass);
-        query?.attention(
-            &key?,
-            &value?,
-            &AttentionOptions { heads: self.heads, scale: None, mask: mask.cloned(), dropout },
-        )
+        let options = AttentionOptions { heads: self.heads, scale: None, mask: mask.cloned(), dropout };
+        let y = query?.attention(&key?, &value?, &options)?;
+        Ok(pass.tap(self, y))
     }
 }

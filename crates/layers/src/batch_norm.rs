@@ -65,6 +65,16 @@ impl BatchNorm2d {
     }
 
     fn run(&self, x: &Value, residual: Option<&Value>, relu: bool, pass: &mut Pass) -> Result<Value> {
+        if pass.is_watched(self) {
+            let y = self.normalise(x, None, false, pass)?;
+            let y = pass.tap(self, y);
+            let y = residual.map_or(Ok(y.clone()), |residual| y.add(residual))?;
+            return if relu { y.relu() } else { Ok(y) };
+        }
+        self.normalise(x, residual, relu, pass)
+    }
+
+    fn normalise(&self, x: &Value, residual: Option<&Value>, relu: bool, pass: &mut Pass) -> Result<Value> {
         let channels = x.tensor().dims::<4>("batch_norm", "(N, C, H, W)")?[1];
         check_len("batch_norm", &self.running_mean, channels)?;
         let (gamma, beta) = (pass.param(&self.weight), pass.param(&self.bias));

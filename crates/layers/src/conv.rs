@@ -36,8 +36,17 @@ impl Conv2d {
     /// # Errors
     /// Another number of channels, or an image smaller than the kernel.
     pub fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
+        self.forward_with(x, &self.options, pass)
+    }
+
+    /// The same with other options, for padding that depends on the size of the image.
+    ///
+    /// # Errors
+    /// As [`Conv2d::forward`].
+    pub fn forward_with(&self, x: &Value, options: &Conv2dOptions, pass: &mut Pass) -> Result<Value> {
         let weight = pass.param(&self.weight);
         let bias = self.bias.as_ref().map(|b| pass.param(b));
-        x.conv2d(&weight, bias.as_ref(), &self.options)
+        let y = x.conv2d(&weight, bias.as_ref(), options)?;
+        Ok(pass.tap(self, y))
     }
 }

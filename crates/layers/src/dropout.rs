@@ -30,9 +30,10 @@ impl Dropout {
     /// # Errors
     /// A rate outside [0, 1).
     pub fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
-        match self.draw(pass) {
-            Some(drop) => x.dropout(f64::from(drop.rate), drop.key),
-            None => Ok(x.clone()),
-        }
+        let y = match self.draw(pass) {
+            Some(drop) => x.dropout(f64::from(drop.rate), drop.key)?,
+            None => x.clone(),
+        };
+        Ok(pass.tap(self, y))
     }
 }

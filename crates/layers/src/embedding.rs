@@ -22,6 +22,7 @@ impl Embedding {
     /// # Errors
     /// An id beyond the table.
     pub fn forward(&self, ids: &[usize], shape: &[usize], pass: &mut Pass) -> Result<Value> {
-        pass.param(&self.weight).embedding(ids, shape)
+        let y = pass.param(&self.weight).embedding(ids, shape)?;
+        Ok(pass.tap(self, y))
     }
 }

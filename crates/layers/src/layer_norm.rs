@@ -27,6 +27,7 @@ impl LayerNorm {
     /// Another last dimension.
     pub fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
         let (gamma, beta) = (pass.param(&self.weight), pass.param(&self.bias));
-        x.layer_norm(&gamma, &beta, self.eps)
+        let y = x.layer_norm(&gamma, &beta, self.eps)?;
+        Ok(pass.tap(self, y))
     }
 }

@@ -42,7 +42,7 @@ pub use embedding::Embedding;
 pub use init::Init;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
-pub use module::{Module, join};
+pub use module::{Module, ModuleId, join};
 pub use param::{Param, ParamId, Role};
 pub use pass::{Gradients, Pass};
 pub use pool::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};

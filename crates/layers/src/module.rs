@@ -9,6 +9,10 @@ pub trait Module {
     /// itself, empty for the whole model.
     fn each(&mut self, path: &str, f: &mut dyn FnMut(&str, &mut Param));
 
+    /// Calls `f` with the name and identity of each module, itself first: what [`Pass::watch`] can listen to. A list of
+    /// modules goes by the identity of its last one, as its output is the list's.
+    fn modules(&self, path: &str, f: &mut dyn FnMut(&str, ModuleId));
+
     /// Freezes the parameters whose names `choose` selects, on all three axes: weights get no gradient, batch norm keeps
     /// its statistics, dropout drops nothing. The others stay as they are.
     fn freeze(&mut self, mut choose: impl FnMut(&str) -> bool)
@@ -129,10 +133,23 @@ pub trait Module {
     }
 }
 
+/// Which part of a model a module is: its place in memory and its type, as a struct and its first field share a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ModuleId(usize, &'static str);
+
+impl ModuleId {
+    /// The identity of this module for as long as it is not moved.
+    pub fn of<M>(module: &M) -> Self {
+        Self(std::ptr::from_ref(module).addr(), std::any::type_name::<M>())
+    }
+}
+
 impl Module for Param {
     fn each(&mut self, path: &str, f: &mut dyn FnMut(&str, &mut Param)) {
         f(path, self);
     }
+
+    fn modules(&self, _: &str, _: &mut dyn FnMut(&str, ModuleId)) {}
 }
 
 impl<M: Module> Module for Option<M> {
@@ -141,12 +158,34 @@ impl<M: Module> Module for Option<M> {
             module.each(path, f);
         }
     }
+
+    fn modules(&self, path: &str, f: &mut dyn FnMut(&str, ModuleId)) {
+        if let Some(module) = self {
+            module.modules(path, f);
+        }
+    }
 }
 
 impl<M: Module> Module for Vec<M> {
     fn each(&mut self, path: &str, f: &mut dyn FnMut(&str, &mut Param)) {
         for (i, module) in self.iter_mut().enumerate() {
             module.each(&join(path, &i.to_string()), f);
+        }
+    }
+
+    fn modules(&self, path: &str, f: &mut dyn FnMut(&str, ModuleId)) {
+        let mut output = None;
+        for (i, module) in self.iter().enumerate() {
+            let own = join(path, &i.to_string());
+            module.modules(&own, &mut |name, id| {
+                if name == own {
+                    output = Some(id);
+                }
+                f(name, id);
+            });
+        }
+        if let Some(id) = output {
+            f(path, id);
         }
     }
 }
@@ -165,6 +204,11 @@ macro_rules! module {
             #[allow(unused_variables)] // a layer may have no fields
             fn each(&mut self, path: &str, f: &mut dyn FnMut(&str, &mut $crate::Param)) {
                 $($crate::Module::each(&mut self.$field, &$crate::join(path, $crate::module!(@ $field $($name)?)), f);)*
+            }
+
+            fn modules(&self, path: &str, f: &mut dyn FnMut(&str, $crate::ModuleId)) {
+                f(path, $crate::ModuleId::of(self));
+                $($crate::Module::modules(&self.$field, &$crate::join(path, $crate::module!(@ $field $($name)?)), f);)*
             }
         }
     };

@@ -1,6 +1,6 @@
 //! One forward pass, and the way back.
 
-use crate::{Error, Param, ParamId, Result};
+use crate::{Error, Module, ModuleId, Param, ParamId, Result};
 use std::collections::BTreeMap;
 use ukulele_autograd::{NodeId, Tape, Tensor, Unreached, Value};
 use ukulele_kernels::random;
@@ -14,6 +14,8 @@ pub struct Pass {
     drawn: u64,
     leaves: BTreeMap<ParamId, (NodeId, Value)>,
     updates: BTreeMap<ParamId, Tensor>,
+    watched: BTreeMap<ModuleId, Vec<String>>,
+    tapped: Vec<(String, Value)>,
 }
 
 /// What a pass leaves for the optimiser: gradients of the trainable parameters, and new running statistics.
@@ -26,7 +28,16 @@ pub struct Gradients {
 impl Pass {
     fn new(training: bool, tape: Option<Tape>, seed: u64) -> Self {
         let key = random::key(&[seed]);
-        Self { training, tape, key, drawn: 0, leaves: BTreeMap::new(), updates: BTreeMap::new() }
+        Self {
+            training,
+            tape,
+            key,
+            drawn: 0,
+            leaves: BTreeMap::new(),
+            updates: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            tapped: Vec::new(),
+        }
     }
 
     /// A training pass: dropout drops, batch norm uses the statistics of the batch, the tape records. Give every step
@@ -85,6 +96,60 @@ impl Pass {
     /// Asks that the statistic become `value` when the step is taken.
     pub fn update(&mut self, param: &Param, value: Tensor) {
         self.updates.insert(param.id(), value);
+    }
+
+    /// Keeps the outputs of these modules of `net`, to be read after the forward pass ([`Pass::tapped`]). `net` must not
+    /// be moved in between.
+    ///
+    /// # Errors
+    /// A name that no module has.
+    pub fn watch(&mut self, net: &impl Module, names: &[&str]) -> Result<()> {
+        let mut modules = Vec::new();
+        net.modules("", &mut |name, id| modules.push((name.to_owned(), id)));
+        for &wanted in names {
+            let Some((name, id)) = modules.iter().find(|(name, _)| name == wanted) else {
+                let shared = |name: &str| name.bytes().zip(wanted.bytes()).take_while(|(a, b)| a == b).count();
+                modules.sort_by_key(|(name, _)| (std::cmp::Reverse(shared(name)), name.len()));
+                let near: Vec<&str> = modules.iter().take(5).map(|(name, _)| name.as_str()).collect();
+                return Err(Error::argument("watch", format!("no module `{wanted}`; near are {}", near.join(", "))));
+            };
+            self.watched.entry(*id).or_default().push(name.clone());
+        }
+        Ok(())
+    }
+
+    /// Keeps the outputs of all modules of `net`.
+    pub fn watch_all(&mut self, net: &impl Module) {
+        net.modules("", &mut |name, id| {
+            if !name.is_empty() {
+                self.watched.entry(id).or_default().push(name.to_owned());
+            }
+        });
+    }
+
+    /// Said by a module at the end of its forward pass: `y` is its output. It is kept if somebody watches, and given back.
+    pub fn tap<M>(&mut self, module: &M, y: Value) -> Value {
+        if !self.watched.is_empty()
+            && let Some(names) = self.watched.get(&ModuleId::of(module))
+        {
+            self.tapped.extend(names.iter().map(|name| (name.clone(), y.clone())));
+        }
+        y
+    }
+
+    /// Whether somebody watches this module, so that it must have an output of its own.
+    pub fn is_watched<M>(&self, module: &M) -> bool {
+        !self.watched.is_empty() && self.watched.contains_key(&ModuleId::of(module))
+    }
+
+    /// The outputs of the watched modules, in the order in which they were computed.
+    pub fn taps(&self) -> &[(String, Value)] {
+        &self.tapped
+    }
+
+    /// The last output of the watched module of this name.
+    pub fn tapped(&self, name: &str) -> Option<&Value> {
+        self.tapped.iter().rev().find(|(tapped, _)| tapped == name).map(|(_, value)| value)
     }
 
     /// The gradients of `loss` by the trainable parameters, and the new statistics. The tape is used up; each record is

@@ -21,23 +21,26 @@ module!(AdaptiveAvgPool2d {});
 impl MaxPool2d {
     /// # Errors
     /// No image, or one smaller than the window.
-    pub fn forward(&self, x: &Value, _: &mut Pass) -> Result<Value> {
-        x.max_pool2d(&self.0)
+    pub fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
+        let y = x.max_pool2d(&self.0)?;
+        Ok(pass.tap(self, y))
     }
 }
 
 impl AvgPool2d {
     /// # Errors
     /// No image, or one smaller than the window.
-    pub fn forward(&self, x: &Value, _: &mut Pass) -> Result<Value> {
-        x.avg_pool2d(&self.0)
+    pub fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
+        let y = x.avg_pool2d(&self.0)?;
+        Ok(pass.tap(self, y))
     }
 }
 
 impl AdaptiveAvgPool2d {
     /// # Errors
     /// No image, or an empty one.
-    pub fn forward(&self, x: &Value, _: &mut Pass) -> Result<Value> {
-        x.adaptive_avg_pool2d(self.0)
+    pub fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
+        let y = x.adaptive_avg_pool2d(self.0)?;
+        Ok(pass.tap(self, y))
     }
 }

@@ -1,6 +1,6 @@
 //! Layers one after the other.
 
-use crate::{Module, Param, Pass, Result, Value, join};
+use crate::{Module, ModuleId, Param, Pass, Result, Value, join};
 
 /// A module that maps one value to one value.
 pub trait Layer: Module + Send {
@@ -49,10 +49,18 @@ impl Module for Sequential {
             layer.each(&join(path, &i.to_string()), f);
         }
     }
+
+    fn modules(&self, path: &str, f: &mut dyn FnMut(&str, ModuleId)) {
+        f(path, ModuleId::of(self));
+        for (i, layer) in self.layers.iter().enumerate() {
+            layer.modules(&join(path, &i.to_string()), f);
+        }
+    }
 }
 
 impl Layer for Sequential {
     fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
-        self.layers.iter().try_fold(x.clone(), |x, layer| layer.forward(&x, pass))
+        let y = self.layers.iter().try_fold(x.clone(), |x, layer| layer.forward(&x, pass))?;
+        Ok(pass.tap(self, y))
     }
 }

@@ -234,7 +234,8 @@ impl BertOutput {
     fn forward(&self, x: &Value, residual: &Value, pass: &mut Pass) -> Result<Value> {
         let y = self.dense.forward(x, pass)?;
         let y = self.dropout.forward(&y, pass)?;
-        self.norm.forward(&y.add(residual)?, pass)
+        let y = self.norm.forward(&y.add(residual)?, pass)?;
+        Ok(pass.tap(self, y))
     }
 }
 
@@ -276,8 +277,11 @@ impl BertLayer {
     fn forward(&self, x: &Value, mask: Option<&Tensor>, pass: &mut Pass) -> Result<Value> {
         let mixed = self.attention.mixer.forward(x, mask, pass)?;
         let y = self.attention.output.forward(&mixed, x, pass)?;
+        let y = pass.tap(&self.attention, y);
         let wide = self.intermediate.dense.forward(&y, pass)?.gelu(self.activation)?;
-        self.output.forward(&wide, &y, pass)
+        let wide = pass.tap(&self.intermediate, wide);
+        let y = self.output.forward(&wide, &y, pass)?;
+        Ok(pass.tap(self, y))
     }
 }
 
@@ -379,7 +383,8 @@ impl BertModel {
         let positions: Vec<usize> = (0..tokens.length).collect();
         let positions = e.position_embeddings.forward(&positions, &[tokens.length], pass)?;
         let sum = words.add(&types)?.add(&positions)?;
-        e.dropout.forward(&e.norm.forward(&sum, pass)?, pass)
+        let y = e.dropout.forward(&e.norm.forward(&sum, pass)?, pass)?;
+        Ok(pass.tap(e, y))
     }
 
     /// The hidden states after the embeddings and after each layer: L + 1 times (B, T, D).
@@ -403,7 +408,9 @@ impl BertModel {
     pub fn forward(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
         let mask = tokens.score_mask()?;
         let x = self.embed(tokens, pass)?;
-        self.encoder.layer.iter().try_fold(x, |x, layer| layer.forward(&x, mask.as_ref(), pass))
+        let y = self.encoder.layer.iter().try_fold(x, |x, layer| layer.forward(&x, mask.as_ref(), pass))?;
+        let y = pass.tap(&self.encoder, y);
+        Ok(pass.tap(self, y))
     }
 
     /// One vector per sequence, (B, D).
@@ -415,7 +422,10 @@ impl BertModel {
         match (pooling, &self.pooler) {
             (Pooling::Mean, _) => mean_over_tokens(&hidden, tokens),
             (Pooling::Cls, _) => hidden.select(1, 0),
-            (Pooling::Pooler, Some(pooler)) => pooler.dense.forward(&hidden.select(1, 0)?, pass)?.tanh(),
+            (Pooling::Pooler, Some(pooler)) => {
+                let y = pooler.dense.forward(&hidden.select(1, 0)?, pass)?.tanh()?;
+                Ok(pass.tap(pooler, y))
+            }
             (Pooling::Pooler, None) => Err(Error::argument("bert", "this model has no pooler; pool by mean or cls")),
         }
     }
@@ -589,8 +599,11 @@ impl BertForMaskedLM {
         let head = &self.cls.predictions;
         let y = head.transform.dense.forward(&hidden, pass)?.gelu(self.bert.config.hidden_act)?;
         let y = head.transform.norm.forward(&y, pass)?;
+        let y = pass.tap(&head.transform, y);
         let table = pass.param(&self.bert.embeddings.word_embeddings.weight);
         let bias = pass.param(&head.bias);
-        y.linear(&table, Some(&bias))
+        let y = y.linear(&table, Some(&bias))?;
+        let y = pass.tap(head, y);
+        Ok(pass.tap(&self.cls, y))
     }
 }

@@ -10,7 +10,9 @@ use crate::ImageLogits;
 use crate::config::Reader;
 use crate::image::{BasicConv2d, Fresh, POOL_3X3, POOL_3X3_HALF, chain, check_image, to_unit_range};
 use serde_json::{Map, Value as Json, json};
-use ukulele_layers::{Dropout, Error, Init, Linear, Module, Param, Pass, Pool2d, Result, Value, join, module};
+use ukulele_layers::{
+    Dropout, Error, Init, Linear, Module, ModuleId, Param, Pass, Pool2d, Result, Value, join, module,
+};
 
 /// A GoogLeNet's knobs, in which sources differ.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,6 +122,20 @@ impl Module for Pair {
             conv.each(&join(path, &i.to_string()), f);
         }
     }
+
+    fn modules(&self, path: &str, f: &mut dyn FnMut(&str, ModuleId)) {
+        f(path, ModuleId::of(self));
+        for (i, conv) in self.0.iter().enumerate() {
+            conv.modules(&join(path, &i.to_string()), f);
+        }
+    }
+}
+
+impl Pair {
+    fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
+        let y = chain(x, &self.0.each_ref(), pass)?;
+        Ok(pass.tap(self, y))
+    }
 }
 
 /// A max pool and a convolution; the pool is `0`.
@@ -164,10 +180,12 @@ impl GoogLeNetBlock {
 
     fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
         let one = self.branch1.forward(x, pass)?;
-        let two = chain(x, &self.branch2.0.each_ref(), pass)?;
-        let three = chain(x, &self.branch3.0.each_ref(), pass)?;
+        let two = self.branch2.forward(x, pass)?;
+        let three = self.branch3.forward(x, pass)?;
         let four = self.branch4.conv.forward(&x.max_pool2d(&POOL_3X3)?, pass)?;
-        Value::concat(&[&one, &two, &three, &four], 1)
+        let four = pass.tap(&self.branch4, four);
+        let y = Value::concat(&[&one, &two, &three, &four], 1)?;
+        Ok(pass.tap(self, y))
     }
 }
 
@@ -199,7 +217,8 @@ impl GoogLeNetAux {
     fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
         let y = self.conv.forward(&x.adaptive_avg_pool2d([4, 4])?, pass)?;
         let y = self.fc1.forward(&y.flatten(1)?, pass)?.relu()?;
-        self.fc2.forward(&self.dropout.forward(&y, pass)?, pass)
+        let y = self.fc2.forward(&self.dropout.forward(&y, pass)?, pass)?;
+        Ok(pass.tap(self, y))
     }
 }
 
@@ -237,6 +256,20 @@ impl Module for GoogLeNet {
         self.aux2.each(&join(path, "aux2"), f);
         self.dropout.each(&join(path, "dropout"), f);
         self.fc.each(&join(path, "fc"), f);
+    }
+
+    fn modules(&self, path: &str, f: &mut dyn FnMut(&str, ModuleId)) {
+        f(path, ModuleId::of(self));
+        self.conv1.modules(&join(path, "conv1"), f);
+        self.conv2.modules(&join(path, "conv2"), f);
+        self.conv3.modules(&join(path, "conv3"), f);
+        for (block, name) in self.blocks.iter().zip(Self::STAGES) {
+            block.modules(&join(path, name), f);
+        }
+        self.aux1.modules(&join(path, "aux1"), f);
+        self.aux2.modules(&join(path, "aux2"), f);
+        self.dropout.modules(&join(path, "dropout"), f);
+        self.fc.modules(&join(path, "fc"), f);
     }
 }
 

@@ -52,7 +52,8 @@ impl BasicConv2d {
     }
 
     pub(crate) fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
-        self.bn.forward_relu(&self.conv.forward(x, pass)?, pass)
+        let y = self.bn.forward_relu(&self.conv.forward(x, pass)?, pass)?;
+        Ok(pass.tap(self, y))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 use serde_json::{Map, Value as Json};
 use std::path::Path;
-use ukulele_layers::{Error, Init, Module, Param, Pass, Result, Value};
+use ukulele_layers::{Error, Init, Module, ModuleId, Param, Pass, Result, Value};
 use weights_import::{Architecture, Dialect, guess};
 
 /// The measures of an [`ImageModel`].
@@ -272,6 +272,10 @@ impl Module for ImageModel {
     fn each(&mut self, path: &str, f: &mut dyn FnMut(&str, &mut Param)) {
         each!(self, net => net.each(path, f));
     }
+
+    fn modules(&self, path: &str, f: &mut dyn FnMut(&str, ModuleId)) {
+        each!(self, net => net.modules(path, f));
+    }
 }
 
 impl ImageModel {
@@ -351,6 +355,19 @@ impl ImageModel {
             Self::Inception(net) => net.head(features, pass),
             Self::GoogLeNet(net) => net.head(features, pass),
         }
+    }
+
+    /// The output of the module of this name, as `layer3.2`, for images (N, C, H, W) in evaluation. For several modules or
+    /// for gradients, see [`Pass::watch`].
+    ///
+    /// # Errors
+    /// As [`ImageModel::forward`]; a name that no module has, or a module that is idle in evaluation.
+    pub fn tap(&self, name: &str, x: &Value) -> Result<Value> {
+        let mut pass = Pass::eval();
+        pass.watch(self, &[name])?;
+        let _logits = self.forward(x, &mut pass)?;
+        let idle = || Error::argument("tap", format!("`{name}` has no output in evaluation"));
+        pass.tapped(name).cloned().ok_or_else(idle)
     }
 
     /// Classes out.

@@ -177,7 +177,8 @@ impl InceptionA {
         let five = chain(x, &[&self.branch5x5_1, &self.branch5x5_2], pass)?;
         let three = chain(x, &[&self.branch3x3dbl_1, &self.branch3x3dbl_2, &self.branch3x3dbl_3], pass)?;
         let pooled = self.branch_pool.forward(&pool.forward(x)?, pass)?;
-        Value::concat(&[&one, &five, &three, &pooled], 1)
+        let y = Value::concat(&[&one, &five, &three, &pooled], 1)?;
+        Ok(pass.tap(self, y))
     }
 }
 
@@ -206,7 +207,8 @@ impl InceptionB {
     fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
         let three = self.branch3x3.forward(x, pass)?;
         let double = chain(x, &[&self.branch3x3dbl_1, &self.branch3x3dbl_2, &self.branch3x3dbl_3], pass)?;
-        Value::concat(&[&three, &double, &x.max_pool2d(&POOL_3X3_HALF)?], 1)
+        let y = Value::concat(&[&three, &double, &x.max_pool2d(&POOL_3X3_HALF)?], 1)?;
+        Ok(pass.tap(self, y))
     }
 }
 
@@ -267,7 +269,8 @@ impl InceptionC {
         ];
         let double = chain(x, &double, pass)?;
         let pooled = self.branch_pool.forward(&pool.forward(x)?, pass)?;
-        Value::concat(&[&one, &seven, &double, &pooled], 1)
+        let y = Value::concat(&[&one, &seven, &double, &pooled], 1)?;
+        Ok(pass.tap(self, y))
     }
 }
 
@@ -301,7 +304,8 @@ impl InceptionD {
         let three = chain(x, &[&self.branch3x3_1, &self.branch3x3_2], pass)?;
         let seven = [&self.branch7x7x3_1, &self.branch7x7x3_2, &self.branch7x7x3_3, &self.branch7x7x3_4];
         let seven = chain(x, &seven, pass)?;
-        Value::concat(&[&three, &seven, &x.max_pool2d(&POOL_3X3_HALF)?], 1)
+        let y = Value::concat(&[&three, &seven, &x.max_pool2d(&POOL_3X3_HALF)?], 1)?;
+        Ok(pass.tap(self, y))
     }
 }
 
@@ -354,7 +358,8 @@ impl InceptionE {
         let y = chain(x, &[&self.branch3x3dbl_1, &self.branch3x3dbl_2], pass)?;
         let (row_2, column_2) = (self.branch3x3dbl_3a.forward(&y, pass)?, self.branch3x3dbl_3b.forward(&y, pass)?);
         let pooled = self.branch_pool.forward(&pool.forward(x)?, pass)?;
-        Value::concat(&[&one, &row, &column, &row_2, &column_2, &pooled], 1)
+        let y = Value::concat(&[&one, &row, &column, &row_2, &column_2, &pooled], 1)?;
+        Ok(pass.tap(self, y))
     }
 }
 
@@ -392,7 +397,8 @@ impl InceptionAux {
         }
         let mean = x.avg_pool2d(&Pool2d { kernel: [5; 2], stride: [3; 2], ..Default::default() })?;
         let y = chain(&mean, &[&self.conv0, &self.conv1], pass)?;
-        self.fc.forward(&y.adaptive_avg_pool2d([1, 1])?.flatten(1)?, pass)
+        let y = self.fc.forward(&y.adaptive_avg_pool2d([1, 1])?.flatten(1)?, pass)?;
+        Ok(pass.tap(self, y))
     }
 }
 

@@ -4,7 +4,8 @@
 //! Keras' layers: `conv2d_1.weight`, `batch_normalization.running_mean`, `dense.bias`. Source: keras 2.9 and 3 `layers/`.
 
 use ukulele_layers::{
-    BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Error, Init, Linear, Module, Param, Pass, Pool2d, Result, Value, join,
+    BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Error, Init, Linear, Module, ModuleId, Param, Pass, Pool2d, Result,
+    Value, join,
 };
 use weights_import::{KerasLayer, KerasSequential};
 
@@ -202,9 +203,7 @@ impl Unit {
                 let [sh, sw] = conv.options.stride;
                 let ((top, bottom), (left, right)) = (same(h, kh, sh), same(w, kw, sw));
                 let options = Conv2dOptions { padding: [top, bottom, left, right], ..conv.options };
-                let weight = pass.param(&conv.weight);
-                let bias = conv.bias.as_ref().map(|bias| pass.param(bias));
-                x.conv2d(&weight, bias.as_ref(), &options)
+                conv.forward_with(x, &options, pass)
             }
             Self::Dense { linear, .. } => linear.forward(x, pass),
             Self::Norm { norm, .. } => match *x.tensor().shape() {
@@ -240,6 +239,19 @@ impl Module for KerasNet {
                     norm.running_var.each(&join(&path, "running_var"), f);
                 }
                 Unit::Dropout(dropout) => dropout.each(&join(path, &format!("dropout_{place}")), f),
+                _ => {}
+            }
+        }
+    }
+
+    fn modules(&self, path: &str, f: &mut dyn FnMut(&str, ModuleId)) {
+        f(path, ModuleId::of(self));
+        for (place, unit) in self.units.iter().enumerate() {
+            match unit {
+                Unit::Conv { name, conv, .. } => conv.modules(&join(path, name), f),
+                Unit::Dense { name, linear } => linear.modules(&join(path, name), f),
+                Unit::Norm { name, norm, .. } => norm.modules(&join(path, name), f),
+                Unit::Dropout(dropout) => dropout.modules(&join(path, &format!("dropout_{place}")), f),
                 _ => {}
             }
         }

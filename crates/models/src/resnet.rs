@@ -308,7 +308,10 @@ impl ResidualBlock {
 
     fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
         let shortcut = match &self.downsample {
-            Some(d) => d.norm.forward(&d.conv.forward(x, pass)?, pass)?,
+            Some(d) => {
+                let y = d.norm.forward(&d.conv.forward(x, pass)?, pass)?;
+                pass.tap(d, y)
+            }
             None if self.subsample > 1 => {
                 x.max_pool2d(&Pool2d { kernel: [1; 2], stride: [self.subsample; 2], ..Default::default() })?
             }
@@ -316,13 +319,14 @@ impl ResidualBlock {
         };
         let y = self.bn1.forward_relu(&self.conv1.forward(x, pass)?, pass)?;
         let y = self.conv2.forward(&y, pass)?;
-        match (&self.conv3, &self.bn3) {
+        let y = match (&self.conv3, &self.bn3) {
             (Some(conv3), Some(bn3)) => {
                 let y = self.bn2.forward_relu(&y, pass)?;
-                bn3.forward_add_relu(&conv3.forward(&y, pass)?, &shortcut, pass)
+                bn3.forward_add_relu(&conv3.forward(&y, pass)?, &shortcut, pass)?
             }
-            _ => self.bn2.forward_add_relu(&y, &shortcut, pass),
-        }
+            _ => self.bn2.forward_add_relu(&y, &shortcut, pass)?,
+        };
+        Ok(pass.tap(self, y))
     }
 }
 

@@ -182,26 +182,25 @@ impl CifarBlock {
             // Windows of 3 at every second pixel reach one beyond an even size, and one on both sides of an odd one.
             conv.padding = [h % 2, 1, w % 2, 1];
         }
-        let weight = pass.param(&self.conv1.weight);
-        let bias = self.conv1.bias.as_ref().map(|bias| pass.param(bias));
-        x.conv2d(&weight, bias.as_ref(), &conv)
+        self.conv1.forward_with(x, &conv, pass)
     }
 
     fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
         let y = self.bn1.forward_relu(&self.first(x, pass)?, pass)?;
         let y = self.conv2.forward(&y, pass)?;
         let shortcut = match &self.shortcut {
-            Some(CifarShortcut { conv, norm }) => {
-                let projected = conv.forward(x, pass)?;
-                match norm {
-                    Some(norm) => norm.forward(&projected, pass)?,
-                    None => projected,
+            Some(shortcut) => {
+                let mut projected = shortcut.conv.forward(x, pass)?;
+                if let Some(norm) = &shortcut.norm {
+                    projected = norm.forward(&projected, pass)?;
                 }
+                pass.tap(shortcut, projected)
             }
             None if self.conv1.options.stride == [1; 2] => x.clone(),
             None => padded(x)?,
         };
-        self.bn2.forward_add_relu(&y, &shortcut, pass)
+        let y = self.bn2.forward_add_relu(&y, &shortcut, pass)?;
+        Ok(pass.tap(self, y))
     }
 }
 

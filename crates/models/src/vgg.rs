@@ -8,8 +8,8 @@
 use crate::config::Reader;
 use serde_json::{Map, Value as Json, json};
 use ukulele_layers::{
-    BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Error, Init, Linear, Module, Param, Pass, Pool2d, Result, Value, join,
-    module,
+    BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Error, Init, Linear, Module, ModuleId, Param, Pass, Pool2d, Result,
+    Value, join, module,
 };
 
 /// A VGG's measures, and the knobs in which sources differ.
@@ -157,6 +157,19 @@ impl Module for VggFeatures {
             place += 1;
         }
     }
+
+    fn modules(&self, path: &str, f: &mut dyn FnMut(&str, ModuleId)) {
+        f(path, ModuleId::of(self));
+        let mut place = 0;
+        for stage in &self.stages {
+            for unit in stage {
+                unit.conv.modules(&join(path, &place.to_string()), f);
+                unit.norm.modules(&join(path, &(place + 1).to_string()), f);
+                place += if unit.norm.is_some() { 3 } else { 2 };
+            }
+            place += 1;
+        }
+    }
 }
 
 /// A dense layer of the classifier, ReLU and dropout.
@@ -184,6 +197,15 @@ impl Module for VggClassifier {
             dense.dropout.each(&join(path, &(3 * i + 2).to_string()), f);
         }
         self.last.each(&join(path, &(3 * self.hidden.len()).to_string()), f);
+    }
+
+    fn modules(&self, path: &str, f: &mut dyn FnMut(&str, ModuleId)) {
+        f(path, ModuleId::of(self));
+        for (i, dense) in self.hidden.iter().enumerate() {
+            dense.linear.modules(&join(path, &(3 * i).to_string()), f);
+            dense.dropout.modules(&join(path, &(3 * i + 2).to_string()), f);
+        }
+        self.last.modules(&join(path, &(3 * self.hidden.len()).to_string()), f);
     }
 }
 
@@ -297,7 +319,8 @@ impl Vgg {
     /// # Errors
     /// No image (N, C, H, W), or one too small.
     pub fn map(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
-        (1..=self.features.stages.len()).try_fold(x.clone(), |x, number| self.stage(number, &x, pass))
+        let y = (1..=self.features.stages.len()).try_fold(x.clone(), |x, number| self.stage(number, &x, pass))?;
+        Ok(pass.tap(&self.features, y))
     }
 
     /// What [`Vgg::head`] sees: (N, C, H, W) to (N, 4096), after all hidden layers but before the last dropout. In the
@@ -326,10 +349,11 @@ impl Vgg {
         let Some(classifier) = &self.classifier else {
             return Err(Error::argument("vgg", "this network has no classifier; give it one with replace_head"));
         };
-        match classifier.hidden.last() {
-            Some(dense) => classifier.last.forward(&dense.dropout.forward(features, pass)?, pass),
-            None => classifier.last.forward(features, pass),
-        }
+        let y = match classifier.hidden.last() {
+            Some(dense) => classifier.last.forward(&dense.dropout.forward(features, pass)?, pass)?,
+            None => classifier.last.forward(features, pass)?,
+        };
+        Ok(pass.tap(classifier, y))
     }
 
     /// Logits: (N, C, H, W) to (N, classes). In the feature-only form the last feature map, see [`Vgg::map`].

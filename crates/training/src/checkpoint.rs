@@ -17,7 +17,7 @@ use crate::{Classifier, Error, Result};
 use config::Config;
 use serde_json::{Map, Value as Json, json};
 use std::path::Path;
-use ukulele_layers::{Module, Param};
+use ukulele_layers::{Module, ModuleId, Param};
 use ukulele_models::{
     BertForSequenceClassification, CifarResNet, GoogLeNet, ImageModel, Inception, Pretrained, ResNet, Vgg,
 };
@@ -73,6 +73,13 @@ impl Module for Network {
         match self {
             Self::Bert(net) => net.each(path, f),
             Self::Image(net) => net.each(path, f),
+        }
+    }
+
+    fn modules(&self, path: &str, f: &mut dyn FnMut(&str, ModuleId)) {
+        match self {
+            Self::Bert(net) => net.modules(path, f),
+            Self::Image(net) => net.modules(path, f),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Head-only training: a frozen trunk is run once, and the head is trained on what it said.
 
 use crate::{Batches, Classifier, Error, Labelled, Result};
-use ukulele_layers::{Module, Param, Pass, Tensor, Value};
+use ukulele_layers::{Module, ModuleId, Param, Pass, Tensor, Value};
 
 /// The features of labelled examples, in order.
 #[derive(Debug, Clone)]
@@ -81,6 +81,10 @@ pub struct HeadOnly<'a, N>(pub &'a mut N);
 impl<N: Classifier> Module for HeadOnly<'_, N> {
     fn each(&mut self, path: &str, f: &mut dyn FnMut(&str, &mut Param)) {
         self.0.each(path, f);
+    }
+
+    fn modules(&self, path: &str, f: &mut dyn FnMut(&str, ModuleId)) {
+        self.0.modules(path, f);
     }
 }
 
