@@ -3,7 +3,7 @@
 //! A dialect is data: a [`Table`] of name rules, fills and numeric [`Knobs`]. The tables live in `dialects/`, one a
 //! file; to add one, write its table and list it in `dialects/mod.rs`.
 
-use crate::{Entry, Error, Result, Weights, dialects, pattern};
+use crate::{Entry, Error, Result, Weights, dialects, pattern, quantised};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most prefixes of names that are looked at as wrappers of a whole model.
@@ -199,8 +199,11 @@ impl Dialect {
     /// Finds the dialect of a file from its names.
     ///
     /// # Errors
-    /// No known dialect, or several models in one file.
+    /// No known dialect, several models in one file, or one quantised by a scheme that is not read.
     pub fn detect(weights: &Weights) -> Result<Self> {
+        if let Some(message) = quantised::words(weights) {
+            return Err(Error::Dialect { file: weights.source().to_string(), message });
+        }
         for table in dialects::ALL {
             if let Some(dialect) = Self::recognise(table, weights)? {
                 return Ok(dialect);

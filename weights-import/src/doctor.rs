@@ -2,7 +2,7 @@
 //!
 //! Nothing here is an error; a finding is something that a person should know before they trust the weights.
 
-use crate::{Architecture, Dialect, Entry, Options, Result, Weights, guess, read};
+use crate::{Architecture, Dialect, Entry, Options, Result, Weights, guess, quantised, read};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -10,7 +10,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// What kind: `nan`, `infinite`, `zero`, `constant`, `fresh`, `fresh_statistics`, `optimiser`, `gamma`, `background`, `channels`,
-    /// `swapped_channels`, `twins`, `unread`.
+    /// `swapped_channels`, `twins`, `quantised`, `unread`.
     pub kind: &'static str,
     /// What was seen, and what it means.
     pub message: String,
@@ -150,6 +150,7 @@ pub fn examine_names(weights: &Weights, dialect: Option<&Dialect>) -> Vec<Findin
             format!("{} tensors are state of an optimiser, e.g. {}: no model needs them", state.len(), first.name);
         findings.push(finding("optimiser", message));
     }
+    findings.extend(quantised::words(weights).map(|message| finding("quantised", message)));
     let skipped = || weights.metadata().iter().filter_map(|(key, why)| Some((key.strip_prefix("skipped.")?, why)));
     if let Some((first, why)) = skipped().next() {
         let message = format!("{} tensors are not read, e.g. {first}: {why}", skipped().count());

@@ -62,6 +62,7 @@ mod near;
 mod pattern;
 mod pickle;
 mod protobuf;
+mod quantised;
 mod reader;
 mod report;
 mod save;

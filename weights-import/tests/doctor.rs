@@ -106,3 +106,27 @@ fn each_smell_is_found_and_named() {
         assert!(found[0].message.contains(words), "{kind}: {}", found[0]);
     }
 }
+
+/// Each names the scheme, is found by the doctor and keeps `detect` from taking it for whole weights.
+#[test]
+fn quantised_layers_are_named() {
+    for (endings, words) in [
+        (&["qweight", "qzeros", "scales", "g_idx"][..], "(GPTQ: "),
+        (&["qweight", "qzeros", "scales"], "(AWQ or GPTQ: "),
+        (&["weight", "weight.absmax", "weight.quant_map"], "(bitsandbytes, 4 bits: "),
+        (&["weight", "SCB"], "(bitsandbytes, 8 bits: "),
+        (&["weight_packed", "weight_scale"], "(compressed-tensors: "),
+        (&["weight", "weight_scale_inv"], "(FP8 in blocks: "),
+    ] {
+        let names: Vec<String> = endings.iter().map(|e| format!("encoder.layer.0.attention.self.query.{e}")).collect();
+        let mut tensors = healthy();
+        tensors.extend(names.iter().map(|name| (&*name.clone().leak(), vec![2], vec![0.5, 0.25])));
+        let weights = file(&tensors);
+        let found = examine_names(&weights, None);
+        let finding = found.iter().find(|finding| finding.kind == "quantised").unwrap();
+        assert!(finding.message.contains(words) && finding.message.contains("self.query is quantised"), "{finding}");
+        let error = Dialect::detect(&weights).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    assert!(examine_names(&file(&healthy()), None).iter().all(|finding| finding.kind != "quantised"));
+}

@@ -9,9 +9,11 @@ Files of more than LARGEST bytes once packed, and those that differ little from 
 are there, and kept out of the history. `attacks/` holds what must be refused, applications.json the names of Keras' models.
 """
 
+import collections
 import hashlib
 import json
 import os
+import re
 import sys
 import zipfile
 import zlib
@@ -414,8 +416,37 @@ def archive(name, model, deflate=False, pairs=None):
     with zipfile.ZipFile(path) as source, source.open("model.weights.h5") as inner:
         (HERE / "inner.tmp").write_bytes(inner.read())
     rest = [t for t in by_path(HERE / "inner.tmp") if t["sha256"] not in listed]
+    if not named:
+        rest = named_by_folder(HERE / "inner.tmp", rest)
     (HERE / "inner.tmp").unlink()
     FILES.append({"file": name, "format": "keras", "tensors": named + rest, "metadata": metadata})
+
+
+SCALE, KERNEL = ["gamma", "beta"], ["kernel", "bias"]
+CLASSES = {"dense": KERNEL, "conv2d": KERNEL, "layer_normalization": SCALE, "p_re_lu": ["alpha"],
+           "batch_normalization": [*SCALE, "moving_mean", "moving_variance"], "depthwise_conv2d": ["depthwise_kernel", "bias"],
+           "separable_conv2d": ["depthwise_kernel", "pointwise_kernel", "bias"]}
+
+
+def named_by_folder(path, tensors):
+    """The tensors of a `.weights.h5`, those of layers with a name of their own and a folder named by a class under the names
+    of Keras 2, and first."""
+    folders = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda p, item: folders.update({p: item.attrs["name"]}) if "name" in item.attrs else None)
+    called, count = list(folders.values()), collections.Counter(t["name"].rpartition("/")[0] for t in tensors)
+    first, rest = [], []
+    for t in tensors:
+        folder, _, number = t["name"].rpartition("/")
+        names = CLASSES.get(re.sub(r"_\d+$", "", folder.removesuffix("/vars").rpartition("/")[2]))
+        name = folders.get(folder)
+        if names and name and called.count(name) == 1:
+            # A batch norm of three has no gamma.
+            at = int(number) + (len(names) - count[folder] if names[0] == "gamma" else 0)
+            first.append(t | {"name": f"{name}/{names[at]}:0"})
+        else:
+            rest.append(t)
+    return first + rest
 
 
 def weights_only(name, model, metadata):
@@ -427,7 +458,7 @@ def weights_only(name, model, metadata):
         file.visititems(lambda p, item: found.append((p, item)) if isinstance(item, h5py.Dataset) else None)
         if len(tensors) != len(found):
             tensors = [tensor(p, np.asarray(item[()]), "BF16" if item.dtype.kind == "V" else None) for p, item in found]
-    FILES.append({"file": name, "format": "keras", "tensors": tensors, "metadata": metadata})
+    FILES.append({"file": name, "format": "keras", "tensors": named_by_folder(path, tensors), "metadata": metadata})
 
 
 def files_of_keras():

@@ -56,6 +56,26 @@ const CLASSES: &[(&str, &str, &str, &[&str])] = &[
 /// Settings that leave out a variable if they are false.
 const SETTINGS: &[(&str, &str)] = &[("use_bias", "bias"), ("scale", "gamma"), ("center", "beta")];
 
+/// The layer of this name in the folder `path`, by whose name its class is known, with so many variables. Fewer than its
+/// class has are those without bias, or a batch norm without gamma (`scale=False`, as Keras' Inceptions have it), or without
+/// both.
+pub(super) fn by_folder(path: &str, name: String, number: usize) -> Option<Layer> {
+    let folder = path.rsplit('/').next().unwrap_or(path);
+    let class = folder.trim_end_matches(|c: char| c.is_ascii_digit());
+    let class = class.strip_suffix('_').filter(|class| class.len() + 1 < folder.len()).unwrap_or(folder);
+    let whole = |known: &str| [class, folder].contains(&snake_case(known).as_str());
+    let (.., all) = CLASSES.iter().find(|(known, folder, ..)| folder.is_empty() && whole(known))?;
+    let left_out: &[&str] = match (all.len().checked_sub(number)?, *all) {
+        (0, _) => &[],
+        (1, [.., "bias"]) => &["bias"],
+        (1, ["gamma", _, _, _]) => &["gamma"],
+        (2, ["gamma", "beta", _, _]) => &["gamma", "beta"],
+        _ => return None,
+    };
+    let variables = all.iter().filter(|variable| !left_out.contains(variable)).copied().collect();
+    Some(Layer { path: path.to_owned(), name, variables })
+}
+
 /// A layer's object.
 #[derive(Default)]
 struct Object<'t> {
@@ -209,6 +229,20 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(snake_case(class), folder, "{class}");
+        }
+    }
+
+    #[test]
+    fn folders_tell_the_class() {
+        let of = |path: &str, number: usize| by_folder(path, "a".into(), number).map(|layer| layer.variables);
+        assert_eq!(of("layers/conv2d", 2).unwrap(), ["kernel", "bias"]);
+        assert_eq!(of("layers/conv2d_transpose_12", 1).unwrap(), ["kernel"]);
+        assert_eq!(of("layers/batch_normalization_7", 4).unwrap(), ["gamma", "beta", "moving_mean", "moving_variance"]);
+        assert_eq!(of("layers/batch_normalization", 3).unwrap(), ["beta", "moving_mean", "moving_variance"]);
+        assert_eq!(of("layers/batch_normalization", 2).unwrap(), ["moving_mean", "moving_variance"]);
+        for (path, number) in [("layers/conv2d", 3), ("layers/layer_normalization", 1), ("layers/my_layer", 2), ("", 1)]
+        {
+            assert_eq!(of(path, number), None, "{path}");
         }
     }
 
