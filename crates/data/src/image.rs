@@ -1,8 +1,7 @@
 //! Pictures: PNG and JPEG to rows of RGB.
 
 use crate::error::{Error, Result, read};
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
-use std::io::Cursor;
+use crate::{exif, jpeg, png};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -81,8 +80,9 @@ impl Image {
 
     /// Decodes a PNG or JPEG.
     ///
-    /// Grey and palette become RGB; alpha is dropped, not blended; of 16 bits the upper 8 stay; CMYK becomes RGB; the
-    /// orientation of EXIF is applied.
+    /// As Pillow's `convert("RGB")`: grey and palette become RGB; alpha is dropped, not blended; CMYK becomes RGB. Unlike
+    /// Pillow, of 16 bits of grey the upper 8 stay (Pillow makes all beyond 255 white), and the orientation of EXIF is
+    /// applied, as `ImageOps.exif_transpose` does.
     ///
     /// # Errors
     /// Another format, broken content, or more than [`MAX_PIXELS`].
@@ -95,64 +95,66 @@ impl Image {
     /// # Errors
     /// As [`Image::decode`].
     pub fn decode_named(bytes: &[u8], source: &str) -> Result<Self> {
-        let format = match image::guess_format(bytes) {
-            _ if bytes.is_empty() => return Err(Error::content(source, "is empty; a PNG or JPEG is wanted")),
-            Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) => format,
-            Ok(other) => {
-                let message = format!("is {other:?} by its first bytes; only PNG and JPEG are read, convert it");
-                return Err(Error::content(source, message));
-            }
-            Err(_) => {
-                let start: Vec<String> = bytes.iter().take(8).map(|b| format!("{b:02X}")).collect();
-                let message = format!("is neither PNG nor JPEG; it begins with the bytes {}", start.join(" "));
-                return Err(Error::content(source, message));
-            }
+        let decode = match bytes {
+            [] => return Err(Error::content(source, "is empty; a PNG or JPEG is wanted")),
+            _ if bytes.starts_with(png::SIGNATURE) => png::decode,
+            _ if bytes.starts_with(jpeg::SIGNATURE) => jpeg::decode,
+            _ => return Err(Error::content(source, other_format(bytes))),
         };
         // A bug in a decoder must not end a run of thousands of pictures.
-        let decoded = catch_unwind(AssertUnwindSafe(|| decode(bytes, format)));
-        let picture = match decoded {
-            Ok(Ok(picture)) => picture,
-            Ok(Err(error)) => return Err(Error::content(source, format!("cannot be decoded: {error}"))),
-            Err(_) => return Err(Error::content(source, "cannot be decoded: the decoder broke down on it")),
-        };
-        let (width, height) = (picture.width() as usize, picture.height() as usize);
-        Self::new(width, height, rgb(picture)).map_err(|e| Error::content(source, e.to_string()))
+        match catch_unwind(AssertUnwindSafe(|| decode(bytes))) {
+            Ok(Ok(Decoded { width, height, rgb, exif })) => {
+                let (width, height, rgb) = match exif.as_deref().and_then(exif::orientation) {
+                    Some(orientation) => exif::upright(width, height, rgb, orientation),
+                    None => (width, height, rgb),
+                };
+                Self::new(width, height, rgb).map_err(|e| Error::content(source, e.to_string()))
+            }
+            Ok(Err(error)) => Err(Error::content(source, format!("cannot be decoded: {error}"))),
+            Err(_) => Err(Error::content(source, "cannot be decoded: the decoder broke down on it")),
+        }
     }
 }
 
-fn decode(bytes: &[u8], format: ImageFormat) -> std::result::Result<DynamicImage, ImageError> {
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(65_535);
-    limits.max_image_height = Some(65_535);
-    limits.max_alloc = Some(MAX_PIXELS as u64 * 8);
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder()?;
-    let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MAX_PIXELS as u64 {
-        let kind = image::error::LimitErrorKind::DimensionError;
-        return Err(ImageError::Limits(image::error::LimitError::from_kind(kind)));
-    }
-    // A broken EXIF block is no reason to refuse a picture that can be seen.
-    let orientation = decoder.orientation().ok();
-    let mut picture = DynamicImage::from_decoder(decoder)?;
-    if let Some(orientation) = orientation {
-        picture.apply_orientation(orientation);
-    }
-    Ok(picture)
+/// What a decoder gives.
+pub(crate) struct Decoded {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) rgb: Vec<u8>,
+    /// The block of EXIF, from its byte order on.
+    pub(crate) exif: Option<Vec<u8>>,
 }
 
-fn rgb(picture: DynamicImage) -> Vec<u8> {
-    let upper = |v: u16| (v >> 8) as u8;
-    match picture {
-        DynamicImage::ImageRgb8(p) => p.into_raw(),
-        DynamicImage::ImageLuma8(p) => p.into_raw().into_iter().flat_map(|g| [g; 3]).collect(),
-        DynamicImage::ImageLumaA8(p) => p.pixels().flat_map(|p| [p.0[0]; 3]).collect(),
-        DynamicImage::ImageRgba8(p) => p.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]]).collect(),
-        DynamicImage::ImageLuma16(p) => p.pixels().flat_map(|p| [upper(p.0[0]); 3]).collect(),
-        DynamicImage::ImageLumaA16(p) => p.pixels().flat_map(|p| [upper(p.0[0]); 3]).collect(),
-        DynamicImage::ImageRgb16(p) => p.into_raw().into_iter().map(upper).collect(),
-        DynamicImage::ImageRgba16(p) => p.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]].map(upper)).collect(),
-        other => other.into_rgb8().into_raw(),
+/// Refuses a size before memory is taken for it.
+pub(crate) fn check_size(width: usize, height: usize) -> std::result::Result<(), String> {
+    match width.checked_mul(height) {
+        Some(1..=MAX_PIXELS) => Ok(()),
+        _ => Err(format!("it claims {width} x {height} pixels; at most {MAX_PIXELS} are read")),
+    }
+}
+
+/// Signatures of other pictures.
+const OTHERS: &[(&[u8], &str)] = &[
+    (b"GIF8", "Gif"),
+    (b"RIFF", "WebP"),
+    (b"BM", "Bmp"),
+    (b"II*\0", "Tiff"),
+    (b"MM\0*", "Tiff"),
+    (b"\0\0\0\x0cjP", "JPEG 2000"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"8BPS", "Photoshop"),
+];
+
+fn other_format(bytes: &[u8]) -> String {
+    let box_of =
+        |kinds: &[&[u8]]| bytes.get(4..8) == Some(b"ftyp") && kinds.iter().any(|kind| bytes.get(8..12) == Some(kind));
+    let name = OTHERS.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, name)| *name);
+    let name = name.or(box_of(&[b"avif"]).then_some("Avif")).or(box_of(&[b"heic", b"heix", b"mif1"]).then_some("Heic"));
+    match name {
+        Some(name) => format!("is {name} by its first bytes; only PNG and JPEG are read, convert it"),
+        None => {
+            let start: Vec<String> = bytes.iter().take(8).map(|b| format!("{b:02X}")).collect();
+            format!("is neither PNG nor JPEG; it begins with the bytes {}", start.join(" "))
+        }
     }
 }
