@@ -2,7 +2,7 @@
 //!
 //! Nothing here is an error; a finding is something that a person should know before they trust the weights.
 
-use crate::{Architecture, Dialect, Entry, Options, Result, Weights, guess, quantised, read};
+use crate::{Dialect, Entry, Options, Result, Weights, guess, quantised, read};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -169,14 +169,7 @@ pub fn examine_names(weights: &Weights, dialect: Option<&Dialect>) -> Vec<Findin
         findings.push(finding("gamma", message));
     }
     let Some(dialect) = dialect else { return findings };
-    let classes = match guess(weights, dialect) {
-        Some(Architecture::ResNet(net)) => net.classes,
-        Some(Architecture::CifarResNet(net)) => net.classes,
-        Some(Architecture::KerasSequential(net)) => net.classes(),
-        Some(Architecture::Vgg(net)) => net.classes,
-        Some(Architecture::InceptionV3(net) | Architecture::GoogLeNet(net)) => net.classes,
-        _ => None,
-    };
+    let classes = guess(weights, dialect).and_then(|found| found.classes());
     if dialect.knobs.class_offset > 0 || classes == Some(1001) {
         let count = classes.map_or_else(|| "the classes".to_string(), |n| format!("{n} classes"));
         findings

@@ -137,6 +137,18 @@ impl Architecture {
         }
     }
 
+    /// Classes of the head, if there is one.
+    pub fn classes(&self) -> Option<usize> {
+        match self {
+            Self::ResNet(net) => net.classes,
+            Self::CifarResNet(net) => net.classes,
+            Self::Vgg(net) => net.classes,
+            Self::InceptionV3(net) | Self::GoogLeNet(net) => net.classes,
+            Self::Bert(net) => net.classes,
+            Self::KerasSequential(net) => net.classes(),
+        }
+    }
+
     /// Whether both have the same trunk: the same but for heads (classes, pooler, masked language model), for what
     /// single tensors at the door tell by their shapes (channels of the image, words, positions, token types) and for the
     /// number of attention heads, which shapes do not tell.

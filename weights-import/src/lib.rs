@@ -82,7 +82,7 @@ pub use keras_sequential::{KerasLayer, KerasSequential};
 pub use load::{Options, Slot, load, load_with, read};
 pub use reader::{Entry, Links, Raw, Reader, Source};
 pub use report::{Misshapen, Report};
-pub use save::{save_npz, save_pytorch, save_safetensors, write_npz, write_pytorch, write_safetensors};
+pub use save::{save_npy, save_npz, save_pytorch, save_safetensors, write_npz, write_pytorch, write_safetensors};
 pub use save_sharded::save_safetensors_sharded;
 pub use unpack::unpack;
 pub use weights::{Weights, from_bytes, from_source, open};

@@ -68,11 +68,80 @@ pub(crate) enum Command {
         after_help = "Example:\n  uke convert vgg16.h5 vgg16.safetensors --dialect torchvision\n  uke convert model.onnx model.pth --dtype f16"
     )]
     Convert(ConvertArgs),
+    /// List the networks with their parameters, operations and input sizes
+    #[command(after_help = "Example:\n  uke models\n  uke models --json")]
+    Models(ModelsArgs),
+    /// Run raw tensors through a network: to check an import
+    #[command(
+        after_help = "Example:\n  uke forward --weights resnet50.pth --input x.npy --output y.npy\n  uke forward --weights resnet50.pth --input x.npy --output y.npy --tap layer3.2"
+    )]
+    Forward(ForwardArgs),
+    /// Compare a network with numbers of its original, and name the first layer that parts from it
+    #[command(
+        after_help = "Example:\n  uke verify --weights resnet50.pth --input x.npy --expect y.npy\n  uke verify --weights resnet50.pth --input x.npy --expect activations.npz\n\nExit code 1 if anything is off by more than the tolerance."
+    )]
+    Verify(VerifyArgs),
     /// Fetch well-known pretrained weights, checked and resumable, and print where they are
     #[command(
         after_help = "Example:\n  uke pull --list\n  uke finetune image --weights \"$(uke pull resnet50)\" --data photos/ --out model\n\nThe cache is $UKE_CACHE, or ukulele in the folder of caches. UKE_OFFLINE=1 leaves the network alone; UKE_HUB_MIRROR names a mirror that has the files at MIRROR/host/path; SSL_CERT_FILE names roots of trust."
     )]
     Pull(PullArgs),
+}
+
+/// Arguments of `uke models`.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct ModelsArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `uke forward`.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct ForwardArgs {
+    /// The weights: any file that `uke inspect` knows
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: PathBuf,
+    /// The network that the weights must belong to [default: what names and shapes of the weights tell]
+    #[arg(long, value_name = "NAME", value_parser = models())]
+    pub(crate) model: Option<String>,
+    /// A file of one array (.npy): images (N, C, H, W) as the network takes them, or ids of word pieces (B, T)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// The file to write (.npy): logits, or the hidden states of a BERT
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Write the output of this module instead, e.g. layer3.2
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tap: Option<String>,
+}
+
+/// Arguments of `uke verify`.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct VerifyArgs {
+    /// The weights: any file that `uke inspect` knows
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: PathBuf,
+    /// The network that the weights must belong to [default: what names and shapes of the weights tell]
+    #[arg(long, value_name = "NAME", value_parser = models())]
+    pub(crate) model: Option<String>,
+    /// A file of one array (.npy), as for `uke forward`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// The original's output (.npy), or outputs by the names of modules, `output` being the last (.npz, .safetensors)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) expect: PathBuf,
+    /// Largest difference, relative in norm
+    #[arg(long, value_name = "X", default_value_t = 1e-4)]
+    pub(crate) tolerance: f64,
+    /// Write the numbers to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Names of networks.
+fn models() -> PossibleValuesParser {
+    PossibleValuesParser::new(ukulele_models::ImageConfig::NAMES.into_iter().chain(["bert"]))
 }
 
 /// Arguments of `uke pull`.

@@ -9,8 +9,11 @@ mod evaluate;
 mod files;
 mod finetune_image;
 mod finetune_text;
+mod forward;
 mod inspect;
 mod interrupt;
+mod models;
+mod network;
 mod outcome;
 mod photos;
 mod predict;
@@ -19,6 +22,7 @@ mod pull;
 mod report;
 mod texts;
 mod train;
+mod verify;
 
 use args::{Cli, Command, Common, Finetune};
 use clap::Parser;
@@ -66,6 +70,9 @@ fn run(cli: Cli) -> Result<()> {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Inspect(args) => inspect::run(&args, quiet),
         Command::Convert(args) => convert::run(&args, quiet),
+        Command::Models(args) => models::run(&args),
+        Command::Forward(args) => forward::run(&args, quiet),
+        Command::Verify(args) => verify::run(&args, quiet),
         Command::Pull(args) => pull::run(&args, quiet),
     }
 }

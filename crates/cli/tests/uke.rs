@@ -464,3 +464,77 @@ fn known_weights_are_listed_and_pulled() {
         (&serde_json::Value::from(true), Some(text(&taken.stdout).trim()))
     );
 }
+
+/// The encoder of BERT-tiny on raw ids, against itself and against numbers that are wrong in one layer.
+#[test]
+fn raw_tensors_go_forward_and_are_verified() {
+    let folder = Folder::new("forward");
+    let npy = |name: &str, descr: &str, shape: &str, values: &[u8]| {
+        let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+        let head = format!("{text:<0$}\n", 117);
+        let bytes = [b"\x93NUMPY\x01\0", &(head.len() as u16).to_le_bytes()[..], head.as_bytes(), values].concat();
+        folder.file(name, bytes)
+    };
+    let ids: Vec<u8> =
+        [101_i64, 2023, 2003, 102, 101, 7592, 2088, 102].iter().flat_map(|id| id.to_le_bytes()).collect();
+    let input = npy("ids.npy", "<i8", "(2, 4)", &ids);
+    let (output, tap) = (folder.path("hidden.npy"), folder.path("layer.npy"));
+    let forward = |output: &str, more: &[&str]| {
+        uke(&[&["forward", "--weights", TINY, "--input", &input, "--output", output], more].concat())
+    };
+    let said = forward(&output, &[]);
+    assert!(said.status.success() && text(&said.stdout).contains("[2, 4, 128]"), "{}", text(&said.stderr));
+    assert!(forward(&tap, &["--tap", "encoder.layer.1", "-q"]).status.success());
+    assert_eq!(fs::read(&output).unwrap(), fs::read(&tap).unwrap(), "the last layer's output is the encoder's");
+    let wrong = forward(&tap, &["--tap", "encoder.layer.2"]);
+    assert!(
+        text(&wrong.stderr).contains("no module `encoder.layer.2`; near are encoder.layer.0, encoder.layer.1"),
+        "{}",
+        text(&wrong.stderr)
+    );
+
+    let verify = |expect: &str| uke(&["verify", "--weights", TINY, "--input", &input, "--expect", expect]);
+    let said = verify(&output);
+    assert!(said.status.success() && text(&said.stdout).contains("1 of 1 agree"), "{}", text(&said.stderr));
+    // The activations of both layers, the second one's doubled.
+    let mut arrays = Vec::new();
+    for (name, scale) in [("encoder.layer.0", 1.0), ("encoder.layer.1", 2.0)] {
+        assert!(forward(&tap, &["--tap", name, "-q"]).status.success());
+        let y = weights_import::open(&tap).unwrap();
+        let y = y.get(&y.entries()[0].name).unwrap();
+        let values = y.to_vec().into_iter().map(|v| v * scale).collect();
+        arrays.push((name.to_owned(), ukulele_layers::Tensor::from_vec(y.shape(), values).unwrap()));
+    }
+    let given = arrays.iter().map(|(name, y)| (name.clone(), y)).collect::<Vec<_>>();
+    let expect = folder.path("activations.npz");
+    weights_import::save_npz(&expect, &given, weights_import::Dtype::F32).unwrap();
+    let json = folder.path("rows.json");
+    let said = uke(&["verify", "--weights", TINY, "--input", &input, "--expect", &expect, "--json", &json]);
+    assert_eq!(said.status.code(), Some(1));
+    let errors = text(&said.stderr);
+    assert!(errors.contains("`encoder.layer.1` is the first to part") && errors.contains("1 of 2 agree"), "{errors}");
+    let rows: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    assert_eq!((&rows["first"], &rows["agrees"]), (&"encoder.layer.1".into(), &false.into()));
+    let stranger = vec![("encoder.layer.7".to_owned(), given[0].1)];
+    weights_import::save_npz(&expect, &stranger, weights_import::Dtype::F32).unwrap();
+    fails(&["verify", "--weights", TINY, "--input", &input, "--expect", &expect], 1, &["encoder.layer.7", "near are"]);
+    fails(
+        &["forward", "--weights", TINY, "--input", &expect, "--output", &output, "--model", "resnet18"],
+        1,
+        &["look like a BERT", "--model resnet18"],
+    );
+    fails(
+        &["forward", "--weights", TINY, "--input", &input, "--output", &output, "--model", "resnet81"],
+        2,
+        &["resnet81"],
+    );
+}
+
+#[test]
+fn the_zoo_is_listed() {
+    let said = uke(&["models"]);
+    let lines = text(&said.stdout);
+    assert!(lines.contains("resnet50               25,557,032       8.18  224 x 224"), "{lines}");
+    let json: serde_json::Value = serde_json::from_slice(&uke(&["models", "--json"]).stdout).unwrap();
+    assert!(json.as_array().unwrap().len() > 30 && json[0]["parameters"] == 11_689_512);
+}

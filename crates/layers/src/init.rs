@@ -7,20 +7,29 @@ use ukulele_kernels::random;
 /// A source of initial weights. The same seed gives the same model.
 #[derive(Debug, Clone)]
 pub struct Init {
-    seed: u64,
+    /// `None` draws nothing.
+    seed: Option<u64>,
     drawn: u64,
 }
 
 impl Init {
     /// A source with this seed.
     pub fn new(seed: u64) -> Self {
-        Self { seed, drawn: 0 }
+        Self { seed: Some(seed), drawn: 0 }
+    }
+
+    /// Zeros, which cost nothing: for a network whose numbers come out of a file.
+    pub fn zeros() -> Self {
+        Self { seed: None, drawn: 0 }
     }
 
     fn draw(&mut self, shape: &[usize], fill: impl FnOnce(u64, &mut [f32])) -> Tensor {
         self.drawn += 1;
-        let key = random::key(&[self.seed, 0x1417, self.drawn]);
-        Tensor::build(shape, |out| fill(key, out)).expect("sizes of a layer fit in memory").channels_last()
+        let tensor = match self.seed {
+            None => Tensor::zeros(shape),
+            Some(seed) => Tensor::build(shape, |out| fill(random::key(&[seed, 0x1417, self.drawn]), out)),
+        };
+        tensor.expect("sizes of a layer fit in memory").channels_last()
     }
 
     /// Uniform on [-bound, bound).

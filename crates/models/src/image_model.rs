@@ -302,10 +302,14 @@ impl ImageModel {
         let unknown = || weights_import::Error::Argument(format!("{}: no known architecture", weights.source()));
         let found = guess(&weights, &dialect).ok_or_else(unknown)?;
         let config = ImageConfig::from_weights(&found, &dialect, 2).map_err(argument)?;
-        let mut net = Self::new(&config, &mut Init::new(0));
+        let mut net = Self::new(&config, &mut Init::zeros());
+        if found.classes().is_none() {
+            net.replace_head(config.classes(), &mut Init::new(0));
+        }
         let head = net.head_names();
         let open: Vec<&str> = head.iter().map(String::as_str).collect();
-        let _complete = net.load(&weights, &dialect)?.only_missing(if has_head(&found) { &[] } else { &open })?;
+        let _complete =
+            net.load(&weights, &dialect)?.only_missing(if found.classes().is_some() { &[] } else { &open })?;
         Ok((net, dialect))
     }
 
@@ -397,15 +401,5 @@ impl ImageModel {
     /// Prefixes of the names of the head.
     pub fn head_names(&self) -> Vec<String> {
         self.layer_groups().pop().unwrap_or_default()
-    }
-}
-
-fn has_head(found: &Architecture) -> bool {
-    match found {
-        Architecture::ResNet(net) => net.classes.is_some(),
-        Architecture::CifarResNet(net) => net.classes.is_some(),
-        Architecture::Vgg(net) => net.classes.is_some(),
-        Architecture::InceptionV3(net) | Architecture::GoogLeNet(net) => net.classes.is_some(),
-        Architecture::KerasSequential(_) | Architecture::Bert(_) => false,
     }
 }

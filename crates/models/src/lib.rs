@@ -23,6 +23,7 @@ mod pretrained;
 mod resnet;
 mod resnet_cifar;
 mod vgg;
+mod zoo;
 
 pub use bert::{
     BertAttention, BertConfig, BertEmbeddings, BertEncoder, BertForMaskedLM, BertForSequenceClassification,
@@ -40,3 +41,4 @@ pub use pretrained::Pretrained;
 pub use resnet::{Block, Downsample, ResNet, ResNetConfig, ResidualBlock};
 pub use resnet_cifar::{CifarBlock, CifarResNet, CifarResNetConfig, CifarShortcut, Shortcut};
 pub use vgg::{Vgg, VggClassifier, VggConfig, VggDense, VggFeatures, VggUnit};
+pub use zoo::{Variant, ZOO, multiply_adds};

@@ -7,7 +7,7 @@ mod npz;
 mod pytorch;
 mod zip;
 
-pub use npz::{save_npz, write_npz};
+pub use npz::{save_npy, save_npz, write_npz};
 pub use pytorch::{save_pytorch, write_pytorch};
 
 use crate::atomic::atomically;

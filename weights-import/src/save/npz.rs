@@ -2,7 +2,7 @@
 
 use super::zip::Zip;
 use super::{given, lens, rounded};
-use crate::atomic::atomically;
+use crate::atomic::{atomic_write, atomically};
 use crate::formats::numpy::DTYPES;
 use crate::zip::plain;
 use crate::{Dtype, Entry, Error, Result};
@@ -40,6 +40,20 @@ pub fn write_npz(
             zip.member(&format!("{}.npy", entry.name), &[&headers[index], &data], 1)?;
         }
         zip.finish()
+    })
+}
+
+/// Writes one tensor as an `.npy` file of `f32`, atomically.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn save_npy(path: impl AsRef<Path>, tensor: &Tensor) -> Result<()> {
+    let entry = Entry { name: "values".into(), shape: tensor.shape().to_vec(), dtype: Dtype::F32 };
+    let header = header(&entry)?;
+    let values: Vec<u8> = tensor.to_vec().into_iter().flat_map(f32::to_le_bytes).collect();
+    atomic_write(path, |out| {
+        out.write_all(&header)?;
+        out.write_all(&values)
     })
 }
 

@@ -124,7 +124,7 @@ impl Config {
 
     /// The model, with fresh weights.
     pub(super) fn build(&self) -> Network {
-        let init = &mut Init::new(0);
+        let init = &mut Init::zeros();
         match &self.measures {
             Measures::Bert(config, pooling) => {
                 BertForSequenceClassification::new(config, self.labels.len(), *pooling, init).into()

@@ -1,0 +1,77 @@
+//! The table of the zoo: what each network costs.
+
+use ukulele_layers::{Module, Pass};
+
+/// A network of the zoo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variant {
+    /// As [`crate::ImageConfig::named`] knows it, or Google's name of a BERT.
+    pub name: &'static str,
+    /// Trained numbers, with the original's classes (1000; 10 for small images) and heads; of a BERT with pooler.
+    pub parameters: usize,
+    /// Multiplications of one input, without those of norms and activations.
+    pub multiply_adds: u64,
+    /// Side of the images that it learned from, or tokens of the text that is counted.
+    pub input: usize,
+    /// Whether it reads text.
+    pub text: bool,
+}
+
+const fn image(name: &'static str, parameters: usize, multiply_adds: u64, input: usize) -> Variant {
+    Variant { name, parameters, multiply_adds, input, text: false }
+}
+
+const fn text(name: &'static str, parameters: usize, multiply_adds: u64) -> Variant {
+    Variant { name, parameters, multiply_adds, input: 128, text: true }
+}
+
+/// All networks with a name.
+pub const ZOO: &[Variant] = &[
+    image("resnet18", 11_689_512, 1_814_073_344, 224),
+    image("resnet34", 21_797_672, 3_663_761_408, 224),
+    image("resnet50", 25_557_032, 4_089_184_256, 224),
+    image("resnet101", 44_549_160, 7_801_405_440, 224),
+    image("resnet152", 60_192_808, 11_513_626_624, 224),
+    image("wide_resnet50_2", 68_883_240, 11_398_021_120, 224),
+    image("wide_resnet101_2", 126_886_696, 22_753_050_624, 224),
+    image("resnext50_32x4d", 25_028_904, 4_230_479_872, 224),
+    image("resnext101_32x8d", 88_791_336, 16_414_015_488, 224),
+    image("resnext101_64x4d", 83_455_272, 15_460_270_080, 224),
+    image("vgg11", 132_863_336, 7_609_090_048, 224),
+    image("vgg11_bn", 132_868_840, 7_609_090_048, 224),
+    image("vgg13", 133_047_848, 11_308_466_176, 224),
+    image("vgg13_bn", 133_053_736, 11_308_466_176, 224),
+    image("vgg16", 138_357_544, 15_470_264_320, 224),
+    image("vgg16_bn", 138_365_992, 15_470_264_320, 224),
+    image("vgg19", 143_667_240, 19_632_062_464, 224),
+    image("vgg19_bn", 143_678_248, 19_632_062_464, 224),
+    image("inception_v3", 27_161_264, 5_713_216_096, 299),
+    image("googlenet", 13_004_888, 1_498_376_192, 224),
+    image("cifar_resnet20", 269_722, 40_551_040, 32),
+    image("cifar_resnet32", 464_154, 68_862_592, 32),
+    image("cifar_resnet44", 658_586, 97_174_144, 32),
+    image("cifar_resnet56", 853_018, 125_485_696, 32),
+    image("cifar_resnet110", 1_727_962, 252_887_680, 32),
+    text("bert_tiny", 4_385_920, 58_720_256),
+    text("bert_mini", 11_170_560, 436_207_616),
+    text("bert_small", 28_763_648, 1_677_721_600),
+    text("bert_medium", 41_373_184, 3_355_443_200),
+    text("bert_base", 109_482_240, 11_173_625_856),
+    text("bert_large", 335_141_888, 39_460_012_032),
+];
+
+/// Multiplications of a forward pass that watched all of `net`: those of convolutions and dense layers. (Products within
+/// attention have no weights and are not among them.)
+pub fn multiply_adds(net: &mut impl Module, pass: &Pass) -> u64 {
+    let mut total = 0;
+    net.each("", &mut |name, param| {
+        let shape = param.value.shape();
+        let layer = name.strip_suffix(".weight").filter(|_| shape.len() >= 2);
+        let Some(y) = layer.and_then(|layer| pass.tapped(layer)) else { return };
+        // A table of embeddings is looked up.
+        if !name.ends_with("embeddings.weight") {
+            total += (y.tensor().numel() * param.value.numel() / shape[0].max(1)) as u64;
+        }
+    });
+    total
+}
