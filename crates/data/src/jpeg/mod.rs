@@ -115,14 +115,6 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded> {
                     return Err(format!("it has more than {MOST_SCANS} scans"));
                 }
                 at += state.scan(body, &bytes[at..])?;
-                // A sequential picture is whole when each component was scanned, whatever follows.
-                if state
-                    .frame
-                    .as_ref()
-                    .is_some_and(|f| !f.progressive && f.components.iter().all(|c| c.latched.is_some()))
-                {
-                    return state.finish();
-                }
             }
             0xdb => state.factors(body)?,
             0xdd => state.restart = usize::from(body.first_chunk().map_or(0, |b| u16::from_be_bytes(*b))),
