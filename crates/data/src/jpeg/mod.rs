@@ -264,3 +264,57 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// JPEGs of several kinds, in the order of their names.
+    fn files() -> Vec<Vec<u8>> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/resize/files");
+        let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|ending| ending == "jpg"));
+        paths.sort();
+        paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_breaks_off_is_refused() {
+        let files = files();
+        assert!(files.len() >= 4);
+        for bytes in files {
+            assert!(decode(&bytes).is_ok());
+            for end in 2..bytes.len() {
+                let error = decode(&bytes[..end]).err().unwrap_or_else(|| panic!("{end} of {} bytes", bytes.len()));
+                assert!(error.contains("breaks off"), "{end} of {} bytes: {error}", bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_paid_for_by_bytes() {
+        for marker in [0xc0, 0xc2] {
+            let head = [0xff, 0xd8, 0xff, marker, 0, 11, 8, 0x2e, 0xe0, 0x2e, 0xe0, 1, 1, 0x11, 0, 0xff, 0xd9];
+            assert!(decode(&head).err().unwrap().contains("do not fit 17 bytes"));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+
+        /// Whatever is changed in a file, the decoder comes to an end, and does not break down.
+        #[test]
+        fn any_damage(file: prop::sample::Index, damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+            let files = files();
+            let mut bytes = files[file.index(files.len())].clone();
+            for (at, value) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            if let Ok(picture) = decode(&bytes) {
+                prop_assert_eq!(picture.rgb.len(), picture.width * picture.height * 3);
+            }
+        }
+    }
+}
