@@ -37,10 +37,7 @@ fn ways() -> Vec<(&'static str, Preprocess)> {
 fn photos_become_the_numbers_of_torchvision_and_keras() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("photos");
     let _ = std::fs::remove_dir_all(&folder);
-    let python = std::env::var("JUDGES_PYTHON").expect("JUDGES_PYTHON=$(scripts/judges | tail -n 1)");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/photos/judge.py");
-    let output = Command::new(python).arg(script).arg(&folder).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    judge("judge.py", &folder);
     let expected = weights_import::open(folder.join("expected.safetensors")).unwrap();
 
     let mut names: Vec<String> =
@@ -74,4 +71,42 @@ fn photos_become_the_numbers_of_torchvision_and_keras() {
         println!("{line}");
     }
     assert!(broken.is_empty(), "{} of {} pictures\n{}", broken.len(), names.len(), broken.join("\n"));
+}
+
+#[test]
+fn transformers_loads_what_is_saved() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("processors");
+    let _ = std::fs::remove_dir_all(&folder);
+    let (width, height) = (261, 261);
+    let noise = |i: usize| (i.wrapping_mul(2_654_435_761) >> 13) as u8;
+    let image = Image::new(width, height, (0..width * height * 3).map(noise).collect()).unwrap();
+    let mut ways = ways();
+    ways.retain(|(_, p)| p.to_json().get("image_processor_type").is_some());
+    // Of an odd margin transformers leaves the smaller half at the left and at the top, torchvision the even one.
+    ways.retain(
+        |(_, p)| !matches!((p.size, p.crop), (Some(Size::Shorter(side)), Some((crop, _))) if side % 2 != crop % 2),
+    );
+    assert!(ways.len() >= 5);
+    for (way, preprocess) in &ways {
+        std::fs::create_dir_all(folder.join(way)).unwrap();
+        std::fs::write(folder.join(way).join("preprocessor_config.json"), preprocess.to_json().to_string()).unwrap();
+    }
+    std::fs::write(folder.join("261x261.rgb"), image.pixels()).unwrap();
+    judge("processors.py", &folder);
+    let expected = weights_import::open(folder.join("expected.safetensors")).unwrap();
+    for (way, preprocess) in &ways {
+        let (height, width, values) = preprocess.values(&image).unwrap();
+        let want = expected.get(way).unwrap();
+        assert_eq!(want.shape(), [height, width, 3], "{way}");
+        let worst = values.iter().zip(want.to_vec()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-5, "{way}: off by {worst}");
+    }
+}
+
+/// Runs a script of this folder in the environment of the judges.
+fn judge(script: &str, folder: &Path) {
+    let python = std::env::var("JUDGES_PYTHON").expect("JUDGES_PYTHON=$(scripts/judges | tail -n 1)");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/photos").join(script);
+    let output = Command::new(python).arg(script).arg(folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -246,6 +246,12 @@ impl Preprocess {
     /// [`Filter::BilinearNarrow`] alone) is our own.
     pub fn to_json(&self) -> Value {
         let mut map = Map::new();
+        // No class of Hugging Face flips colours and normalises: better none than one that leaves something out.
+        if self.order == ColourOrder::Rgb && self.filter != Filter::BilinearNarrow {
+            let exact = self.crop.is_none() && !matches!(self.size, Some(Size::Shorter(_)));
+            let class = if exact { "ViTImageProcessor" } else { "BitImageProcessor" };
+            map.insert("image_processor_type".into(), json!(class));
+        }
         map.insert("do_resize".into(), json!(self.size.is_some()));
         match self.size {
             Some(Size::Shorter(side)) => map.insert("size".into(), json!({ "shortest_edge": side })),

@@ -3,8 +3,8 @@
 //! Each output pixel is a weighted mean of the input pixels under a filter that is widened by the scale when shrinking.
 //! With scale s = in / out and support r·max(s, 1), output x sits at centre (x + 0.5)·s and reads the pixels from
 //! ⌊centre − support + 0.5⌋ to ⌊centre + support + 0.5⌋, weights normalised to sum 1, then rounded to 22 bits of fixed
-//! point. Rows first, then columns, or the other way round when the height loses more than twice as many pixels as the width;
-//! each pass rounds and clips to 8 bits. Source: Pillow 13, `src/libImaging/Resample.c` (before 13, always rows first).
+//! point. Each pass rounds and clips to 8 bits: rows first, then columns, or since Pillow 13 columns first if the height
+//! shrinks by more than twice the pixels that the width does. Source: Pillow, `src/libImaging/Resample.c`.
 
 use crate::error::{Error, Result};
 use crate::image::{Image, MAX_PIXELS};
@@ -90,10 +90,8 @@ fn clip(sum: i32) -> u8 {
 /// A size of 0, or beyond the [limit of pixels](crate::MAX_PIXELS).
 pub fn resize(image: &Image, width: usize, height: usize, filter: Filter) -> Result<Image> {
     let fits = |w: usize, h: usize| w.checked_mul(h).is_some_and(|n| n <= MAX_PIXELS);
-    let lost = |from: usize, to: usize| from as i64 - to as i64;
-    let rows_first = lost(image.height(), height) <= (lost(image.width(), width) * 2).max(0);
-    let (between_width, between_height) = if rows_first { (width, image.height()) } else { (image.width(), height) };
-    if width == 0 || height == 0 || !fits(width, height) || !fits(between_width, between_height) {
+    if width == 0 || height == 0 || !fits(width, height) || !fits(width, image.height()) || !fits(image.width(), height)
+    {
         let message = format!(
             "{} x {} to {width} x {height}: sizes must be at least 1, and at most {MAX_PIXELS} pixels",
             image.width(),
@@ -101,15 +99,18 @@ pub fn resize(image: &Image, width: usize, height: usize, filter: Filter) -> Res
         );
         return Err(Error::argument("resize", message));
     }
-    let wider = |image: Image| match width == image.width() {
-        true => image,
-        false => rows(&image, &taps(filter, image.width(), width)),
+    let across = |image: &Image| match width == image.width() {
+        true => image.clone(),
+        false => rows(image, &taps(filter, image.width(), width)),
     };
-    let higher = |image: Image| match height == image.height() {
-        true => image,
-        false => columns(&image, &taps(filter, image.height(), height)),
+    let down = |image: &Image| match height == image.height() {
+        true => image.clone(),
+        false => columns(image, &taps(filter, image.height(), height)),
     };
-    Ok(if rows_first { higher(wider(image.clone())) } else { wider(higher(image.clone())) })
+    let shrinks = |from: usize, to: usize| from as i64 - to as i64;
+    let by_height = shrinks(image.height(), height);
+    let columns_first = by_height > 0 && by_height > 2 * shrinks(image.width(), width);
+    Ok(if columns_first { across(&down(image)) } else { down(&across(image)) })
 }
 
 /// Resizes so that the shorter side becomes `side`; the longer one keeps the proportion, rounded down.
