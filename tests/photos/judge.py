@@ -6,8 +6,11 @@ FOLDER then holds the pictures and `expected.safetensors`: for each picture NAME
 preprocessing NAME.WAY, the numbers that go into a net, as (H, W, C).
 """
 
+import io
 import os
+import struct
 import sys
+import zlib
 from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "torch"
@@ -17,10 +20,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from safetensors.numpy import save_file
-from torchvision.transforms import functional as tf
 from torchvision.transforms import InterpolationMode
+from torchvision.transforms._presets import ImageClassification
 
-SIZES = [(1, 1), (1, 7), (9, 1), (3, 2), (31, 47), (64, 64), (100, 75), (223, 225), (224, 224), (257, 300), (480, 360), (300, 1200), (1333, 800)]
+SIZES = [(1, 1), (1, 7), (9, 1), (3, 2), (31, 47), (64, 64), (100, 75), (223, 225), (224, 224), (257, 300), (480, 360)]
+SIZES += [(300, 1200), (1333, 800), (1500, 20)]
 
 
 def scene(rng, width, height):
@@ -33,6 +37,75 @@ def scene(rng, width, height):
         edge = (x * rng.uniform(-1, 1) + y * rng.uniform(-1, 1) > rng.uniform(-50, 50)) * rng.uniform(0, 0.7)
         channels.append(0.5 + 0.4 * shade * 0.6 + 0.3 * (edge - 0.35) + rng.normal(0, 0.02, x.shape))
     return (np.clip(np.stack(channels, -1), 0, 1) * 255).round().astype(np.uint8)
+
+
+def png(samples, bits, colour, interlaced):
+    """A PNG of samples (H, W, C) as Pillow does not write them: 2 or 16 bits, interlaced by Adam7."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    def rows(part):
+        for row in part.reshape(part.shape[0], -1):
+            if bits == 16:
+                yield b"\0" + row.astype(">u2").tobytes()
+            else:
+                each = np.unpackbits(row.astype(np.uint8)[:, None], axis=1)[:, 8 - bits :]
+                yield b"\0" + np.packbits(each.ravel()).tobytes()
+
+    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    parts = [samples[y::h, x::w] for y, x, h, w in passes] if interlaced else [samples]
+    body = b"".join(row for part in parts if part.size for row in rows(part))
+    head = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], bits, colour, 0, 0, int(interlaced))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
+
+
+def jpeg(image, change, **how):
+    """A JPEG as Pillow does not write them: with other sampling or meaning, by a change of its bytes."""
+    made = io.BytesIO()
+    image.save(made, "jpeg", **how)
+    return change(made.getvalue())
+
+
+def sampling(*sides):
+    """Other blocks across and down for each component; as many blocks in all."""
+
+    def change(data):
+        data = bytearray(data)
+        at = data.index(b"\xff\xc0") + 10
+        for i, side in enumerate(sides):
+            data[at + 3 * i + 1] = side
+        return bytes(data)
+
+    return change
+
+
+def ycck(data):
+    at = data.index(b"Adobe") + 11
+    return data[:at] + b"\2" + data[at + 1 :]
+
+
+def odd(rng):
+    """File name and bytes of what Pillow reads but does not write."""
+    pixels = scene(rng, 64, 64)
+    wide = pixels.astype(np.uint16) * 256 + rng.integers(0, 256, pixels.shape, dtype=np.uint16)
+    rgb = Image.fromarray(pixels[..., :3])
+    yield "rgb16.png", png(wide[..., :3], 16, 2, False)
+    yield "rgba16.png", png(wide, 16, 6, False)
+    yield "rgba16-interlaced.png", png(wide[:61, :43], 16, 6, True)
+    yield "grey16-interlaced.png", png(wide[:29, :35, :1], 16, 0, True)
+    yield "rgb-interlaced.png", png(pixels[:, :63, :3], 8, 2, True)
+    yield "grey2-interlaced.png", png(pixels[:33, :, :1] // 64, 2, 0, True)
+    yield "grey4.png", png(pixels[:, :13, :1] // 16, 4, 0, False)
+    yield "440.jpg", jpeg(rgb, sampling(0x12, 0x11, 0x11), subsampling=1)
+    yield "411.jpg", jpeg(rgb, sampling(0x41, 0x11, 0x11), subsampling=2)
+    yield "grey-2x2.jpg", jpeg(rgb.convert("L"), sampling(0x22))
+    yield "rgb-kept.jpg", jpeg(rgb, bytes, keep_rgb=True, quality=90)
+    yield "ycck.jpg", jpeg(rgb.convert("CMYK"), ycck, quality=90)
+    yield "cmyk-progressive.jpg", jpeg(rgb.convert("CMYK"), bytes, quality=60, progressive=True)
+    yield "progressive-restart.jpg", jpeg(rgb, bytes, quality=97, progressive=True, restart_marker_blocks=2)
+    yield "worst.jpg", jpeg(rgb, bytes, quality=1)
+    yield "best.jpg", jpeg(Image.fromarray(rng.integers(0, 256, (50, 51, 3), dtype=np.uint8)), bytes, quality=100)
 
 
 def pictures(folder):
@@ -72,11 +145,15 @@ def pictures(folder):
             case 5:
                 save("rgb", "png", rgb, compress_level=0)
                 save("restart", "jpg", rgb, quality=70, restart_marker_blocks=3)
+    save("q85-420", "jpg", Image.fromarray(scene(rng, 4000, 3000)[..., :3]), quality=85)
     for orientation in range(1, 9):
         rgb = Image.fromarray(scene(rng, 120, 90)[..., :3])
         exif = Image.Exif()
         exif[0x0112] = orientation
         save(f"orientation{orientation}", "png" if orientation % 2 else "jpg", rgb, exif=exif)
+    for name, data in odd(rng):
+        (folder / name).write_bytes(data)
+        made.append(name)
     return made
 
 
@@ -88,26 +165,39 @@ def upright(path):
     return ImageOps.exif_transpose(image).convert("RGB")
 
 
-def torchvision(image, resize, crop, bicubic=False, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)):
-    mode = InterpolationMode.BICUBIC if bicubic else InterpolationMode.BILINEAR
-    image = tf.center_crop(tf.resize(image, resize, mode), crop)
-    return tf.normalize(tf.to_tensor(image), mean, std).permute(1, 2, 0).numpy()
+def torchvision(crop, resize, mode=InterpolationMode.BILINEAR):
+    preset = ImageClassification(crop_size=crop, resize_size=resize, interpolation=mode)
+    return lambda image: preset(image).permute(1, 2, 0).numpy()
 
 
-def of_keras(image, side, mode):
-    resized = image.resize((side, side), Image.Resampling.BILINEAR)  # keras.utils.load_img(target_size, "bilinear")
-    values = keras.utils.img_to_array(resized)
-    return keras.src.applications.imagenet_utils.preprocess_input(values.copy(), data_format="channels_last", mode=mode)
+def of_keras(side, mode, interpolation="bilinear"):
+    def run(image):
+        file = io.BytesIO()
+        image.save(file, "png", compress_level=0)
+        file.seek(0)
+        loaded = keras.utils.load_img(file, target_size=(side, side), interpolation=interpolation)
+        values = keras.utils.img_to_array(loaded)
+        return keras.applications.imagenet_utils.preprocess_input(values, data_format="channels_last", mode=mode)
+
+    return run
+
+
+def resizing(image):
+    values = keras.layers.Resizing(224, 224)(np.asarray(image, np.float32)[None])[0].numpy()
+    return keras.applications.imagenet_utils.preprocess_input(values.copy(), data_format="channels_last", mode="caffe")
 
 
 WAYS = {
-    "torchvision": lambda image: torchvision(image, 256, 224),
-    "torchvision_v2": lambda image: torchvision(image, 232, 224),
-    "inception": lambda image: torchvision(image, 342, 299),
-    "timm": lambda image: torchvision(image, 235, 224, bicubic=True),
-    "keras_caffe": lambda image: of_keras(image, 224, "caffe"),
-    "keras_tf": lambda image: of_keras(image, 299, "tf"),
-    "keras_torch": lambda image: of_keras(image, 224, "torch"),
+    "torchvision": torchvision(224, 256),
+    "torchvision_v2": torchvision(224, 232),
+    "inception": torchvision(299, 342),
+    "timm": torchvision(224, 235, InterpolationMode.BICUBIC),
+    "keras_caffe": of_keras(224, "caffe"),
+    "keras_tf": of_keras(299, "tf"),
+    "keras_torch": of_keras(224, "torch"),
+    "keras_nearest": of_keras(224, "caffe", "nearest"),
+    "keras_bicubic": of_keras(299, "tf", "bicubic"),
+    "keras_resizing": resizing,
 }
 
 

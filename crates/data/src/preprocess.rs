@@ -242,9 +242,16 @@ impl Preprocess {
         Ok(tensor)
     }
 
-    /// As Hugging Face writes it in `preprocessor_config.json`; `do_flip_channel_order` is BGR.
+    /// As Hugging Face writes it in `preprocessor_config.json`; `do_flip_channel_order` is BGR, and `antialias` (false for
+    /// [`Filter::BilinearNarrow`] alone) is our own.
     pub fn to_json(&self) -> Value {
         let mut map = Map::new();
+        // No class of Hugging Face flips colours and normalises: better none than one that leaves something out.
+        if self.order == ColourOrder::Rgb && self.filter != Filter::BilinearNarrow {
+            let exact = self.crop.is_none() && !matches!(self.size, Some(Size::Shorter(_)));
+            let class = if exact { "ViTImageProcessor" } else { "BitImageProcessor" };
+            map.insert("image_processor_type".into(), json!(class));
+        }
         map.insert("do_resize".into(), json!(self.size.is_some()));
         match self.size {
             Some(Size::Shorter(side)) => map.insert("size".into(), json!({ "shortest_edge": side })),
@@ -254,10 +261,14 @@ impl Preprocess {
             None => None,
         };
         let resample = match self.filter {
-            Filter::Bilinear => 2,
+            Filter::Nearest => 0,
+            Filter::Bilinear | Filter::BilinearNarrow => 2,
             Filter::Bicubic => 3,
         };
         map.insert("resample".into(), json!(resample));
+        if self.filter == Filter::BilinearNarrow {
+            map.insert("antialias".into(), json!(false));
+        }
         map.insert("do_center_crop".into(), json!(self.crop.is_some()));
         if let Some((height, width)) = self.crop {
             map.insert("crop_size".into(), json!({ "height": height, "width": width }));
@@ -318,11 +329,15 @@ impl Preprocess {
                 }
             }),
         };
-        let filter = match config.get("resample").map(|v| (v, v.as_u64())) {
-            None | Some((_, Some(2))) => Filter::Bilinear,
-            Some((_, Some(3))) => Filter::Bicubic,
-            Some((value, _)) => {
-                return Err(bad("resample", format!("is {value}; only 2 (bilinear) and 3 (bicubic) exist")));
+        let filter = match (config.get("resample").map(|v| (v, v.as_u64())), switch("antialias", true)?) {
+            (Some((_, Some(0))), _) => Filter::Nearest,
+            (None | Some((_, Some(2))), true) => Filter::Bilinear,
+            (None | Some((_, Some(2))), false) => Filter::BilinearNarrow,
+            (Some((_, Some(3))), true) => Filter::Bicubic,
+            (Some((_, Some(3))), false) => return Err(bad("antialias", "is false, which only bilinear can be".into())),
+            (Some((value, _)), _) => {
+                let message = format!("is {value}; only 0 (nearest), 2 (bilinear) and 3 (bicubic) exist");
+                return Err(bad("resample", message));
             }
         };
         let crop = match switch("do_center_crop", false)? {
@@ -340,8 +355,12 @@ impl Preprocess {
             true => (three("image_mean", 0.0)?, three("image_std", 1.0)?),
             false => ([0.0; 3], [1.0; 3]),
         };
-        if std.contains(&0.0) {
-            return Err(bad("image_std", "holds a zero, nothing can be divided by it".into()));
+        if std.iter().any(|&s| s <= 0.0) {
+            return Err(bad("image_std", "holds a number that is not above 0, nothing can be divided by it".into()));
+        }
+        let scaled = |v: f64, c: usize| ((v * rescale - mean[c]) / std[c]) as f32;
+        if !(0..3).all(|c| scaled(0.0, c).is_finite() && scaled(255.0, c).is_finite()) {
+            return Err(bad("rescale_factor", "with `image_mean` and `image_std` makes infinite numbers".into()));
         }
         let order = match switch("do_flip_channel_order", false)? {
             true => ColourOrder::Bgr,
@@ -362,6 +381,8 @@ mod tests {
             Preprocess::caffe_bgr(),
             Preprocess::cifar10(),
             Preprocess { size: None, crop: None, filter: Filter::Bicubic, ..Preprocess::symmetric(9) },
+            Preprocess { filter: Filter::Nearest, ..Preprocess::keras_bgr() },
+            Preprocess { filter: Filter::BilinearNarrow, ..Preprocess::keras_bgr() },
         ];
         for preprocess in all {
             assert_eq!(Preprocess::from_json(&preprocess.to_json()), Ok(preprocess));
@@ -379,6 +400,9 @@ mod tests {
             ("resample", json!(1)),
             ("image_mean", json!([1, 2])),
             ("image_std", json!([1, 0, 1])),
+            ("image_std", json!([1, -2, 1])),
+            ("antialias", json!(3)),
+            ("rescale_factor", json!(1e308)),
             ("crop_size", json!({ "height": 3 })),
             ("do_resize", json!(3)),
         ] {

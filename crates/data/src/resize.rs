@@ -17,13 +17,17 @@ pub enum Filter {
     Bilinear,
     /// Cubic convolution with a = −0.5, radius 2.
     Bicubic,
+    /// The pixel that lies under the centre, alone; Keras' `load_img` does this unless told otherwise.
+    Nearest,
+    /// Triangle of radius 1 that is not widened when shrinking, as Keras' layer `Resizing` has it.
+    BilinearNarrow,
 }
 
 impl Filter {
     fn radius(self) -> f64 {
         match self {
-            Self::Bilinear => 1.0,
             Self::Bicubic => 2.0,
+            _ => 1.0,
         }
     }
 
@@ -31,7 +35,7 @@ impl Filter {
         const A: f64 = -0.5;
         let x = x.abs();
         match self {
-            Self::Bilinear if x < 1.0 => 1.0 - x,
+            Self::Bilinear | Self::BilinearNarrow if x < 1.0 => 1.0 - x,
             Self::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
             Self::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
             _ => 0.0,
@@ -50,7 +54,13 @@ struct Taps {
 
 fn taps(filter: Filter, from: usize, to: usize) -> Vec<Taps> {
     let scale = from as f64 / to as f64;
-    let stretch = scale.max(1.0);
+    if filter == Filter::Nearest {
+        // Pillow adds up the places, so their rounding errors add up too.
+        let places = std::iter::successors(Some(scale * 0.5), |place| Some(place + scale)).take(to);
+        let tap = |place: f64| Taps { first: (place as usize).min(from - 1), weights: vec![1 << PRECISION] };
+        return places.map(tap).collect();
+    }
+    let stretch = if filter == Filter::BilinearNarrow { 1.0 } else { scale.max(1.0) };
     let support = filter.radius() * stretch;
     let inverse = 1.0 / stretch;
     (0..to)
