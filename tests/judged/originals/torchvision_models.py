@@ -26,7 +26,8 @@ NAMES = [f"vgg{d}{bn}" for d in (11, 13, 16, 19) for bn in ("", "_bn")] + [
 
 
 def build(name):
-    options = {"aux_logits": True, "init_weights": False} if name in AUX else {}
+    # transform_input is what torchvision's own weights are loaded with.
+    options = {"aux_logits": True, "init_weights": False, "transform_input": True} if name in AUX else {}
     if name.startswith("vgg"):
         options = {"init_weights": False}
     return getattr(torchvision.models, name)(num_classes=CLASSES, **options)

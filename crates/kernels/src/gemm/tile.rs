@@ -152,37 +152,57 @@ unsafe fn sum_tile<S: Simd>(s: S, rows: usize, taps: &[Tap], depth: usize, panel
     variants!(1 2 3 4 5 6 7 8 9 10 11 12)
 }
 
+/// Products that are added one after the other. Longer sums are sums of such: rounding grows with the length of a chain.
+const CHAIN: usize = 512;
+
 /// sums[row] = sum over taps and k of source[tap][row][k] * panel[tap][k].
 ///
 /// # Safety
 /// The sources of the tile must be readable for `depth` numbers.
 #[inline(always)]
 unsafe fn sum_rows<S: Simd, const R: usize>(s: S, taps: &[Tap], depth: usize, panel: &[f32], sums: &mut Sums<S>) {
-    let mut acc = [[s.zero(); 2]; R];
+    let (mut acc, mut chain) = ([[s.zero(); 2]; R], 0);
+    sums[..R].fill([s.zero(); 2]);
+    let add = |acc: &[[S::V; 2]; R], sums: &mut Sums<S>| {
+        for (sum, acc) in sums.iter_mut().zip(acc) {
+            *sum = [s.add(sum[0], acc[0]), s.add(sum[1], acc[1])];
+        }
+    };
     let taps = if depth == 0 { &[] } else { taps };
     for tap in taps {
         let sources: [*const f32; R] = std::array::from_fn(|r| tap.sources[r]);
         let panel = &panel[tap.index * depth * 2 * S::LANES..][..depth * 2 * S::LANES];
         let (mut b, mut k) = (panel.as_ptr(), 0);
-        // A loop that runs at least once: around one that may not, compilers move all sums from register to register.
+        // Loops that run at least once: around one that may not, compilers move all sums from register to register.
         loop {
-            // SAFETY: k < depth: the sources have that many numbers, and b that many rows.
-            unsafe {
-                let (b0, b1) = (s.load_ptr(b), s.load_ptr(b.add(S::LANES)));
-                b = b.add(2 * S::LANES);
-                for r in 0..R {
-                    let a = s.splat(*sources[r].add(k));
-                    acc[r][0] = s.mul_add(a, b0, acc[r][0]);
-                    acc[r][1] = s.mul_add(a, b1, acc[r][1]);
+            let end = depth.min(k + CHAIN - chain);
+            chain += end - k;
+            loop {
+                // SAFETY: k < depth: the sources have that many numbers, and b that many rows.
+                unsafe {
+                    let (b0, b1) = (s.load_ptr(b), s.load_ptr(b.add(S::LANES)));
+                    b = b.add(2 * S::LANES);
+                    for r in 0..R {
+                        let a = s.splat(*sources[r].add(k));
+                        acc[r][0] = s.mul_add(a, b0, acc[r][0]);
+                        acc[r][1] = s.mul_add(a, b1, acc[r][1]);
+                    }
+                }
+                k += 1;
+                if k == end {
+                    break;
                 }
             }
-            k += 1;
+            if chain == CHAIN {
+                add(&acc, sums);
+                (acc, chain) = ([[s.zero(); 2]; R], 0);
+            }
             if k == depth {
                 break;
             }
         }
     }
-    sums[..R].copy_from_slice(&acc);
+    add(&acc, sums);
 }
 
 /// Applies the epilogue and writes `cols` columns from `column` on.
