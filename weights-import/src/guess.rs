@@ -67,8 +67,12 @@ pub struct ResNet {
     pub layers: [usize; 4],
     /// Channels of the image.
     pub channels: usize,
-    /// Channels after the stem convolution: 64.
+    /// Channels after the stem: 64.
     pub stem: usize,
+    /// Channels of the first two of three stem convolutions (timm's ResNet-C and -D).
+    pub deep_stem: Option<[usize; 2]>,
+    /// Shortcuts that change their shape pool before they convolve (timm's ResNet-D).
+    pub pooled_shortcuts: bool,
     /// Width of the first stage, doubled by each further one: 64. A bottleneck block has four times that outside.
     pub width: usize,
     /// Channels of the first stage's 3x3 convolutions: as `width`, unless the network is "wide" or grouped.
@@ -233,6 +237,12 @@ impl fmt::Display for Architecture {
                 if net.stem != net.width {
                     write!(f, ", stem {}", net.stem)?;
                 }
+                if net.deep_stem.is_some() {
+                    write!(f, ", stem of three convolutions")?;
+                }
+                if net.pooled_shortcuts {
+                    write!(f, ", pooled shortcuts")?;
+                }
                 if net.inner != net.width || net.groups != 1 {
                     write!(f, ", inner width {}, groups {}", net.inner, net.groups)?;
                 }
@@ -352,7 +362,19 @@ fn vgg(shapes: &BTreeMap<&str, &[usize]>) -> Option<Vgg> {
 
 fn resnet(shapes: &BTreeMap<&str, &[usize]>) -> Option<ResNet> {
     let shape = |name: &str| shapes.get(name).copied();
-    let &[stem, channels, _, _] = shape("conv1.weight")? else { return None };
+    let convolution = |name: &str| match shape(name) {
+        Some(&[out, inputs, _, _]) => Some((out, inputs)),
+        _ => None,
+    };
+    let (stem, channels, deep_stem) = match convolution("conv1.weight") {
+        Some((stem, channels)) => (stem, channels, None),
+        None => {
+            let [(first, channels), (second, _), (stem, _)] =
+                [convolution("conv1.0.weight")?, convolution("conv1.3.weight")?, convolution("conv1.6.weight")?];
+            (stem, channels, Some([first, second]))
+        }
+    };
+    let pooled_shortcuts = convolution("layer2.0.downsample.1.weight").is_some();
     let blocks = |stage: usize| {
         (0..shapes.len()).take_while(|b| shape(&format!("layer{stage}.{b}.conv1.weight")).is_some()).count()
     };
@@ -367,7 +389,7 @@ fn resnet(shapes: &BTreeMap<&str, &[usize]>) -> Option<ResNet> {
     };
     let classes = shape("fc.weight").and_then(|s| s.first().copied());
     let groups = inner.checked_div(grouped).unwrap_or(1);
-    Some(ResNet { block, layers, channels, stem, width, inner, groups, classes })
+    Some(ResNet { block, layers, channels, stem, deep_stem, pooled_shortcuts, width, inner, groups, classes })
 }
 
 fn cifar_resnet(shapes: &BTreeMap<&str, &[usize]>) -> Option<CifarResNet> {

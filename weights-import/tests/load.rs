@@ -392,6 +392,8 @@ fn guesses_the_measures() {
         block: Block::Bottleneck,
         layers: [3, 4, 23, 3],
         channels: 3,
+        deep_stem: None,
+        pooled_shortcuts: false,
         stem: 2,
         width: 2,
         inner: 2,

@@ -76,6 +76,8 @@ mod fetched {
             block: Block::Bottleneck,
             layers: [3, 4, 6, 3],
             channels: 3,
+            deep_stem: None,
+            pooled_shortcuts: false,
             stem: 64,
             width: 32,
             inner: 32,

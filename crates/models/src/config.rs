@@ -21,6 +21,12 @@ impl Reader<'_> {
         list.as_array().filter(|list| list.len() <= 64)?.iter().map(Self::whole).collect()
     }
 
+    /// The same, with zeros.
+    pub(crate) fn from_zero(list: &Json) -> Option<Vec<usize>> {
+        let list = list.as_array().filter(|list| list.len() <= 64)?;
+        list.iter().map(|value| if value.as_u64() == Some(0) { Some(0) } else { Self::whole(value) }).collect()
+    }
+
     pub(crate) fn size(&self, key: &str) -> Result<usize> {
         Self::whole(&self.0[key]).ok_or_else(|| self.wrong(key, "a whole number from 1 to 65,536"))
     }

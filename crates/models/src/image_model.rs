@@ -82,8 +82,8 @@ macro_rules! from {
 from! { ResNetConfig, ResNet; CifarResNetConfig, CifarResNet; VggConfig, Vgg; InceptionConfig, Inception; GoogLeNetConfig, GoogLeNet; }
 
 impl ImageConfig {
-    /// The names that [`ImageConfig::named`] knows: torchvision's, and the ResNets of small images.
-    pub const NAMES: [&str; 25] = [
+    /// The names that `uke models` lists: torchvision's, timm's stems, and the ResNets of small images.
+    pub const NAMES: [&str; 34] = [
         "resnet18",
         "resnet34",
         "resnet50",
@@ -94,6 +94,15 @@ impl ImageConfig {
         "resnext50_32x4d",
         "resnext101_32x8d",
         "resnext101_64x4d",
+        "resnet26",
+        "resnet18d",
+        "resnet26d",
+        "resnet34d",
+        "resnet50c",
+        "resnet50d",
+        "resnet101d",
+        "resnet152d",
+        "resnet200d",
         "vgg11",
         "vgg11_bn",
         "vgg13",
@@ -242,8 +251,10 @@ impl ImageConfig {
     pub fn same_trunk(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::ResNet(a), Self::ResNet(b)) => {
-                let measures =
-                    |c: &ResNetConfig| (c.block, c.layers, c.stem, c.width, c.widening, c.groups, c.channels);
+                let measures = |c: &ResNetConfig| {
+                    let stem = (c.stem, c.deep_stem, c.pooled_shortcuts);
+                    (c.block, c.layers, stem, c.width, c.widening, c.groups, c.channels)
+                };
                 measures(a) == measures(b)
             }
             (Self::CifarResNet(a), Self::CifarResNet(b)) => {

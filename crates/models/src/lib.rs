@@ -22,6 +22,7 @@ mod keras_net;
 mod pretrained;
 mod resnet;
 mod resnet_cifar;
+mod resnet_stem;
 mod vgg;
 mod zoo;
 
@@ -40,5 +41,6 @@ pub use keras_net::KerasNet;
 pub use pretrained::Pretrained;
 pub use resnet::{Block, Downsample, ResNet, ResNetConfig, ResidualBlock};
 pub use resnet_cifar::{CifarBlock, CifarResNet, CifarResNetConfig, CifarShortcut, Shortcut};
+pub use resnet_stem::{DeepStem, ResNetStem};
 pub use vgg::{Vgg, VggClassifier, VggConfig, VggDense, VggFeatures, VggUnit};
 pub use zoo::{Variant, ZOO, multiply_adds};

@@ -4,8 +4,13 @@
 //! Names are torchvision's. Sources: He et al. 2015 (v1, stride on the first 1×1), torchvision's v1.5 (stride on the
 //! 3×3). Where other sources differ, [`ResNetConfig`] has a knob.
 
+use crate::config::Reader;
+use crate::resnet_stem::ResNetStem;
 use serde_json::{Map, Value as Json, json};
-use ukulele_layers::{BatchNorm2d, Conv2d, Conv2dOptions, Error, Init, Linear, Pass, Pool2d, Result, Value, module};
+use ukulele_layers::{
+    AvgPool2d, BatchNorm2d, Conv2d, Conv2dOptions, Error, Init, Linear, Module, ModuleId, Param, Pass, Pool2d, Result,
+    Value, join, module,
+};
 use weights_import::Knobs;
 
 /// The unit that is repeated.
@@ -36,6 +41,10 @@ pub struct ResNetConfig {
     pub layers: [usize; 4],
     /// Channels after the stem: 64.
     pub stem: usize,
+    /// The stem is three convolutions of 3×3 (timm's c, d, s and t), of which the first two have these channels.
+    pub deep_stem: Option<[usize; 2]>,
+    /// Shortcuts that change their shape take means of 2×2 before a 1×1 without stride (timm's d and t).
+    pub pooled_shortcuts: bool,
     /// Width of the first stage, doubled by each further one: 64 in the paper, 32 at half width.
     pub width: usize,
     /// Channels of a bottleneck's 3×3 for each channel of width: 1 in the paper, 2 in Wide ResNets and ResNeXt 32x4d.
@@ -62,7 +71,7 @@ pub struct ResNetConfig {
 }
 
 impl ResNetConfig {
-    /// torchvision's numbers for a depth of 18, 34, 50, 101 or 152.
+    /// torchvision's numbers for a depth of 18, 34, 50, 101 or 152; timm's for 14, 26 and 200.
     ///
     /// ```
     /// # use ukulele_models::ResNetConfig;
@@ -73,15 +82,20 @@ impl ResNetConfig {
         let (block, layers) = match depth {
             18 => (Block::Basic, [2, 2, 2, 2]),
             34 => (Block::Basic, [3, 4, 6, 3]),
+            14 => (Block::Bottleneck, [1, 1, 1, 1]),
+            26 => (Block::Bottleneck, [2, 2, 2, 2]),
             50 => (Block::Bottleneck, [3, 4, 6, 3]),
             101 => (Block::Bottleneck, [3, 4, 23, 3]),
             152 => (Block::Bottleneck, [3, 8, 36, 3]),
+            200 => (Block::Bottleneck, [3, 24, 36, 3]),
             _ => return None,
         };
         Some(Self {
             block,
             layers,
             stem: 64,
+            deep_stem: None,
+            pooled_shortcuts: false,
             width: 64,
             widening: 1,
             groups: 1,
@@ -96,8 +110,9 @@ impl ResNetConfig {
         })
     }
 
-    /// torchvision's variants by name: `resnet18` to `resnet152`, `wide_resnet50_2`, `wide_resnet101_2`,
-    /// `resnext50_32x4d`, `resnext101_32x8d`, `resnext101_64x4d`.
+    /// The variants by name: torchvision's `resnet18` to `resnet152`, `wide_resnet50_2`, `wide_resnet101_2`,
+    /// `resnext50_32x4d`, `resnext101_32x8d`, `resnext101_64x4d`; and timm's stems, `resnet50b` (torchvision's), `resnet50c`
+    /// (three convolutions), `resnet50d` (those, and pooled shortcuts), `resnet50s`, `resnet26t` (as c and d, in other widths).
     ///
     /// ```
     /// # use ukulele_models::ResNetConfig;
@@ -110,7 +125,19 @@ impl ResNetConfig {
             "resnext50_32x4d" => (50, 2, 32),
             "resnext101_32x8d" => (101, 4, 32),
             "resnext101_64x4d" => (101, 4, 64),
-            _ => (name.strip_prefix("resnet")?.parse().ok()?, 1, 1),
+            _ => {
+                let rest = name.strip_prefix("resnet")?;
+                let depth = rest.trim_end_matches(['b', 'c', 'd', 's', 't']);
+                let plain = Self::depth(depth.parse().ok()?, classes)?;
+                return Some(match &rest[depth.len()..] {
+                    "" | "b" => plain,
+                    "c" => Self { deep_stem: Some([32; 2]), ..plain },
+                    "d" => Self { deep_stem: Some([32; 2]), pooled_shortcuts: true, ..plain },
+                    "s" => Self { deep_stem: Some([64; 2]), stem: 128, ..plain },
+                    "t" => Self { deep_stem: Some([24, 32]), pooled_shortcuts: true, ..plain },
+                    _ => return None,
+                });
+            }
         };
         Some(Self { widening, groups, ..Self::depth(depth, classes)? })
     }
@@ -140,6 +167,8 @@ impl ResNetConfig {
             },
             layers: found.layers,
             stem: found.stem,
+            deep_stem: found.deep_stem,
+            pooled_shortcuts: found.pooled_shortcuts,
             width: found.width,
             widening,
             groups: found.groups,
@@ -161,6 +190,8 @@ impl ResNetConfig {
             "block": match self.block { Block::Basic => "basic", Block::Bottleneck => "bottleneck" },
             "layers": self.layers,
             "stem": self.stem,
+            "deep_stem": self.deep_stem,
+            "pooled_shortcuts": self.pooled_shortcuts,
             "width": self.width,
             "widening": self.widening,
             "groups": self.groups,
@@ -181,44 +212,40 @@ impl ResNetConfig {
     /// # Errors
     /// An entry that is missing or out of range.
     pub fn from_json(config: &Json) -> Result<Self> {
-        let wrong = |key: &str, what: &str| {
-            Error::argument("config.json", format!("`{key}` is {}; {what} belongs there", config[key]))
-        };
-        let within = |value: &Json, least: u64| {
-            value.as_u64().filter(|n| (least..=1 << 16).contains(n)).and_then(|n| usize::try_from(n).ok())
-        };
-        let size = |key: &str| within(&config[key], 1).ok_or_else(|| wrong(key, "a whole number from 1 to 65,536"));
-        let list = |key: &str, least: u64| -> Result<[usize; 4]> {
-            let list = config[key]
-                .as_array()
-                .and_then(|list| list.iter().map(|v| within(v, least)).collect::<Option<Vec<_>>>());
-            list.and_then(|list| list.try_into().ok()).ok_or_else(|| wrong(key, "a list of four whole numbers"))
+        let read = Reader(config);
+        let four = |key: &str, list: Option<Vec<usize>>| {
+            list.and_then(|list| list.try_into().ok()).ok_or_else(|| read.wrong(key, "a list of four whole numbers"))
         };
         // Checkpoints of before these entries have none.
-        let later = |key: &str| if config[key].is_null() { Ok(1) } else { size(key) };
-        let flag = |key: &str| config[key].as_bool().ok_or_else(|| wrong(key, "true or false"));
+        let later = |key: &str| if config[key].is_null() { Ok(1) } else { read.size(key) };
         Ok(Self {
             block: match config["block"].as_str() {
                 Some("basic") => Block::Basic,
                 Some("bottleneck") => Block::Bottleneck,
-                _ => return Err(wrong("block", "basic or bottleneck")),
+                _ => return Err(read.wrong("block", "basic or bottleneck")),
             },
-            layers: list("layers", 1)?,
-            stem: size("stem")?,
-            width: size("width")?,
+            layers: four("layers", Reader::sizes(&config["layers"]))?,
+            stem: read.size("stem")?,
+            deep_stem: match &config["deep_stem"] {
+                Json::Null => None,
+                list => Some(
+                    Reader::sizes(list)
+                        .and_then(|list| list.try_into().ok())
+                        .ok_or_else(|| read.wrong("deep_stem", "null or a list of two whole numbers"))?,
+                ),
+            },
+            pooled_shortcuts: !config["pooled_shortcuts"].is_null() && read.flag("pooled_shortcuts")?,
+            width: read.size("width")?,
             widening: later("widening")?,
             groups: later("groups")?,
-            channels: size("channels")?,
-            classes: size("classes")?,
-            stride_on_1x1: flag("stride_on_1x1")?,
-            stride_in_last_block: !config["stride_in_last_block"].is_null() && flag("stride_in_last_block")?,
-            stem_bias: flag("stem_bias")?,
-            bn_eps: config["bn_eps"]
-                .as_f64()
-                .filter(|eps| (0.0..1.0).contains(eps))
-                .ok_or_else(|| wrong("bn_eps", "a number from 0 to below 1"))?,
-            stem_pool_padding: list("stem_pool_padding", 0)?,
-            stem_pool_ceil: flag("stem_pool_ceil")?,
+            channels: read.size("channels")?,
+            classes: read.size("classes")?,
+            stride_on_1x1: read.flag("stride_on_1x1")?,
+            stride_in_last_block: !config["stride_in_last_block"].is_null() && read.flag("stride_in_last_block")?,
+            stem_bias: read.flag("stem_bias")?,
+            bn_eps: read.fraction("bn_eps")?,
+            stem_pool_padding: four("stem_pool_padding", Reader::from_zero(&config["stem_pool_padding"]))?,
+            stem_pool_ceil: read.flag("stem_pool_ceil")?,
         })
     }
 
@@ -228,16 +255,52 @@ impl ResNetConfig {
     }
 }
 
-/// The projection of a shortcut whose shape changes: `downsample.0` and `downsample.1`.
+/// The projection of a shortcut whose shape changes: `downsample.0` and `downsample.1`, one more each behind a pool.
 #[derive(Debug, Clone)]
 pub struct Downsample {
+    /// Means before the convolution; without a stride the pool is there in name alone.
+    pub pool: Option<AvgPool2d>,
     /// 1×1, with the block's stride.
     pub conv: Conv2d,
     /// Its norm.
     pub norm: BatchNorm2d,
 }
 
-module!(Downsample { conv => "0", norm => "1" });
+impl Module for Downsample {
+    fn each(&mut self, path: &str, f: &mut dyn FnMut(&str, &mut Param)) {
+        let first = usize::from(self.pool.is_some());
+        self.conv.each(&join(path, &first.to_string()), f);
+        self.norm.each(&join(path, &(first + 1).to_string()), f);
+    }
+
+    fn modules(&self, path: &str, f: &mut dyn FnMut(&str, ModuleId)) {
+        f(path, ModuleId::of(self));
+        let first = usize::from(self.pool.is_some());
+        self.pool.modules(&join(path, "0"), f);
+        self.conv.modules(&join(path, &first.to_string()), f);
+        self.norm.modules(&join(path, &(first + 1).to_string()), f);
+    }
+}
+
+impl Downsample {
+    fn new(config: &ResNetConfig, inputs: usize, outputs: usize, stride: usize, init: &mut Init) -> Self {
+        let norm = BatchNorm2d::new(outputs, config.bn_eps);
+        if !config.pooled_shortcuts {
+            return Self { pool: None, conv: convolution(inputs, outputs, 1, stride, init), norm };
+        }
+        let window = [stride; 2];
+        let pool =
+            Pool2d { kernel: window, stride: window, ceil_mode: true, count_include_pad: false, ..Default::default() };
+        Self { pool: Some(AvgPool2d(pool)), conv: convolution(inputs, outputs, 1, 1, init), norm }
+    }
+
+    fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
+        let pooled = self.pool.as_ref().map(|pool| pool.forward(x, pass)).transpose()?;
+        let y = self.conv.forward(pooled.as_ref().unwrap_or(x), pass)?;
+        let y = self.norm.forward(&y, pass)?;
+        Ok(pass.tap(self, y))
+    }
+}
 
 /// One residual unit: ReLU(f(x) + shortcut(x)).
 #[derive(Debug, Clone)]
@@ -276,8 +339,8 @@ impl ResidualBlock {
         let outputs = width * config.block.expansion();
         let norm = |channels| BatchNorm2d::new(channels, config.bn_eps);
         let subsample = if config.stride_in_last_block && inputs == outputs { stride } else { 1 };
-        let downsample = (stride != subsample || inputs != outputs)
-            .then(|| Downsample { conv: convolution(inputs, outputs, 1, stride, init), norm: norm(outputs) });
+        let downsample =
+            (stride != subsample || inputs != outputs).then(|| Downsample::new(config, inputs, outputs, stride, init));
         match config.block {
             Block::Basic => Self {
                 conv1: convolution(inputs, width, 3, stride, init),
@@ -308,10 +371,7 @@ impl ResidualBlock {
 
     fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
         let shortcut = match &self.downsample {
-            Some(d) => {
-                let y = d.norm.forward(&d.conv.forward(x, pass)?, pass)?;
-                pass.tap(d, y)
-            }
+            Some(downsample) => downsample.forward(x, pass)?,
             None if self.subsample > 1 => {
                 x.max_pool2d(&Pool2d { kernel: [1; 2], stride: [self.subsample; 2], ..Default::default() })?
             }
@@ -333,8 +393,8 @@ impl ResidualBlock {
 /// A residual network.
 #[derive(Debug, Clone)]
 pub struct ResNet {
-    /// 7×7, stride 2.
-    pub conv1: Conv2d,
+    /// 7×7, or three of 3×3, stride 2.
+    pub conv1: ResNetStem,
     /// Norm of `conv1`.
     pub bn1: BatchNorm2d,
     /// Stage at a quarter of the image's size.
@@ -356,9 +416,8 @@ impl ResNet {
     /// A network of these measures with fresh weights.
     pub fn new(config: &ResNetConfig, init: &mut Init) -> Self {
         let width = config.width;
-        let options = Conv2dOptions { stride: [2; 2], padding: [3; 4], ..Default::default() };
-        let conv1 = Conv2d::new(config.channels, config.stem, 7, options, init);
-        let conv1 = if config.stem_bias { conv1.with_bias() } else { conv1 };
+        let (deep, bias, eps) = (config.deep_stem, config.stem_bias, config.bn_eps);
+        let conv1 = ResNetStem::new(config.channels, config.stem, deep, bias, eps, init);
         let mut inputs = config.stem;
         let mut stage = |i: usize| -> Vec<ResidualBlock> {
             let width = width << i;

@@ -32,9 +32,10 @@ fn silent<N: Module>(net: &N, idle: &[&str], run: impl FnOnce(&N, &mut Pass) -> 
 fn every_module_of_a_vision_model_is_heard() {
     let cifar =
         CifarResNetConfig { shortcut: Shortcut::Projection { norm: true }, ..CifarResNetConfig::depth(20, 3).unwrap() };
-    let configs: [(ImageConfig, usize); 6] = [
+    let configs: [(ImageConfig, usize); 7] = [
         (ResNetConfig::depth(18, 3).unwrap().into(), 40),
         (ResNetConfig::depth(50, 3).unwrap().into(), 40),
+        (ResNetConfig::named("resnet26d", 3).unwrap().into(), 40),
         (cifar.into(), 16),
         (VggConfig { hidden: vec![8; 2], ..VggConfig::depth(11, true, 3).unwrap() }.into(), 32),
         (InceptionConfig::v3(3).into(), 80),
