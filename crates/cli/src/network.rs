@@ -62,10 +62,10 @@ impl Network {
             },
             _ => {
                 let config = ImageConfig::from_weights(&found, &dialect, 2)?;
-                if let Some(name) = model {
-                    if !ImageConfig::named(name, 2).is_some_and(|known| known.same_trunk(&config)) {
-                        return Err(other(name));
-                    }
+                if let Some(name) = model
+                    && !ImageConfig::named(name, 2).is_some_and(|known| known.same_trunk(&config))
+                {
+                    return Err(other(name));
                 }
                 let mut net = ImageModel::new(&config, &mut Init::zeros());
                 if found.classes().is_none() {
