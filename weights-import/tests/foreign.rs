@@ -26,6 +26,7 @@ fn each_has_its_own_words() {
         (b"\xef\xbb\xbf<html lang=en>".to_vec(), "is a web page (HTML)"),
         (b"<?xml version='1.0'?><Error><Code>AccessDenied".to_vec(), "is XML"),
         (zip("readme.txt"), "unpack it first"),
+        (zip("package/data/table.csv"), "unpack it first"),
         (zip("metadata.json"), "Keras 3 archive (.keras), but has no model.weights.h5"),
         (b"PK\x03\x04".to_vec(), "broken zip"),
         (b"\x80\x04\x95abc".to_vec(), "Python pickle"),

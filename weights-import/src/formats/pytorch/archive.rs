@@ -8,8 +8,8 @@ use crate::{Error, Reader, Result, Source};
 pub(in crate::formats) fn probe(head: &[u8], source: &Source) -> bool {
     zip::names(head, source).iter().any(|name| {
         let inner = name.split_once('/').map_or(name.as_str(), |(_, inner)| inner);
-        matches!(inner, "data.pkl" | "constants.pkl" | "version" | "byteorder")
-            || inner.starts_with("data/")
+        matches!(inner, "data.pkl" | "constants.pkl" | "version" | "byteorder" | "archive_format")
+            || inner.strip_prefix("data/").is_some_and(|key| key.bytes().all(|b| b.is_ascii_digit()))
             || inner.starts_with("code/")
     })
 }
