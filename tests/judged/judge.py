@@ -60,6 +60,11 @@ class Original:
     odd_inputs: Callable[[str], dict] = None
     adjust: Callable = lambda net: None
     save: Callable = save_pth
+    fill: Callable = lambda net: golden.fill(net, torch.float32)
+    convert: Callable = lambda net, dtype: copy.deepcopy(net).to(dtype)
+    # The outputs of modules, where hooks cannot tell them, and gradients, where parameters have other names in the file.
+    taps: Callable = None
+    gradients: Callable = lambda net: {n: p.grad for n, p in net.named_parameters() if p.grad is not None}
     tries: int = 4
     # Anything that the test in Rust has to know.
     facts: dict = field(default_factory=dict)
@@ -76,7 +81,7 @@ def originals():
 @functools.cache
 def filled(name):
     original = originals()[name]
-    net = golden.fill(original.build(), torch.float32)
+    net = original.fill(original.build())
     for module in net.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -86,7 +91,7 @@ def filled(name):
 
 
 def build(name, dtype):
-    return copy.deepcopy(filled(name)).to(dtype)
+    return originals()[name].convert(filled(name), dtype)
 
 
 def tensors(arrays, dtype):
@@ -94,9 +99,9 @@ def tensors(arrays, dtype):
 
 
 def evaluate(name, arrays, dtype, taps=None):
-    original, net = originals()[name], build(name, dtype).eval()
+    original, net, given = originals()[name], build(name, dtype).eval(), tensors(arrays, dtype)
     for path, module in net.named_modules():
-        if taps is not None and path:
+        if taps is not None and original.taps is None and path:
 
             def keep(module, given, output, path=path):
                 output = output if isinstance(output, torch.Tensor) else next(iter(output.values() if isinstance(output, dict) else output), None)
@@ -105,7 +110,9 @@ def evaluate(name, arrays, dtype, taps=None):
 
             module.register_forward_hook(keep)
     with torch.no_grad():
-        return original.outputs(net, tensors(arrays, dtype))
+        if taps is not None and original.taps is not None:
+            taps |= original.taps(net, given)
+        return original.outputs(net, given)
 
 
 def first_step(name, arrays, dtype, perturbation=None):
@@ -118,7 +125,7 @@ def first_step(name, arrays, dtype, perturbation=None):
     given = tensors(arrays, dtype)
     outputs = original.outputs(net, given)
     original.loss(outputs, given).backward()
-    return outputs, {n: p.grad for n, p in net.named_parameters() if p.grad is not None}
+    return outputs, original.gradients(net)
 
 
 def train(name, arrays, dtype):

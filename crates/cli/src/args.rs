@@ -382,6 +382,9 @@ pub(crate) struct ImageArgs {
     /// Side of the square that the network sees, in pixels [default: 224; 299 for Inception v3]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(32..=1024))]
     pub(crate) size: Option<u32>,
+    /// The whole photo, stretched to the square [default: as the weights were trained, mostly its middle]
+    #[arg(long)]
+    pub(crate) whole: bool,
     /// Random changes of the training photos that leave their label true
     #[arg(long, value_enum, value_delimiter = ',', value_name = "CHANGES", default_value = "flip")]
     pub(crate) augment: Vec<AugmentArg>,

@@ -7,9 +7,9 @@ use crate::outcome::Outcome;
 use crate::photos::{self, EVALUATED_AT_ONCE};
 use crate::progress::Progress;
 use crate::report::thousands;
-use crate::train::{Plan, apply_freeze, finish, loss, split_off, train, train_head};
+use crate::train::{Plan, apply_freeze, finish, loss, split_off, train, train_head, with_frozen_trunk};
 use std::time::Instant;
-use ukulele_data::{Augment, ImageBatches, Preprocess, RandomCrop};
+use ukulele_data::{Augment, ImageBatches, Preprocess, RandomCrop, Size};
 use ukulele_layers::{Init, Module, Role};
 use ukulele_models::{ImageConfig, ImageModel, Pretrained};
 use ukulele_training::{Checkpoint, Features, check_writable, evaluate};
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
     let weights = weights_import::open(&args.weights)?;
     let dialect = Dialect::detect(&weights)?;
     let config = measures(&weights, &dialect, args.model.as_deref())?;
-    let preprocess = preprocess(&dialect, args.size.map_or(config.image_size(), |side| side as usize));
+    let preprocess = preprocess(args, &dialect, config.image_size())?;
     let all = photos::read(&args.data, &args.path_column, &args.label_column, None)?;
     let all = photos::checked(all, &args.data.display().to_string(), args.skip_broken)?;
     let names = all.names.clone();
@@ -78,6 +78,12 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
             None => photos::kept(learn, &preprocess)?,
             Some(_) => (learn, preprocess.clone()),
         };
+        // A fresh head would first tear at the trunk: it begins as the one that the frozen trunk wants.
+        with_frozen_trunk(&mut net, |net| {
+            let features = Features::of(net, photos::in_order(&still((learn.clone(), left.clone()))?))?;
+            let seen = Features::of(net, photos::in_order(&exam))?;
+            train_head(net, &plan.of_head(learn.len()), loss.clone(), &features, &seen, &progress)
+        })?;
         let lesson = ImageBatches::new(learn, left, augment, plan.batch, setup.seed)?;
         train(
             &mut net,
@@ -121,9 +127,22 @@ fn measures(weights: &Weights, dialect: &Dialect, model: Option<&str>) -> Result
     }
 }
 
-/// As the weights were trained, at this side.
-fn preprocess(dialect: &Dialect, side: usize) -> Preprocess {
-    Preprocess::preset(dialect.preprocess()).unwrap_or_else(Preprocess::imagenet_torchvision).with_side(side)
+/// As the weights were trained; at the side that is asked for, or at `side` if nothing is said but the dialect's preset.
+fn preprocess(args: &ImageArgs, dialect: &Dialect, side: usize) -> Result<Preprocess> {
+    let said = Preprocess::beside(&args.weights)?.filter(|said| said.output_size().is_some());
+    let asked = args.size.map(|side| side as usize);
+    let side = asked.or(if said.is_none() { Some(side) } else { None });
+    let preset = || Preprocess::preset(dialect.preprocess()).unwrap_or_else(Preprocess::imagenet_torchvision);
+    let mut preprocess = said.unwrap_or_else(preset);
+    if let Some(side) = side {
+        preprocess = preprocess.with_side(side);
+    }
+    if args.whole
+        && let Some((height, width)) = preprocess.crop.take()
+    {
+        preprocess.size = Some(Size::Exact { height, width });
+    }
+    Ok(preprocess)
 }
 
 fn augment(changes: &[AugmentArg]) -> Result<Augment> {

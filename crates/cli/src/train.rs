@@ -51,6 +51,13 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The plan of a head alone, for `samples` training samples.
+    pub(crate) fn of_head(&self, samples: usize) -> Self {
+        Self { epochs: usual_epochs(samples, true), rate: HEAD_RATE, rate_decay: 1.0, ..self.clone() }
+    }
+}
+
 /// Learning rate of a linear head on a frozen trunk.
 pub(crate) const HEAD_RATE: f64 = 3e-3;
 
@@ -149,13 +156,18 @@ pub(crate) fn train_head_first<N: Classifier>(
     seen: &Features,
     progress: &Progress,
 ) -> Result<()> {
+    with_frozen_trunk(net, |net| train_head(net, plan, loss, features, seen, progress).map(drop))
+}
+
+/// Does something with `net` while only its head learns.
+pub(crate) fn with_frozen_trunk<N: Classifier, T>(net: &mut N, f: impl FnOnce(&mut N) -> Result<T>) -> Result<T> {
     let mut frozen = Vec::new();
     net.each("", &mut |_, param| frozen.push(param.frozen));
     net.freeze_trunk();
-    train_head(net, plan, loss, features, seen, progress)?;
+    let result = f(net);
     let mut before = frozen.into_iter();
     net.each("", &mut |_, param| param.frozen = before.next().unwrap_or(param.frozen));
-    Ok(())
+    result
 }
 
 /// Says what came of a training, and writes it down. Ctrl-C is an ending of its own.

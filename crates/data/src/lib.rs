@@ -55,6 +55,7 @@ mod labels;
 mod normalize;
 mod png;
 mod preprocess;
+mod preprocess_files;
 mod random;
 mod resize;
 pub mod split;
