@@ -198,9 +198,10 @@ impl Tokenizer {
 
     /// Text of ids. Ids that are not there are left out; so are special tokens, if `skip_special`.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
-        let special = |id: u32| self.added.get(id).is_some_and(|added| added.special);
-        let tokens = ids.iter().filter(|&&id| !(skip_special && special(id)));
-        decode::decode(&self.decoders, tokens.filter_map(|&id| self.token(id)).map(str::to_owned).collect())
+        let text = |id: u32| self.added.text(id).or_else(|| self.vocab.token(id));
+        let tokens = ids.iter().filter_map(|&id| text(id));
+        let tokens = tokens.filter(|text| !(skip_special && self.added.is_special(text)));
+        decode::decode(&self.decoders, tokens.map(str::to_owned).collect())
     }
 
     fn tokens(&self, text: &str) -> Tokens {

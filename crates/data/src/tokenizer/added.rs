@@ -28,6 +28,8 @@ pub(crate) struct Added {
 pub(crate) struct AddedTokens {
     pub(crate) all: Vec<Added>,
     by_id: BTreeMap<u32, usize>,
+    /// What each is decoded to: its content, normalised if it is looked for in normalised text.
+    texts: Vec<String>,
     raw: Finder,
     normalized: Finder,
 }
@@ -75,6 +77,7 @@ impl AddedTokens {
     /// From tokens in the order of the file, and the normalisation of texts.
     pub(crate) fn new(all: Vec<Added>, normals: &[Normal]) -> Self {
         let (mut raw, mut normalized) = (BTreeMap::new(), BTreeMap::new());
+        let mut texts: Vec<String> = all.iter().map(|added| added.content.clone()).collect();
         // Special tokens come first, and of equal contents the first counts.
         let order = (0..all.len()).filter(|&i| all[i].special).chain((0..all.len()).filter(|&i| !all[i].special));
         for at in order {
@@ -82,18 +85,29 @@ impl AddedTokens {
             if added.normalized {
                 let mut content = Aligned::new(Slice::whole(&added.content));
                 normals.iter().for_each(|normal| normal.apply(&mut content));
+                texts[at].clone_from(&content.text);
                 normalized.entry(content.text).or_insert(at as u32);
             } else {
                 raw.entry(added.content.clone()).or_insert(at as u32);
             }
         }
         let by_id = all.iter().enumerate().map(|(at, added)| (added.id, at)).collect();
-        Self { all, by_id, raw: Finder::new(raw), normalized: Finder::new(normalized) }
+        Self { all, by_id, texts, raw: Finder::new(raw), normalized: Finder::new(normalized) }
     }
 
     /// The added token of an id.
     pub(crate) fn get(&self, id: u32) -> Option<&Added> {
         self.by_id.get(&id).map(|&at| &self.all[at])
+    }
+
+    /// What an added token is decoded to.
+    pub(crate) fn text(&self, id: u32) -> Option<&str> {
+        self.by_id.get(&id).map(|&at| self.texts[at].as_str())
+    }
+
+    /// Whether a decoded token can be left out.
+    pub(crate) fn is_special(&self, text: &str) -> bool {
+        self.all.iter().any(|added| added.special && added.content == text)
     }
 
     /// Whether any is looked for after normalisation.
@@ -111,7 +125,9 @@ impl AddedTokens {
             }
         };
         let (mut done, mut at) = (0, 0);
-        while let Some((number, from, to)) = Some(all).filter(|_| finder.any).and_then(|all| finder.find(all.as_bytes(), at)) {
+        while let Some((number, from, to)) =
+            Some(all).filter(|_| finder.any).and_then(|all| finder.find(all.as_bytes(), at))
+        {
             at = to;
             let added = &self.all[number as usize];
             let is_word = |c: Option<char>| c.is_some_and(|c| class(c) & class::WORD != 0);

@@ -122,7 +122,6 @@ impl Aligned {
         self.spans = spans;
     }
 
-
     /// Keeps the bytes `from..to`.
     pub(crate) fn keep(&mut self, from: usize, to: usize) {
         if (from, to) == (0, self.text.len()) {
