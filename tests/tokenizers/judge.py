@@ -200,6 +200,41 @@ def xlmr(lines, normalizer, pre, fallback=False):
     return out
 
 
+def message(*fields):
+    """A protocol buffer: numbers, floats and bytes by field number."""
+    def varint(n):
+        return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
+
+    out = b""
+    for number, value in fields:
+        if isinstance(value, int):
+            out += varint(number << 3) + varint(value)
+        elif isinstance(value, float):
+            out += varint(number << 3 | 5) + struct.pack("<f", value)
+        else:
+            out += varint(number << 3 | 2) + varint(len(value)) + value
+    return out
+
+
+def sentencepiece(out, folder, file, blob, albert):
+    """The same pieces as a `.model`, and the tokenizer with the scores that `transformers` reads out of it."""
+    whole = json.loads(out.to_str())
+    pieces = [(piece, float(numpy.float32(score))) for piece, score in whole["model"]["vocab"]]
+    if albert:
+        # As AlbertConverter has it.
+        less = lambda p: len(p) >= 2 and p[-1] == "," and p[-2].isdigit()
+        whole["model"]["vocab"] = [(p, s - 100 if less(p) else s) for p, s in pieces]
+        kinds = [(p, s, 2 if p == "<unk>" else 3 if i < 4 else 1) for i, (p, s) in enumerate(pieces)] + [("[MASK]", 0.0, 3)]
+    else:
+        whole["model"]["vocab"] = pieces
+        kinds = [("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("</s>", 0.0, 3)] + [(p, s, 1) for p, s in pieces[4:]]
+    data = [(1, message((1, p.encode()), (2, s), (3, kind))) for p, s, kind in kinds]
+    data += [(2, message((3, 1), (40, 1 if albert else 0))), (3, message((1, b"own"), (2, blob), (3, 1)))]
+    folder.mkdir(exist_ok=True)
+    (folder / file).write_bytes(message(*data))
+    return Tokenizer.from_str(json.dumps(whole))
+
+
 def albert(lines, blob):
     steps = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"'), normalizers.NFKD(), normalizers.StripAccents(),
              normalizers.Lowercase(), normalizers.Precompiled(blob), normalizers.Replace(Regex(" {2,}"), " ")]
@@ -222,27 +257,35 @@ def char_bpe(lines):
     return out
 
 
-def all_tokenizers(lines):
+def all_tokenizers(lines, folder):
     blob = charsmap()
-    sample = lines[4::5]
+    sample = lines[4::8]
     space = normalizers.Replace(Regex(" {2,}"), "\u2581")
     sp = normalizers.Sequence([normalizers.Precompiled(blob), normalizers.Strip(left=False, right=True), space])
     meta = pre_tokenizers.Metaspace
     nfkc = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
     split = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), meta()])
-    yield "bert-uncased", bert(sample, True), 1
-    yield "roberta", byte_bpe(sample, False, True), 1
-    yield "xlm-roberta", xlmr(sample, sp, meta()), 1
-    yield "bert-cased", bert(sample, False), 4
-    yield "bert-added", added(bert(sample, True)), 4
-    yield "roberta-prefix", byte_bpe(sample, True, True), 4
-    yield "roberta-added", added(byte_bpe(sample, False, True)), 4
-    yield "gpt2", byte_bpe(sample, False, False), 4
-    yield "gpt2-prefix", byte_bpe(sample, True, False), 4
-    yield "xlm-roberta-nfkc", xlmr(sample, nfkc, split), 4
-    yield "unigram-first", xlmr(sample, normalizers.NFD(), meta(prepend_scheme="first"), True), 4
-    yield "albert", albert(sample, blob), 4
-    yield "char-bpe", char_bpe(sample), 4
+    files = lambda name: folder / f"{name}.files"
+    uncased, roberta, gpt2 = bert(sample, True), byte_bpe(sample, False, True), byte_bpe(sample, False, False)
+    for name, out in [("bert-uncased", uncased), ("roberta", roberta), ("gpt2", gpt2)]:
+        files(name).mkdir(exist_ok=True)
+        out.model.save(str(files(name)))
+    # A `vocab.json` as RoBERTa has it holds the mask.
+    path = files("roberta") / "vocab.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "<mask>": roberta.token_to_id("<mask>")}))
+    yield "bert-uncased", uncased, 1
+    yield "roberta", roberta, 2
+    yield "xlm-roberta", sentencepiece(xlmr(sample, sp, meta()), files("xlm-roberta"), "sentencepiece.bpe.model", blob, False), 2
+    yield "albert", sentencepiece(albert(sample, blob), files("albert"), "spiece.model", blob, True), 5
+    yield "gpt2", gpt2, 5
+    yield "bert-cased", bert(sample, False), 5
+    yield "bert-added", added(bert(sample, True)), 5
+    yield "roberta-prefix", byte_bpe(sample, True, True), 5
+    yield "roberta-added", added(byte_bpe(sample, False, True)), 5
+    yield "gpt2-prefix", byte_bpe(sample, True, False), 5
+    yield "xlm-roberta-nfkc", xlmr(sample, nfkc, split), 5
+    yield "unigram-first", xlmr(sample, normalizers.NFD(), meta(prepend_scheme="first"), True), 5
+    yield "char-bpe", char_bpe(sample), 5
 
 
 def rows(encoding, pair):
@@ -313,19 +356,20 @@ def pairs(name, out, lines, folder):
 
 
 def every_character(folder):
-    """What normalisation makes of each code point, one after another with a line end between: as one text each."""
-    for name, step in [("nfd", normalizers.NFD()), ("nfkd", normalizers.NFKD()), ("nfc", normalizers.NFC()), ("nfkc", normalizers.NFKC()),
-                       ("lowercase", normalizers.Lowercase()), ("strip-accents", normalizers.StripAccents())]:
-        every = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    """What normalisation makes of each code point of the first three planes, and of some behind."""
+    every = [chr(c) for c in range(0x30000) if not 0xD800 <= c < 0xE000] + [chr(c) for c in range(0xE0000, 0xE0200)]
+    for name, step in [("NFD", normalizers.NFD()), ("NFKD", normalizers.NFKD()), ("NFC", normalizers.NFC()), ("NFKC", normalizers.NFKC()),
+                       ("Lowercase", normalizers.Lowercase()), ("StripAccents", normalizers.StripAccents())]:
         strings(folder / f"{name}.every", [step.normalize_str(c) for c in every])
 
 
 def make(folder):
     lines = texts()
+    every_character(folder)
     strings(folder / "lines", lines)
     few = list(dict.fromkeys(lines[4:1500]))
     index = []
-    for name, out, step in all_tokenizers(lines):
+    for name, out, step in all_tokenizers(lines, folder):
         out.save(str(folder / f"{name}.json"))
         # As users have it: scores as they were read from the file.
         out = Tokenizer.from_file(str(folder / f"{name}.json"))

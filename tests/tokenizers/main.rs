@@ -153,6 +153,49 @@ fn pairs_agree(folder: &Path, name: &str, tokenizer: &Tokenizer, groups: &Json, 
     count
 }
 
+/// Normalisation of each code point: a tokenizer whose tokens are bytes decodes to the normalised text.
+fn characters_agree(folder: &Path) {
+    let alphabet = [0x21..=0x7E, 0xA1..=0xAC, 0xAE..=0xFF, 0x100..=0x143u32];
+    let vocab: Json = alphabet
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .map(|(id, c)| (char::from_u32(c).unwrap().to_string(), id.into()))
+        .collect();
+    for name in ["NFD", "NFKD", "NFC", "NFKC", "Lowercase", "StripAccents"] {
+        let bytes = serde_json::json!({ "type": "ByteLevel", "add_prefix_space": false, "use_regex": false });
+        let json = serde_json::json!({
+            "normalizer": { "type": name }, "pre_tokenizer": bytes, "decoder": bytes,
+            "model": { "type": "BPE", "vocab": vocab, "merges": [] },
+        });
+        let tokenizer = Tokenizer::from_tokenizer_json(&json.to_string(), name).unwrap();
+        let expected = Bytes::open(&folder.join(format!("{name}.every"))).texts();
+        let every = (0..0x30000).chain(0xE0000..0xE0200).filter_map(char::from_u32);
+        let mut count = 0;
+        for (c, expected) in every.zip(&expected) {
+            let ours = tokenizer.decode(&tokenizer.encode(c.encode_utf8(&mut [0; 4])).ids, false);
+            assert_eq!(&ours, expected, "{name} of U+{:04X}", u32::from(c));
+            count += 1;
+        }
+        assert!(count == expected.len() && count > 190_000);
+    }
+}
+
+/// Files that checkpoints have instead of a `tokenizer.json` mean the same.
+fn files_agree(folder: &Path, name: &str, tokenizer: &Tokenizer, texts: &[String]) {
+    let folder = folder.join(format!("{name}.files"));
+    if folder.is_dir() {
+        let other = Tokenizer::from_files(&folder).unwrap_or_else(|e| panic!("{e}"));
+        for (i, text) in texts.iter().enumerate() {
+            assert_eq!(other.encode(text), tokenizer.encode(text), "{name}: {text:?}");
+            let ids = &tokenizer.encode_pair(text, &texts[i / 2]).ids;
+            assert_eq!(&other.encode_pair(text, &texts[i / 2]).ids, ids, "{name}: {text:?}");
+            assert_eq!(other.decode(ids, true), tokenizer.decode(ids, true), "{name}: {text:?}");
+        }
+        println!("{name}: the same from other files");
+    }
+}
+
 #[test]
 fn equal_to_the_original() {
     let made = std::env::var_os("JUDGED_TOKENIZERS").map(PathBuf::from);
@@ -165,6 +208,7 @@ fn equal_to_the_original() {
     let lines = Bytes::open(&folder.join("lines")).texts();
     let few = Bytes::open(&folder.join("few")).texts();
     let index: Json = serde_json::from_slice(&std::fs::read(folder.join("index.json")).unwrap()).unwrap();
+    characters_agree(&folder);
     let (mut count, mut pairs) = (0, 0);
     for entry in index.as_array().unwrap() {
         let name = entry["name"].as_str().unwrap();
@@ -176,6 +220,7 @@ fn equal_to_the_original() {
         let step = entry["step"].as_u64().unwrap() as usize;
         let part: Vec<&str> = lines.iter().step_by(step).map(String::as_str).collect();
         count += lines_agree(&folder, name, &tokenizer, &part);
+        files_agree(&folder, name, &tokenizer, &few);
         pairs += pairs_agree(&folder, name, &tokenizer, &entry["groups"], &few);
         let saved = folder.join(format!("{name}.saved"));
         std::fs::create_dir_all(&saved).unwrap();

@@ -4,7 +4,7 @@ use super::aligned::{Aligned, Slice};
 use super::normal::Normal;
 use super::pretokens::class;
 use crate::trie::Trie;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A token that is found in texts before they are cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub(crate) struct AddedTokens {
     by_id: BTreeMap<u32, usize>,
     /// What each is decoded to: its content, normalised if it is looked for in normalised text.
     texts: Vec<String>,
+    special: BTreeSet<String>,
     raw: Finder,
     normalized: Finder,
 }
@@ -92,7 +93,8 @@ impl AddedTokens {
             }
         }
         let by_id = all.iter().enumerate().map(|(at, added)| (added.id, at)).collect();
-        Self { all, by_id, texts, raw: Finder::new(raw), normalized: Finder::new(normalized) }
+        let special = all.iter().filter(|added| added.special).map(|added| added.content.clone()).collect();
+        Self { all, by_id, texts, special, raw: Finder::new(raw), normalized: Finder::new(normalized) }
     }
 
     /// The added token of an id.
@@ -107,7 +109,7 @@ impl AddedTokens {
 
     /// Whether a decoded token can be left out.
     pub(crate) fn is_special(&self, text: &str) -> bool {
-        self.all.iter().any(|added| added.special && added.content == text)
+        self.special.contains(text)
     }
 
     /// Whether any is looked for after normalisation.

@@ -33,6 +33,11 @@ impl Charsmap {
         Ok(Self { units, replacements })
     }
 
+    /// Bytes of the longest replacement.
+    pub(crate) fn longest(&self) -> usize {
+        self.replacements.split('\0').map(str::len).max().unwrap_or(0)
+    }
+
     /// The replacement of the shortest beginning of `text` that has one.
     fn replacement(&self, text: &str) -> Option<&str> {
         let unit = |at: u32| self.units.get(at as usize).copied();

@@ -75,6 +75,17 @@ fn runs(text: &str, least: usize, kind: impl Fn(char) -> bool) -> Vec<(usize, us
 }
 
 impl Normal {
+    /// How many times longer replacements of a file can make a text.
+    pub(crate) fn growth(&self) -> usize {
+        match self {
+            Self::Replace { pattern: Pattern::Text(what), content } => content.len().div_ceil(what.len().max(1)).max(1),
+            Self::Replace { content, .. } => content.len().max(1),
+            Self::Prepend(content) => content.len() + 1,
+            Self::Charsmap(map) => map.longest().max(1),
+            _ => 1,
+        }
+    }
+
     /// Does this step.
     pub(crate) fn apply(&self, text: &mut Aligned) {
         match self {

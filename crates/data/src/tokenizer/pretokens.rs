@@ -11,7 +11,7 @@ pub(crate) enum Split {
     /// At white space, and each punctuation mark alone.
     Bert,
     /// At white space.
-    WhitespaceSplit,
+    Gaps,
     /// Words, and runs of what is neither word nor white space.
     Whitespace,
     /// Each punctuation mark alone.
@@ -56,7 +56,7 @@ pub(crate) fn split(steps: &[Split], text: Slice<'_>, emit: &mut dyn FnMut(Slice
             },
             &mut next,
         ),
-        Split::WhitespaceSplit => {
+        Split::Gaps => {
             pieces(text.text, |c| if c.is_whitespace() { Kind::Gap } else { Kind::Run(0) }, &mut next);
         }
         Split::Whitespace => pieces(
@@ -166,10 +166,11 @@ pub(crate) mod class {
 }
 
 fn classify(c: char) -> u8 {
-    u8::from(holds(LETTERS, c)) * class::LETTER
-        | u8::from(holds(NUMBERS, c)) * class::NUMBER
-        | u8::from(c.is_whitespace()) * class::SPACE
-        | u8::from(holds(WORD, c)) * class::WORD
+    let of = |is: bool, class: u8| if is { class } else { 0 };
+    of(holds(LETTERS, c), class::LETTER)
+        | of(holds(NUMBERS, c), class::NUMBER)
+        | of(c.is_whitespace(), class::SPACE)
+        | of(holds(WORD, c), class::WORD)
 }
 
 /// The classes of the first 65,536 characters.

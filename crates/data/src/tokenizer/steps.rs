@@ -11,6 +11,12 @@ use crate::error::{Error, Result};
 use crate::tokenizer_files::settings;
 use serde_json::Value;
 
+/// More steps of a kind than this are taken for a mistake.
+const MOST_STEPS: usize = 64;
+
+/// How many times longer replacements may make a text, all steps together.
+const MOST_GROWTH: usize = 4096;
+
 /// Part of a file, and the name of that file for errors.
 #[derive(Clone, Copy)]
 pub(crate) struct Section<'a> {
@@ -55,6 +61,17 @@ impl<'a> Section<'a> {
 
     /// The steps of a sequence, else this one; none of null.
     fn each(&self, list: &str, step: &mut dyn FnMut(Self) -> Result<()>) -> Result<()> {
+        let mut count = 0;
+        self.walk(list, &mut |one| {
+            count += 1;
+            if count > MOST_STEPS {
+                return Err(self.wrong(&format!("has more than {MOST_STEPS} steps")));
+            }
+            step(one)
+        })
+    }
+
+    fn walk(&self, list: &str, step: &mut dyn FnMut(Self) -> Result<()>) -> Result<()> {
         if self.json.is_null() {
             return Ok(());
         }
@@ -62,7 +79,7 @@ impl<'a> Section<'a> {
             return step(*self);
         }
         let steps = self.json[list].as_array().ok_or_else(|| self.wrong(&format!("Sequence has no list `{list}`")))?;
-        steps.iter().try_for_each(|json| self.with(json).each(list, step))
+        steps.iter().try_for_each(|json| self.with(json).walk(list, step))
     }
 }
 
@@ -108,7 +125,11 @@ pub(crate) fn normals(section: Section<'_>) -> Result<Vec<Normal>> {
         });
         Ok(())
     })?;
-    Ok(out)
+    let growth = out.iter().try_fold(1usize, |all, step| all.checked_mul(step.growth())).filter(|&g| g <= MOST_GROWTH);
+    match growth {
+        Some(_) => Ok(out),
+        None => Err(section.wrong(&format!("can make a text more than {MOST_GROWTH} times as long"))),
+    }
 }
 
 /// The steps of splitting.
@@ -120,7 +141,7 @@ pub(crate) fn splits(section: Section<'_>) -> Result<Vec<Split>> {
         }
         out.push(match step.kind() {
             "BertPreTokenizer" => Split::Bert,
-            "WhitespaceSplit" => Split::WhitespaceSplit,
+            "WhitespaceSplit" => Split::Gaps,
             "Whitespace" => Split::Whitespace,
             "Punctuation" if matches!(step.json["behavior"].as_str(), None | Some("Isolated")) => Split::Punctuation,
             "Digits" => Split::Digits { alone: step.flag("individual_digits", false) },
