@@ -181,14 +181,17 @@ def unigram(lines, normalizer, pre, special, unknown, fallback=False, size=4000)
     out.decoder = decoders.Metaspace()
     extra = special + [f"<0x{b:02X}>" for b in range(256)] if fallback else special
     out.train_from_iterator(common(lines), trainers.UnigramTrainer(vocab_size=size, special_tokens=extra, unk_token=unknown, show_progress=False))
+    # Special tokens first, as the files of checkpoints have them; the texts themselves hold some of them.
+    whole = json.loads(out.to_str())
+    rest = [pair for pair in whole["model"]["vocab"] if pair[0] not in extra + ["<mask>", "[MASK]"]]
+    whole["model"] |= {"vocab": [[t, 0.0] for t in extra] + rest, "unk_id": special.index(unknown), "byte_fallback": fallback}
+    whole["added_tokens"] = []
     if fallback:
-        whole = json.loads(out.to_str())
-        whole["model"]["byte_fallback"] = True
-        whole["added_tokens"] = [t for t in whole["added_tokens"] if not t["content"].startswith("<0x")]
         whole["decoder"] = {"type": "Sequence", "decoders": [
             {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
             {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
-        out = Tokenizer.from_str(json.dumps(whole))
+    out = Tokenizer.from_str(json.dumps(whole))
+    out.add_special_tokens(special)
     return out
 
 

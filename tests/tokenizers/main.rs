@@ -160,7 +160,7 @@ fn characters_agree(folder: &Path) {
         .into_iter()
         .flatten()
         .enumerate()
-        .map(|(id, c)| (char::from_u32(c).unwrap().to_string(), id.into()))
+        .map(|(id, c)| (char::from_u32(c).unwrap().to_string(), Json::from(id)))
         .collect();
     for name in ["NFD", "NFKD", "NFC", "NFKC", "Lowercase", "StripAccents"] {
         let bytes = serde_json::json!({ "type": "ByteLevel", "add_prefix_space": false, "use_regex": false });
