@@ -10,8 +10,8 @@ pub(crate) type Token = (u32, u32, u32);
 /// Longer words are rarely met twice.
 const LONGEST: usize = 64;
 /// Words of one shard.
-const WORDS: usize = 4096;
-const SHARDS: usize = 16;
+const WORDS: usize = 512;
+const SHARDS: usize = 256;
 
 type Shard = HashMap<Box<[u8]>, Box<[Token]>>;
 
