@@ -102,9 +102,56 @@ pub struct CifarResNet {
     pub classes: Option<usize>,
 }
 
-/// Configuration of a BERT encoder.
+/// BERT and those that share its layout, but not all of what they compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextFamily {
+    /// BERT.
+    Bert,
+    /// RoBERTa, XLM-R: positions count from behind the padding's.
+    Roberta,
+    /// ELECTRA: embeddings may be narrower than the layers.
+    Electra,
+    /// DistilBERT: no segments, no pooler.
+    DistilBert,
+    /// ALBERT: layers share their weights.
+    Albert,
+}
+
+impl TextFamily {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Bert, Self::Roberta, Self::Electra, Self::DistilBert, Self::Albert];
+
+    /// What a model with a head calls its encoder: the prefix of its tensors' names, and the `model_type` of `config.json`
+    /// (but for XLM-R, whose is `xlm-roberta`).
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Bert => "bert",
+            Self::Roberta => "roberta",
+            Self::Electra => "electra",
+            Self::DistilBert => "distilbert",
+            Self::Albert => "albert",
+        }
+    }
+
+    /// The name that people use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bert => "BERT",
+            Self::Roberta => "RoBERTa",
+            Self::Electra => "ELECTRA",
+            Self::DistilBert => "DistilBERT",
+            Self::Albert => "ALBERT",
+        }
+    }
+}
+
+/// Configuration of the encoder of a BERT or a relative.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bert {
+    /// Which of them.
+    pub family: TextFamily,
+    /// Width of an embedding; mostly that of a token.
+    pub embedding: usize,
     /// Number of encoder layers.
     pub layers: usize,
     /// Width of a token.
@@ -134,7 +181,7 @@ impl Architecture {
             Self::ResNet(net) => net.name(),
             Self::CifarResNet(net) => format!("ResNet-{}", 6 * net.blocks + 2),
             Self::KerasSequential(_) => "Keras Sequential".to_string(),
-            Self::Bert(_) => "BERT".to_string(),
+            Self::Bert(net) => net.family.name().to_string(),
             Self::Vgg(net) => net.name(),
             Self::InceptionV3(_) => "Inception v3".to_string(),
             Self::GoogLeNet(_) => "GoogLeNet".to_string(),
@@ -263,7 +310,9 @@ impl fmt::Display for Architecture {
                 head(f, net.classes())
             }
             Self::Bert(net) => {
-                write!(f, "a BERT ({} layers, hidden {}, {} words", net.layers, net.hidden, net.vocab)?;
+                let article = if matches!(net.family, TextFamily::Electra | TextFamily::Albert) { "an" } else { "a" };
+                let name = net.family.name();
+                write!(f, "{article} {name} ({} layers, hidden {}, {} words", net.layers, net.hidden, net.vocab)?;
                 if net.intermediate != 4 * net.hidden {
                     write!(f, ", intermediate {}", net.intermediate)?;
                 }
@@ -286,25 +335,38 @@ pub fn guess(weights: &Weights, dialect: &Dialect) -> Option<Architecture> {
         return KerasSequential::parse(config).ok().map(Architecture::KerasSequential);
     }
     let mut architecture = guess_from(&dialect.targets(weights))?;
-    if let Architecture::Bert(bert) = &mut architecture
-        && let Ok(Some(config)) = weights.config()
-        && let Some(heads) = config["num_attention_heads"].as_u64().and_then(|n| usize::try_from(n).ok())
-        && heads > 0
-        && bert.hidden.is_multiple_of(heads)
-    {
-        bert.heads = heads;
+    if let Architecture::Bert(bert) = &mut architecture {
+        bert.family = dialect.family().unwrap_or(bert.family);
+        if let Ok(Some(config)) = weights.config() {
+            let whole = |keys: &[&str]| {
+                keys.iter().find_map(|key| usize::try_from(config[*key].as_u64()?).ok()).filter(|&n| n > 0)
+            };
+            if let Some(heads) = whole(&["num_attention_heads", "n_heads"]).filter(|&n| bert.hidden.is_multiple_of(n)) {
+                bert.heads = heads;
+            }
+            // Layers that share their weights lie in the file once.
+            if let (TextFamily::Albert, Some(layers)) = (bert.family, whole(&["num_hidden_layers"])) {
+                bert.layers = layers;
+            }
+        }
     }
     Some(architecture)
 }
 
 /// The architecture that has tensors of these names (our models' names, `bert.` optional) and shapes.
 pub fn guess_from(tensors: &[(String, Vec<usize>)]) -> Option<Architecture> {
+    // A prefix tells the family, or else what only one has.
+    let prefixed = |name: &str| {
+        TextFamily::ALL.into_iter().find(|f| name.strip_prefix(f.prefix()).is_some_and(|rest| rest.starts_with('.')))
+    };
+    let family = tensors.iter().find_map(|(name, _)| prefixed(name));
+    let bare = |name: &'_ str| prefixed(name).map_or(0, |family| family.prefix().len() + 1);
     let shapes: BTreeMap<&str, &[usize]> =
-        tensors.iter().map(|(name, shape)| (name.strip_prefix("bert.").unwrap_or(name), shape.as_slice())).collect();
+        tensors.iter().map(|(name, shape)| (&name[bare(name)..], shape.as_slice())).collect();
     resnet(&shapes)
         .map(Architecture::ResNet)
         .or_else(|| cifar_resnet(&shapes).map(Architecture::CifarResNet))
-        .or_else(|| bert(&shapes).map(Architecture::Bert))
+        .or_else(|| bert(&shapes, family).map(Architecture::Bert))
         .or_else(|| inception(&shapes))
         .or_else(|| vgg(&shapes).map(Architecture::Vgg))
 }
@@ -412,27 +474,61 @@ fn cifar_resnet(shapes: &BTreeMap<&str, &[usize]>) -> Option<CifarResNet> {
     })
 }
 
-fn bert(shapes: &BTreeMap<&str, &[usize]>) -> Option<Bert> {
+fn bert(shapes: &BTreeMap<&str, &[usize]>, family: Option<TextFamily>) -> Option<Bert> {
     let shape = |name: &str| shapes.get(name).copied();
     let matrix = |name: &str| match shape(name) {
         Some(&[rows, columns]) => Some((rows, columns)),
         _ => None,
     };
-    let (vocab, hidden) = matrix("embeddings.word_embeddings.weight")?;
-    let layers = (0..shapes.len())
-        .take_while(|l| shape(&format!("encoder.layer.{l}.attention.self.query.weight")).is_some())
-        .count();
-    let (intermediate, _) = matrix("encoder.layer.0.intermediate.dense.weight")?;
+    let (vocab, embedding) = matrix("embeddings.word_embeddings.weight")?;
+    let positions = matrix("embeddings.position_embeddings.weight")?.0;
+    let types = matrix("embeddings.token_type_embeddings.weight").map_or(0, |(rows, _)| rows);
+    let count = |layer: &dyn Fn(usize) -> String| (0..shapes.len()).take_while(|&l| shape(&layer(l)).is_some()).count();
+    let distil = count(&|l| format!("transformer.layer.{l}.attention.q_lin.weight"));
+    let shared = matrix("encoder.embedding_hidden_mapping_in.weight");
+    let alike = if distil > 0 {
+        TextFamily::DistilBert
+    } else if shared.is_some() {
+        TextFamily::Albert
+    } else if shape("embeddings_project.weight").is_some() {
+        TextFamily::Electra
+    } else if (positions, types) == (514, 1) {
+        TextFamily::Roberta
+    } else {
+        TextFamily::Bert
+    };
+    let (layers, wide) = match alike {
+        TextFamily::DistilBert => (distil, "transformer.layer.0.ffn.lin1.weight"),
+        TextFamily::Albert => (12, "encoder.albert_layer_groups.0.albert_layers.0.ffn.weight"),
+        _ => (
+            count(&|l| format!("encoder.layer.{l}.attention.self.query.weight")),
+            "encoder.layer.0.intermediate.dense.weight",
+        ),
+    };
+    let (intermediate, hidden) = matrix(wide)?;
+    let has = |names: &[&str]| names.iter().any(|name| shape(name).is_some());
+    let classes = matrix("classifier.weight").or_else(|| matrix("classifier.out_proj.weight"));
     Some(Bert {
+        family: match alike {
+            TextFamily::Bert | TextFamily::Roberta => family.unwrap_or(alike),
+            other => other,
+        },
+        embedding,
         layers,
         hidden,
         heads: (hidden / 64).max(1),
         intermediate,
         vocab,
-        positions: matrix("embeddings.position_embeddings.weight")?.0,
-        types: matrix("embeddings.token_type_embeddings.weight")?.0,
-        pooler: shape("pooler.dense.weight").is_some(),
-        mlm: shape("cls.predictions.transform.dense.weight").is_some(),
-        classes: matrix("classifier.weight").map(|(rows, _)| rows),
+        positions,
+        types,
+        pooler: has(&["pooler.dense.weight", "pooler.weight"]),
+        mlm: has(&[
+            "cls.predictions.transform.dense.weight",
+            "lm_head.dense.weight",
+            "vocab_transform.weight",
+            "generator_predictions.dense.weight",
+            "predictions.dense.weight",
+        ]),
+        classes: classes.map(|(rows, _)| rows),
     })
 }
