@@ -102,7 +102,7 @@ impl AlbertModel {
         let linear = |inputs, outputs, init: &mut Init| Linear::normal(inputs, outputs, DEVIATION, init);
         let table = |entries, init: &mut Init| Embedding::new(entries, narrow, DEVIATION, init);
         let embeddings = BertEmbeddings {
-            word_embeddings: table(config.vocab_size, init),
+            word_embeddings: config.word_embeddings(init),
             position_embeddings: table(config.max_position_embeddings, init),
             token_type_embeddings: table(config.type_vocab_size, init),
             norm: LayerNorm::new(narrow, eps),

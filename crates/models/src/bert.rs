@@ -173,8 +173,11 @@ impl BertModel {
             dropout: drop(),
         };
         let embeddings = BertEmbeddings {
-            word_embeddings: table(config.vocab_size, init),
-            position_embeddings: table(config.max_position_embeddings, init),
+            word_embeddings: config.word_embeddings(init),
+            position_embeddings: Embedding {
+                padding: (config.family == TextFamily::Roberta).then_some(config.pad_token_id),
+                ..table(config.max_position_embeddings, init)
+            },
             token_type_embeddings: table(config.type_vocab_size, init),
             norm: LayerNorm::new(narrow, eps),
             dropout: drop(),

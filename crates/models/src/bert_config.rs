@@ -1,7 +1,7 @@
 //! The measures of BERT and its relatives, and their `config.json`.
 
 use serde_json::{Map, Value as Json, json};
-use ukulele_layers::{Error, Gelu, Result};
+use ukulele_layers::{Embedding, Error, Gelu, Init, Result};
 use weights_import::TextFamily;
 
 /// Deviation of fresh weights.
@@ -222,6 +222,12 @@ impl BertConfig {
             TextFamily::Roberta => self.max_position_embeddings.saturating_sub(self.pad_token_id + 1),
             _ => self.max_position_embeddings,
         }
+    }
+
+    /// A fresh table of words.
+    pub(crate) fn word_embeddings(&self, init: &mut Init) -> Embedding {
+        let table = Embedding::new(self.vocab_size, self.embedding_size, DEVIATION, init);
+        Embedding { padding: Some(self.pad_token_id), ..table }
     }
 
     /// The rate of dropout before a classifier.

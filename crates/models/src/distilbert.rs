@@ -114,7 +114,7 @@ impl DistilBertModel {
         let drop = || Dropout::new(config.hidden_dropout_prob);
         let linear = |inputs, outputs, init: &mut Init| Linear::normal(inputs, outputs, DEVIATION, init);
         let embeddings = DistilBertEmbeddings {
-            word_embeddings: Embedding::new(config.vocab_size, size, DEVIATION, init),
+            word_embeddings: config.word_embeddings(init),
             position_embeddings: Embedding::new(config.max_position_embeddings, size, DEVIATION, init),
             norm: LayerNorm::new(size, EPS),
             dropout: drop(),
