@@ -152,7 +152,7 @@ pub struct Bert {
     pub family: TextFamily,
     /// Width of an embedding; mostly that of a token.
     pub embedding: usize,
-    /// Number of encoder layers.
+    /// Number of encoder layers; of ALBERT those in the file, which are gone through several times.
     pub layers: usize,
     /// Width of a token.
     pub hidden: usize,
@@ -344,10 +344,6 @@ pub fn guess(weights: &Weights, dialect: &Dialect) -> Option<Architecture> {
             if let Some(heads) = whole(&["num_attention_heads", "n_heads"]).filter(|&n| bert.hidden.is_multiple_of(n)) {
                 bert.heads = heads;
             }
-            // Layers that share their weights lie in the file once.
-            if let (TextFamily::Albert, Some(layers)) = (bert.family, whole(&["num_hidden_layers"])) {
-                bert.layers = layers;
-            }
         }
     }
     Some(architecture)
@@ -499,7 +495,11 @@ fn bert(shapes: &BTreeMap<&str, &[usize]>, family: Option<TextFamily>) -> Option
     };
     let (layers, wide) = match alike {
         TextFamily::DistilBert => (distil, "transformer.layer.0.ffn.lin1.weight"),
-        TextFamily::Albert => (12, "encoder.albert_layer_groups.0.albert_layers.0.ffn.weight"),
+        // Layers that share their weights lie in the file once.
+        TextFamily::Albert => (
+            count(&|l| format!("encoder.albert_layer_groups.{l}.albert_layers.0.ffn.weight")),
+            "encoder.albert_layer_groups.0.albert_layers.0.ffn.weight",
+        ),
         _ => (
             count(&|l| format!("encoder.layer.{l}.attention.self.query.weight")),
             "encoder.layer.0.intermediate.dense.weight",

@@ -238,11 +238,15 @@ impl BertConfig {
     /// The measures that a file's names and shapes tell of, with the knobs of its dialect, for a file without
     /// `config.json`.
     pub fn from_weights(found: &weights_import::Bert, knobs: &weights_import::Knobs) -> Self {
+        let base = Self::of_family(found.family);
+        let shared = found.family == TextFamily::Albert;
         Self {
             vocab_size: found.vocab,
             embedding_size: found.embedding,
             hidden_size: found.hidden,
-            num_hidden_layers: found.layers,
+            // How often shared layers are gone through, no tensor tells.
+            num_hidden_layers: if shared { base.num_hidden_layers } else { found.layers },
+            hidden_groups: if shared { found.layers } else { 1 },
             num_attention_heads: found.heads,
             intermediate_size: found.intermediate,
             max_position_embeddings: found.positions,
@@ -252,7 +256,7 @@ impl BertConfig {
                 weights_import::Gelu::Erf => Gelu::Erf,
                 weights_import::Gelu::Tanh => Gelu::Tanh,
             },
-            ..Self::of_family(found.family)
+            ..base
         }
     }
 

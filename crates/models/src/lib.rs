@@ -57,7 +57,9 @@ pub use pretrained::Pretrained;
 pub use resnet::{Block, Downsample, ResNet, ResNetConfig, ResidualBlock};
 pub use resnet_cifar::{CifarBlock, CifarResNet, CifarResNetConfig, CifarShortcut, Shortcut};
 pub use resnet_stem::{DeepStem, ResNetStem};
-pub use text_heads::{ClassificationHead, Discriminator, OrderHead, Scores, SequenceHead, SequenceSummary, WordsHead};
+pub use text_heads::{
+    ClassificationHead, Discriminator, DiscriminatorHead, OrderHead, Scores, SequenceHead, SequenceSummary, WordsHead,
+};
 pub use text_model::{AnswerHead, TextEncoder, TextHead, TextLabels, TextModel, TextOutput, TextTask, TokenHead};
 pub use tokens::TokenBatch;
 pub use vgg::{Vgg, VggClassifier, VggConfig, VggDense, VggFeatures, VggUnit};

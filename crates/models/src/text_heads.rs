@@ -240,6 +240,15 @@ pub struct Discriminator {
 
 module!(Discriminator { dense, dense_prediction });
 
+/// The head's name in checkpoints.
+#[derive(Debug, Clone)]
+pub struct DiscriminatorHead {
+    /// Scores of tokens.
+    pub discriminator_predictions: Discriminator,
+}
+
+module!(DiscriminatorHead { discriminator_predictions });
+
 impl Discriminator {
     pub(crate) fn new(config: &BertConfig, init: &mut Init) -> Self {
         let size = config.hidden_size;

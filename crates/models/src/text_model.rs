@@ -6,7 +6,7 @@ use crate::bert_config::{BertConfig, DEVIATION};
 use crate::distilbert::DistilBertModel;
 use crate::pooling::{Pooling, normalise};
 use crate::pretrained::Pretrained;
-use crate::text_heads::{Discriminator, OrderHead, SequenceHead, WordsHead};
+use crate::text_heads::{Discriminator, DiscriminatorHead, OrderHead, SequenceHead, WordsHead};
 use crate::tokens::TokenBatch;
 use serde_json::{Map, Value as Json, json};
 use std::path::Path;
@@ -86,7 +86,7 @@ pub enum TextHead {
     MaskedLM(WordsHead),
     NextSentencePrediction(OrderHead),
     PreTraining(WordsHead, OrderHead),
-    Discriminator(Discriminator),
+    Discriminator(DiscriminatorHead),
 }
 
 /// The encoder of a [`TextModel`].
@@ -305,7 +305,10 @@ impl TextModel {
             (TextTask::PreTraining, TextFamily::Bert | TextFamily::Albert) => {
                 TextHead::PreTraining(WordsHead::new(config, init), OrderHead::new(config, init))
             }
-            (TextTask::PreTraining, TextFamily::Electra) => TextHead::Discriminator(Discriminator::new(config, init)),
+            (TextTask::PreTraining, TextFamily::Electra) => {
+                let discriminator_predictions = Discriminator::new(config, init);
+                TextHead::Discriminator(DiscriminatorHead { discriminator_predictions })
+            }
             (task, family) => {
                 return Err(Error::argument("text model", format!("{} has no head for {task:?}", family.name())));
             }
@@ -531,7 +534,10 @@ impl TextModel {
                 let words = words.forward(&hidden, self.words(), pass)?;
                 vec![("prediction_logits", words), (name, order.forward(&pooled, pass)?)]
             }
-            TextHead::Discriminator(head) => one(head.forward(&hidden, pass)?),
+            TextHead::Discriminator(head) => {
+                let y = head.discriminator_predictions.forward(&hidden, pass)?;
+                one(y)
+            }
         };
         Ok(TextOutput { values, task: self.task() })
     }

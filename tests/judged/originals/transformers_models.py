@@ -118,8 +118,8 @@ def original(family, head):
     return judge.Original(
         source=SOURCE,
         build=lambda: kind(config),
-        inputs=inputs([11, 11], False),
-        odd_inputs=inputs([13, 7, 1], False),
+        inputs=inputs([11] * 6, False),
+        odd_inputs=inputs([13, 7, 1, 9, 12, 4], False),
         train_inputs=inputs([9, 9], True) if head == "model" else inputs([9, 6, 8], True),
         outputs=outputs,
         loss=lambda out, given: out.loss,
