@@ -9,6 +9,8 @@ use std::fmt;
 pub enum Architecture {
     /// A residual network.
     ResNet(ResNet),
+    /// A residual network whose blocks normalise first.
+    ResNetV2(ResNetV2),
     /// A residual network of small images.
     CifarResNet(CifarResNet),
     /// A `Sequential` of Keras.
@@ -21,6 +23,12 @@ pub enum Architecture {
     InceptionV3(Inception),
     /// GoogLeNet (Inception v1).
     GoogLeNet(Inception),
+    /// Inception v4.
+    InceptionV4(Inception),
+    /// Inception-ResNet v1, of faces.
+    InceptionResNetV1(Inception),
+    /// Inception-ResNet v2.
+    InceptionResNetV2(Inception),
 }
 
 /// Configuration of a VGG.
@@ -40,10 +48,10 @@ pub struct Vgg {
     pub classes: Option<usize>,
 }
 
-/// Configuration of an [`Architecture::InceptionV3`] or [`Architecture::GoogLeNet`].
+/// Configuration of an Inception: of any [`Architecture`] of that name, or a GoogLeNet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inception {
-    /// Classes of `fc`, if there is one.
+    /// Classes of the last dense layer, if there is one.
     pub classes: Option<usize>,
     /// Has auxiliary heads.
     pub aux: bool,
@@ -80,6 +88,27 @@ pub struct ResNet {
     /// Groups of the 3x3 convolutions: 1.
     pub groups: usize,
     /// Classes of `fc`, if there is one.
+    pub classes: Option<usize>,
+}
+
+/// Configuration of a residual network whose blocks normalise first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResNetV2 {
+    /// Its blocks.
+    pub block: Block,
+    /// Number of blocks of each stage, e.g. `[3, 4, 6, 3]`.
+    pub layers: [usize; 4],
+    /// Channels of the image.
+    pub channels: usize,
+    /// Channels after the stem: 64.
+    pub stem: usize,
+    /// Channels of the first two of three stem convolutions (timm's d and t).
+    pub deep_stem: Option<[usize; 2]>,
+    /// Width of the first stage, doubled by each further one: 64. A bottleneck block has four times that outside.
+    pub width: usize,
+    /// Whether the convolutions that no norm follows have biases.
+    pub conv_bias: bool,
+    /// Classes of `head.fc`, if there is one.
     pub classes: Option<usize>,
 }
 
@@ -132,12 +161,16 @@ impl Architecture {
     pub fn name(&self) -> String {
         match self {
             Self::ResNet(net) => net.name(),
+            Self::ResNetV2(net) => net.name(),
             Self::CifarResNet(net) => format!("ResNet-{}", 6 * net.blocks + 2),
             Self::KerasSequential(_) => "Keras Sequential".to_string(),
             Self::Bert(_) => "BERT".to_string(),
             Self::Vgg(net) => net.name(),
             Self::InceptionV3(_) => "Inception v3".to_string(),
             Self::GoogLeNet(_) => "GoogLeNet".to_string(),
+            Self::InceptionV4(_) => "Inception v4".to_string(),
+            Self::InceptionResNetV1(_) => "Inception-ResNet v1".to_string(),
+            Self::InceptionResNetV2(_) => "Inception-ResNet v2".to_string(),
         }
     }
 
@@ -145,9 +178,14 @@ impl Architecture {
     pub fn classes(&self) -> Option<usize> {
         match self {
             Self::ResNet(net) => net.classes,
+            Self::ResNetV2(net) => net.classes,
             Self::CifarResNet(net) => net.classes,
             Self::Vgg(net) => net.classes,
-            Self::InceptionV3(net) | Self::GoogLeNet(net) => net.classes,
+            Self::InceptionV3(net)
+            | Self::GoogLeNet(net)
+            | Self::InceptionV4(net)
+            | Self::InceptionResNetV1(net)
+            | Self::InceptionResNetV2(net) => net.classes,
             Self::Bert(net) => net.classes,
             Self::KerasSequential(net) => net.classes(),
         }
@@ -157,13 +195,18 @@ impl Architecture {
     /// single tensors at the door tell by their shapes (channels of the image, words, positions, token types) and for the
     /// number of attention heads, which shapes do not tell.
     pub fn same_trunk(&self, other: &Self) -> bool {
+        let inception = Inception { classes: None, aux: false };
         let trunk = |a: &Self| match a.clone() {
             Self::ResNet(net) => Self::ResNet(ResNet { classes: None, channels: 0, ..net }),
+            Self::ResNetV2(net) => Self::ResNetV2(ResNetV2 { classes: None, channels: 0, ..net }),
             Self::CifarResNet(net) => Self::CifarResNet(CifarResNet { classes: None, channels: 0, ..net }),
             Self::KerasSequential(net) => Self::KerasSequential(net),
             Self::Vgg(net) => Self::Vgg(Vgg { classes: None, channels: 0, hidden: Vec::new(), grid: 0, ..net }),
-            Self::InceptionV3(_) => Self::InceptionV3(Inception { classes: None, aux: false }),
-            Self::GoogLeNet(_) => Self::GoogLeNet(Inception { classes: None, aux: false }),
+            Self::InceptionV3(_) => Self::InceptionV3(inception.clone()),
+            Self::GoogLeNet(_) => Self::GoogLeNet(inception.clone()),
+            Self::InceptionV4(_) => Self::InceptionV4(inception.clone()),
+            Self::InceptionResNetV1(_) => Self::InceptionResNetV1(inception.clone()),
+            Self::InceptionResNetV2(_) => Self::InceptionResNetV2(inception.clone()),
             Self::Bert(net) => Self::Bert(Bert {
                 heads: 0,
                 pooler: false,
@@ -191,6 +234,21 @@ impl ResNet {
             _ => return "ResNet".to_string(),
         };
         format!("ResNet-{depth}")
+    }
+}
+
+impl ResNetV2 {
+    /// The usual name, e.g. `ResNet-50 V2`, or `ResNet V2` if the number of blocks is unusual.
+    pub fn name(&self) -> String {
+        let depth = match (self.block, self.layers) {
+            (Block::Basic, [2, 2, 2, 2]) => 18,
+            (Block::Basic, [3, 4, 6, 3]) => 34,
+            (Block::Bottleneck, [3, 4, 6, 3]) => 50,
+            (Block::Bottleneck, [3, 4, 23, 3]) => 101,
+            (Block::Bottleneck, [3, 8, 36, 3]) => 152,
+            _ => return "ResNet V2".to_string(),
+        };
+        format!("ResNet-{depth} V2")
     }
 }
 
@@ -228,6 +286,22 @@ impl fmt::Display for Architecture {
             Self::InceptionV3(net) | Self::GoogLeNet(net) => {
                 let name = if matches!(self, Self::InceptionV3(_)) { "an Inception v3" } else { "a GoogLeNet" };
                 write!(f, "{name} ({} auxiliary head", if net.aux { "with" } else { "no" })?;
+                head(f, net.classes)
+            }
+            Self::InceptionV4(net) | Self::InceptionResNetV1(net) | Self::InceptionResNetV2(net) => {
+                write!(f, "an {} (no auxiliary head", self.name())?;
+                head(f, net.classes)
+            }
+            Self::ResNetV2(net) => {
+                let block = if net.block == Block::Basic { "basic" } else { "bottleneck" };
+                let layers: Vec<String> = net.layers.iter().map(usize::to_string).collect();
+                write!(f, "a {} ({block} blocks {}, width {}", net.name(), layers.join("-"), net.width)?;
+                if net.deep_stem.is_some() {
+                    write!(f, ", stem of three convolutions")?;
+                }
+                if net.conv_bias {
+                    write!(f, ", biases")?;
+                }
                 head(f, net.classes)
             }
             Self::ResNet(net) => {
@@ -303,6 +377,7 @@ pub fn guess_from(tensors: &[(String, Vec<usize>)]) -> Option<Architecture> {
         tensors.iter().map(|(name, shape)| (name.strip_prefix("bert.").unwrap_or(name), shape.as_slice())).collect();
     resnet(&shapes)
         .map(Architecture::ResNet)
+        .or_else(|| resnet_v2(&shapes).map(Architecture::ResNetV2))
         .or_else(|| cifar_resnet(&shapes).map(Architecture::CifarResNet))
         .or_else(|| bert(&shapes).map(Architecture::Bert))
         .or_else(|| inception(&shapes))
@@ -318,8 +393,18 @@ fn inception(shapes: &BTreeMap<&str, &[usize]>) -> Option<Architecture> {
     {
         return Some(Architecture::InceptionV3(Inception { classes, aux: has("AuxLogits.fc.weight") }));
     }
-    let both = has("inception3a.branch1.conv.weight") && has("inception5b.branch4.1.conv.weight");
-    both.then(|| Architecture::GoogLeNet(Inception { classes, aux: has("aux1.fc2.weight") }))
+    if has("inception3a.branch1.conv.weight") && has("inception5b.branch4.1.conv.weight") {
+        return Some(Architecture::GoogLeNet(Inception { classes, aux: has("aux1.fc2.weight") }));
+    }
+    let plain = |head: &str| Inception { classes: shapes.get(head).and_then(|s| s.first().copied()), aux: false };
+    if has("features.3.conv.conv.weight") && has("features.21.branch1_1a.conv.weight") {
+        return Some(Architecture::InceptionV4(plain("last_linear.weight")));
+    }
+    if has("repeat_3.0.conv2d.weight") && has("conv2d_4b.conv.weight") {
+        return Some(Architecture::InceptionResNetV1(plain("logits.weight")));
+    }
+    let both = has("repeat_2.0.conv2d.weight") && has("mixed_5b.branch0.conv.weight");
+    both.then(|| Architecture::InceptionResNetV2(plain("classif.weight")))
 }
 
 /// The numbers in `features` tell the stages apart: a convolution takes two (three with batch norm), a pooling one.
@@ -390,6 +475,48 @@ fn resnet(shapes: &BTreeMap<&str, &[usize]>) -> Option<ResNet> {
     let classes = shape("fc.weight").and_then(|s| s.first().copied());
     let groups = inner.checked_div(grouped).unwrap_or(1);
     Some(ResNet { block, layers, channels, stem, deep_stem, pooled_shortcuts, width, inner, groups, classes })
+}
+
+fn resnet_v2(shapes: &BTreeMap<&str, &[usize]>) -> Option<ResNetV2> {
+    let shape = |name: &str| shapes.get(name).copied();
+    let convolution = |name: &str| match shape(name) {
+        Some(&[out, inputs, _, _]) => Some((out, inputs)),
+        _ => None,
+    };
+    let (stem, channels, deep_stem, last) = match convolution("stem.conv.weight") {
+        Some((stem, channels)) => (stem, channels, None, "stem.conv.bias"),
+        None => {
+            let ((first, channels), (second, _)) =
+                (convolution("stem.conv1.weight")?, convolution("stem.conv2.weight")?);
+            let (stem, _) = convolution("stem.conv3.weight")?;
+            (stem, channels, Some([first, second]), "stem.conv3.bias")
+        }
+    };
+    let blocks = |stage: usize| {
+        (0..shapes.len()).take_while(|b| shape(&format!("stages.{stage}.blocks.{b}.conv1.weight")).is_some()).count()
+    };
+    let layers = [blocks(0), blocks(1), blocks(2), blocks(3)];
+    // Of group norms there are no statistics.
+    if layers.contains(&0) || shape("stages.0.blocks.0.norm1.running_var").is_none() {
+        return None;
+    }
+    let (width, _) = convolution("stages.0.blocks.0.conv1.weight")?;
+    let (_, grouped) = convolution("stages.0.blocks.0.conv2.weight")?;
+    let (block, outside) = match convolution("stages.0.blocks.0.conv3.weight") {
+        Some((out, _)) => (Block::Bottleneck, out / 4),
+        None => (Block::Basic, width),
+    };
+    let classes = shape("head.fc.weight").and_then(|s| s.first().copied());
+    (grouped == width && outside == width).then(|| ResNetV2 {
+        block,
+        layers,
+        channels,
+        stem,
+        deep_stem,
+        width,
+        conv_bias: shape(last).is_some(),
+        classes,
+    })
 }
 
 fn cifar_resnet(shapes: &BTreeMap<&str, &[usize]>) -> Option<CifarResNet> {
