@@ -18,11 +18,16 @@ mod googlenet;
 mod image;
 mod image_model;
 mod inception;
+mod inception_blocks;
+mod inception_resnet_v1;
+mod inception_resnet_v2;
+mod inception_v4;
 mod keras_net;
 mod pretrained;
 mod resnet;
 mod resnet_cifar;
 mod resnet_stem;
+mod resnet_v2;
 mod vgg;
 mod zoo;
 
@@ -37,10 +42,17 @@ pub use image_model::{ImageConfig, ImageModel};
 pub use inception::{
     ImageLogits, Inception, InceptionA, InceptionAux, InceptionB, InceptionC, InceptionConfig, InceptionD, InceptionE,
 };
+pub use inception_blocks::{InceptionBranch, InceptionBranches, InceptionResidual, MeanBranch};
+pub use inception_resnet_v1::{InceptionResNetV1, InceptionResNetV1Config};
+pub use inception_resnet_v2::{InceptionResNetV2, InceptionResNetV2Config};
+pub use inception_v4::{InceptionV4, InceptionV4C, InceptionV4Config, InceptionV4Layer, InceptionV4Pooled};
 pub use keras_net::KerasNet;
 pub use pretrained::Pretrained;
 pub use resnet::{Block, Downsample, ResNet, ResNetConfig, ResidualBlock};
 pub use resnet_cifar::{CifarBlock, CifarResNet, CifarResNetConfig, CifarShortcut, Shortcut};
 pub use resnet_stem::{DeepStem, ResNetStem};
+pub use resnet_v2::{
+    PreActBlock, ResNetV2, ResNetV2Config, ResNetV2Downsample, ResNetV2Head, ResNetV2Stage, ResNetV2Stem, StemPool,
+};
 pub use vgg::{Vgg, VggClassifier, VggConfig, VggDense, VggFeatures, VggUnit};
 pub use zoo::{Variant, ZOO, multiply_adds};
