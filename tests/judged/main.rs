@@ -11,6 +11,7 @@
 #![cfg(feature = "judges")]
 
 mod image;
+mod text;
 
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,6 +72,23 @@ impl Case {
         self.expected.entry(name).is_some()
     }
 
+    pub(crate) fn has_tap(&self, module: &str) -> bool {
+        self.has(&format!("taps.{module}"))
+    }
+
+    pub(crate) fn shape(&self, name: &str) -> Vec<usize> {
+        self.expected.entry(name).unwrap().shape.clone()
+    }
+
+    /// What the original says of itself.
+    pub(crate) fn fact(&self, key: &str) -> &Json {
+        &self.facts[key]
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     pub(crate) fn integers(&self, name: &str) -> Vec<i64> {
         self.expected.get_i64(name).unwrap_or_else(|e| panic!("{e}")).1
     }
@@ -90,6 +108,13 @@ impl Case {
         self.facts["own"][what].as_f64().unwrap()
     }
 
+    /// The original loads what ours saved in the folder `saved`, and gives the same outputs.
+    fn saved(&self, row: &mut Row) {
+        let said = python(&[self.folder.to_str().unwrap(), self.facts["name"].as_str().unwrap(), "saved"]);
+        let error = said.trim().lines().last().and_then(|line| line.parse().ok()).unwrap_or_else(|| panic!("{said}"));
+        row.add("saved", error, self.own("outputs"), OUTPUTS);
+    }
+
     /// Outputs by name, as one error: the largest.
     fn outputs(&self, row: &mut Row, what: &'static str, ours: &[(&str, Value)]) {
         let names: BTreeSet<String> = ours.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -100,11 +125,13 @@ impl Case {
 
     /// All taps of a pass that watched everything: each is a module of the original.
     fn taps(&self, row: &mut Row, pass: &Pass, renamed: impl Fn(&str) -> String) {
-        let mut theirs = self.names("taps.");
+        let theirs = self.names("taps.");
+        let mut left = theirs.clone();
         let (mut worst, mut place, mut count) = (0.0, "", 0);
         for (name, y) in pass.taps() {
             let other = renamed(name);
-            if !theirs.remove(&other) {
+            left.remove(&other);
+            if !theirs.contains(&other) {
                 // Where names differ the original's are not translated for all modules.
                 assert!(self.other_names(), "the original has no module {other}");
                 continue;
@@ -117,7 +144,7 @@ impl Case {
             }
         }
         println!("  {count} modules agree, {place} least");
-        assert!(count > 0 && (theirs.is_empty() || !self.other_names()), "no modules {theirs:?} here");
+        assert!(count > 0 && (left.is_empty() || !self.other_names()), "no modules {left:?} here");
         row.add("taps", worst, self.own("taps"), OUTPUTS);
     }
 
@@ -250,6 +277,7 @@ fn judge(name: &str) -> (String, Row) {
     let mut row = Row::default();
     match case.facts["family"].as_str().unwrap() {
         "image" => image::judge(&case, &mut row),
+        "text" => text::judge(&case, &mut row),
         other => panic!("no family {other}"),
     }
     std::fs::remove_dir_all(folder).unwrap();

@@ -3,7 +3,7 @@
 //! A dialect is data: a [`Table`] of name rules, fills and numeric [`Knobs`]. The tables live in `dialects/`, one a
 //! file; to add one, write its table and list it in `dialects/mod.rs`.
 
-use crate::{Entry, Error, Result, Weights, dialects, pattern, quantised};
+use crate::{Entry, Error, Result, TextFamily, Weights, dialects, pattern, quantised};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most prefixes of names that are looked at as wrappers of a whole model.
@@ -148,6 +148,11 @@ pub struct Table {
     pub signs: &'static [&'static [&'static str]],
     /// A further condition on the names without wrapper and on shapes, where names alone do not tell.
     pub when: Option<fn(&[Named<'_>]) -> bool>,
+    /// What `config.json` calls such a model, where names alone do not tell: beside another `model_type` the table is passed
+    /// over, beside one of these `when` is not asked. Empty if it does not matter.
+    pub model_types: &'static [&'static str],
+    /// Which relative of BERT it is, if it is one.
+    pub family: Option<TextFamily>,
     /// A prefix that the model's names may have and the file's not, or the other way round, e.g. `bert.`; or empty.
     pub optional_prefix: &'static str,
     /// An ending that the file's names may have beyond those of the rules, e.g. `:0`; or empty.
@@ -178,6 +183,8 @@ impl Table {
         about: "",
         signs: &[],
         when: None,
+        model_types: &[],
+        family: None,
         optional_prefix: "",
         optional_suffix: "",
         rules: &[],
@@ -259,6 +266,11 @@ impl Dialect {
         self.table.name
     }
 
+    /// Which relative of BERT the table is of, if it is of one.
+    pub fn family(&self) -> Option<TextFamily> {
+        self.table.family
+    }
+
     /// What the recognition rests on, in words.
     pub fn evidence(&self) -> &str {
         &self.evidence
@@ -305,9 +317,20 @@ impl Dialect {
             if wrappers.len() > MOST_WRAPPERS {
                 continue;
             }
+            if wrappers.is_empty() {
+                continue;
+            }
+            let claimed = match table.model_types {
+                [] => None,
+                types => match weights.config()?.as_ref().and_then(|c| c["model_type"].as_str()) {
+                    Some(said) if !types.contains(&said) => return Ok(None),
+                    said => said,
+                }
+                .map(str::to_owned),
+            };
             let mut found: Vec<(&str, usize, &str)> = wrappers.into_iter().map(|(w, (n, name))| (w, n, name)).collect();
             found.retain(|(known, ..)| {
-                table.when.is_none_or(|when| when(&inner_names(table, known, weights)))
+                (claimed.is_some() || table.when.is_none_or(|when| when(&inner_names(table, known, weights))))
                     && signs[1..]
                         .iter()
                         .all(|sign| weights.entries().iter().any(|e| wrapper(table, sign, &e.name) == Some(known)))

@@ -63,7 +63,9 @@ def weight(name, shape):
         # As in torchvision's: the last norm of a bottleneck small, the others shifted away from zero.
         v = (0.2 if name.endswith("_3_bn/gamma") else 1.0) * (1.0 + 0.1 * v)
     else:
-        v = 0.1 * v + (2.5 if kind == "beta" and "_3_bn" not in name else 0.0)
+        # Inception's many units want to be farther away.
+        shift = 4.0 if name.startswith("batch_normalization") else 2.5
+        v = 0.1 * v + (shift if kind == "beta" and "_3_bn" not in name else 0.0)
     return v.astype(np.float32)
 
 

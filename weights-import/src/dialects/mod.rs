@@ -8,8 +8,12 @@ mod caffe_vgg;
 mod facenet;
 mod fid;
 mod google_bert;
+mod huggingface_albert;
 mod huggingface_bert;
+mod huggingface_distilbert;
+mod huggingface_electra;
 mod huggingface_resnet;
+mod huggingface_roberta;
 mod inception_v3;
 mod keras_cifar_resnet;
 mod keras_inception;
@@ -43,6 +47,11 @@ pub(crate) const ALL: &[&Table] = &[
     &timm_inception::TABLE,
     &facenet::TABLE,
     &torchvision::TABLE,
+    &huggingface_roberta::TABLE,
+    &huggingface_electra::TABLE,
+    &huggingface_distilbert::TABLE,
+    &huggingface_albert::TABLE,
+    // After the relatives that share its names.
     &huggingface_bert::TABLE,
     &huggingface_resnet::TABLE,
     &google_bert::TABLE,
