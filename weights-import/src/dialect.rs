@@ -20,6 +20,8 @@ pub enum How {
     Permute(&'static [usize]),
     /// As `Permute`, then all axes but the first made one: the kernel of a convolution that is a linear layer elsewhere.
     Flatten(&'static [usize]),
+    /// A matrix (in, out) as a kernel (out, in, 1, 1): a linear layer that is a convolution elsewhere.
+    Pixel,
     /// A matrix (H·W·C, out) as (out, C·H·W) for this many channels C, with H = W: a linear layer after a flatten of
     /// channels-last images.
     FlattenedHwc(usize),
@@ -81,13 +83,17 @@ pub struct Knobs {
     /// The stem's max pooling rounds its output size up (Caffe), windows then reach over the edge.
     pub stem_pool_ceil: bool,
     /// The stride of a ResNet's stage is in its last block, not in the first; the shortcut there takes every second pixel
-    /// (TF-slim).
+    /// (TF-slim, Keras' V2).
     pub stride_in_last_block: bool,
+    /// Around the map that the stem's max pooling reads lie zeros, which count, as in Keras; it matters where no ReLU is
+    /// before it (ResNet V2).
+    pub stem_pool_zeros: bool,
     /// Average pools of Inception count the padding (torchvision), or not (Keras, TF-slim).
     pub pool_counts_padding: bool,
     /// The last block of Inception v3 pools by maximum (the Inception of the Frechet distance).
     pub last_pool_max: bool,
-    /// Convolutions of stride 2 pad as TensorFlow's "same": of an even size below and to the right only.
+    /// Convolutions of stride 2 (in ResNet V2 the stem's pool) pad as TensorFlow's "same": of an even size below and to the
+    /// right only.
     pub same_padding: bool,
     /// Convolutions have biases of their own. (A dialect may fold them into the batch norm's mean instead.)
     pub conv_bias: bool,
@@ -107,6 +113,7 @@ impl Knobs {
         stem_pool_padding: [1; 4],
         stem_pool_ceil: false,
         stride_in_last_block: false,
+        stem_pool_zeros: false,
         pool_counts_padding: true,
         last_pool_max: false,
         same_padding: false,
@@ -271,7 +278,8 @@ impl Dialect {
 
     /// The preset of image preprocessing that these weights expect: `imagenet` (RGB, mean and deviation), `caffe_bgr`
     /// (BGR 0..255 minus Caffe's means), `keras_bgr` (the same by Keras' means, no crop), `vgg_rgb` (RGB 0..255 minus means),
-    /// `inception` (RGB -1..1) or `none`.
+    /// `inception` (RGB -1..1), `inception_224` (the same at 224 pixels), `facenet` (nearly the same at
+    /// 160) or `none`.
     pub fn preprocess(&self) -> &'static str {
         self.table.preprocess
     }
@@ -465,6 +473,10 @@ impl How {
                 let (&out, rest) = order.split_first()?;
                 Some(vec![first[out], rest.iter().try_fold(1usize, |n, &axis| n.checked_mul(first[axis]))?])
             }
+            Self::Pixel => match *first {
+                [inputs, out] => Some(vec![out, inputs, 1, 1]),
+                _ => None,
+            },
             Self::FlattenedHwc(channels) => match *first {
                 [rows, out] if channels > 0 && rows.is_multiple_of(channels) && square(rows / channels).is_some() => {
                     Some(vec![out, rows])

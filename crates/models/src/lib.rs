@@ -22,12 +22,17 @@ mod googlenet;
 mod image;
 mod image_model;
 mod inception;
+mod inception_blocks;
+mod inception_resnet_v1;
+mod inception_resnet_v2;
+mod inception_v4;
 mod keras_net;
 mod pooling;
 mod pretrained;
 mod resnet;
 mod resnet_cifar;
 mod resnet_stem;
+mod resnet_v2;
 mod text_heads;
 mod text_model;
 mod tokens;
@@ -51,12 +56,19 @@ pub use image_model::{ImageConfig, ImageModel};
 pub use inception::{
     ImageLogits, Inception, InceptionA, InceptionAux, InceptionB, InceptionC, InceptionConfig, InceptionD, InceptionE,
 };
+pub use inception_blocks::{InceptionBranch, InceptionBranches, InceptionResidual, MeanBranch};
+pub use inception_resnet_v1::{InceptionResNetV1, InceptionResNetV1Config};
+pub use inception_resnet_v2::{InceptionResNetV2, InceptionResNetV2Config};
+pub use inception_v4::{InceptionV4, InceptionV4C, InceptionV4Config, InceptionV4Layer, InceptionV4Pooled};
 pub use keras_net::KerasNet;
 pub use pooling::{Pooling, normalise};
 pub use pretrained::Pretrained;
 pub use resnet::{Block, Downsample, ResNet, ResNetConfig, ResidualBlock};
 pub use resnet_cifar::{CifarBlock, CifarResNet, CifarResNetConfig, CifarShortcut, Shortcut};
 pub use resnet_stem::{DeepStem, ResNetStem};
+pub use resnet_v2::{
+    PreActBlock, ResNetV2, ResNetV2Config, ResNetV2Downsample, ResNetV2Head, ResNetV2Stage, ResNetV2Stem, StemPool,
+};
 pub use text_heads::{
     ClassificationHead, Discriminator, DiscriminatorHead, OrderHead, Scores, SequenceHead, SequenceSummary, WordsHead,
 };

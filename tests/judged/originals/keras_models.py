@@ -9,9 +9,10 @@ import keras
 import numpy as np
 import torch
 
-# Keras takes f64 for f32 where types meet, as in batch norms; the f64 run must be one.
+# Keras takes f64 for f32 where types meet, as in batch norms and means; the f64 run must be one.
 of_floats = keras.src.backend.result_type
-keras.src.backend.result_type = lambda *types: "float64" if any(str(t).endswith("float64") for t in types) else of_floats(*types)
+for module in (keras.src.backend, keras.src.backend.common.dtypes):
+    module.result_type = lambda *types: "float64" if any(str(t).endswith("float64") for t in types) else of_floats(*types)
 
 CLASSES = 10
 SOURCE = f"keras {keras.__version__}"
