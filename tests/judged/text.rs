@@ -74,7 +74,10 @@ pub(crate) fn judge(case: &Case, row: &mut Row) {
     let _outputs = eval(&tokens(case, ""), &mut pass);
     case.taps(row, &pass, |name| match name {
         // There the dropout belongs to the head.
-        "dropout" if !case.has_tap(name) => "classifier.dropout".to_owned(),
+        "dropout" if !case.has_tap(name) => {
+            let places = ["classifier.dropout", "sequence_summary.last_dropout"];
+            places.into_iter().find(|place| case.has_tap(place)).unwrap_or(name).to_owned()
+        }
         // A list of modules is none there: its output is that of the last.
         _ if !case.has_tap(name) => {
             let last = (0..).take_while(|i| case.has_tap(&format!("{name}.{i}"))).last();

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Most prefixes of names that are looked at as wrappers of a whole model.
 const MOST_WRAPPERS: usize = 64;
 
+/// More tensors than any network has that a table is for: matching the names of more would take too long.
+const MOST_TENSORS: usize = 20_000;
+
 /// How a tensor of the model is made from tensors of the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum How {
@@ -213,9 +216,13 @@ impl Dialect {
     /// Finds the dialect of a file from its names.
     ///
     /// # Errors
-    /// No known dialect, several models in one file, or one quantised by a scheme that is not read.
+    /// No known dialect, several models in one file, more than 20,000 tensors, or a model quantised by a scheme that is not read.
     pub fn detect(weights: &Weights) -> Result<Self> {
         if let Some(message) = quantised::words(weights) {
+            return Err(Error::Dialect { file: weights.source().to_string(), message });
+        }
+        if weights.entries().len() > MOST_TENSORS {
+            let message = format!("holds {} tensors, more than any known network", weights.entries().len());
             return Err(Error::Dialect { file: weights.source().to_string(), message });
         }
         for table in dialects::ALL {

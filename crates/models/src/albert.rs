@@ -96,7 +96,7 @@ module!(AlbertModel { embeddings, encoder, pooler });
 impl AlbertModel {
     /// An encoder of these measures with fresh weights; `pooler` tells whether it has one.
     pub fn new(config: &BertConfig, pooler: bool, init: &mut Init) -> Self {
-        let (size, narrow, wide) = (config.hidden_size, config.embedding_size, config.intermediate_size);
+        let (size, narrow, wide) = (config.hidden_size, config.embedding(), config.intermediate_size);
         let eps = config.layer_norm_eps;
         let drop = || Dropout::new(config.hidden_dropout_prob);
         let linear = |inputs, outputs, init: &mut Init| Linear::normal(inputs, outputs, DEVIATION, init);

@@ -165,7 +165,7 @@ impl BertModel {
     pub fn new(config: &BertConfig, pooler: bool, init: &mut Init) -> Self {
         let (size, wide, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
         let drop = || Dropout::new(config.hidden_dropout_prob);
-        let narrow = config.embedding_size;
+        let narrow = config.embedding();
         let table = |entries, init: &mut Init| Embedding::new(entries, narrow, DEVIATION, init);
         let output = |inputs, init: &mut Init| BertOutput {
             dense: Linear::normal(inputs, size, DEVIATION, init),

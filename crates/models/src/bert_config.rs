@@ -14,8 +14,8 @@ pub struct BertConfig {
     pub family: TextFamily,
     /// Word pieces in the table.
     pub vocab_size: usize,
-    /// Width of the embeddings; D but for ELECTRA and ALBERT.
-    pub embedding_size: usize,
+    /// Width of the embeddings, where it is not D: of ELECTRA and ALBERT.
+    pub embedding_size: Option<usize>,
     /// D.
     pub hidden_size: usize,
     /// L.
@@ -52,7 +52,7 @@ impl Default for BertConfig {
         Self {
             family: TextFamily::Bert,
             vocab_size: 30522,
-            embedding_size: 768,
+            embedding_size: None,
             hidden_size: 768,
             num_hidden_layers: 12,
             num_attention_heads: 12,
@@ -78,15 +78,19 @@ impl BertConfig {
         match family {
             TextFamily::Bert => base,
             TextFamily::Roberta => Self { vocab_size: 50265, pad_token_id: 1, ..base },
-            TextFamily::Electra => {
-                Self { embedding_size: 128, hidden_size: 256, num_attention_heads: 4, intermediate_size: 1024, ..base }
-            }
+            TextFamily::Electra => Self {
+                embedding_size: Some(128),
+                hidden_size: 256,
+                num_attention_heads: 4,
+                intermediate_size: 1024,
+                ..base
+            },
             TextFamily::DistilBert => {
                 Self { num_hidden_layers: 6, type_vocab_size: 0, classifier_dropout: Some(0.2), ..base }
             }
             TextFamily::Albert => Self {
                 vocab_size: 30000,
-                embedding_size: 128,
+                embedding_size: Some(128),
                 hidden_size: 4096,
                 num_attention_heads: 64,
                 intermediate_size: 16384,
@@ -165,7 +169,7 @@ impl BertConfig {
         let config = Self {
             family,
             vocab_size: size("vocab_size", base.vocab_size)?,
-            embedding_size: if narrow { size("embedding_size", base.embedding_size)? } else { hidden_size },
+            embedding_size: if narrow { Some(size("embedding_size", base.embedding())?) } else { None },
             hidden_size,
             num_hidden_layers: size(layers, base.num_hidden_layers)?,
             num_attention_heads: size(heads, base.num_attention_heads)?,
@@ -224,9 +228,14 @@ impl BertConfig {
         }
     }
 
+    /// Width of the embeddings.
+    pub fn embedding(&self) -> usize {
+        self.embedding_size.unwrap_or(self.hidden_size)
+    }
+
     /// A fresh table of words.
     pub(crate) fn word_embeddings(&self, init: &mut Init) -> Embedding {
-        let table = Embedding::new(self.vocab_size, self.embedding_size, DEVIATION, init);
+        let table = Embedding::new(self.vocab_size, self.embedding(), DEVIATION, init);
         Embedding { padding: Some(self.pad_token_id), ..table }
     }
 
@@ -242,7 +251,7 @@ impl BertConfig {
         let shared = found.family == TextFamily::Albert;
         Self {
             vocab_size: found.vocab,
-            embedding_size: found.embedding,
+            embedding_size: Some(found.embedding).filter(|&width| width != found.hidden),
             hidden_size: found.hidden,
             // How often shared layers are gone through, no tensor tells.
             num_hidden_layers: if shared { base.num_hidden_layers } else { found.layers },
@@ -283,7 +292,7 @@ impl BertConfig {
             add("layer_norm_eps", self.layer_norm_eps.into());
         }
         if matches!(self.family, TextFamily::Electra | TextFamily::Albert) {
-            add("embedding_size", self.embedding_size.into());
+            add("embedding_size", self.embedding().into());
         }
         if self.family == TextFamily::Albert {
             add("num_hidden_groups", self.hidden_groups.into());

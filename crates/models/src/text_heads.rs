@@ -137,8 +137,8 @@ impl WordsHead {
         let family = config.family;
         let bias = Tensor::zeros(&[config.vocab_size]).expect("sizes of a model fit in memory");
         Self {
-            dense: Linear::normal(config.hidden_size, config.embedding_size, DEVIATION, init),
-            norm: LayerNorm::new(config.embedding_size, config.layer_norm_eps),
+            dense: Linear::normal(config.hidden_size, config.embedding(), DEVIATION, init),
+            norm: LayerNorm::new(config.embedding(), config.layer_norm_eps),
             bias: Param::new(bias, Role::Bias),
             // Of RoBERTa and ELECTRA whatever the configuration says.
             activation: match family {
