@@ -13,7 +13,7 @@ use std::path::Path;
 use ukulele_layers::{
     Dropout, Error, Init, Linear, Module, ModuleId, Param, Pass, Result, Role, Tensor, Value, join, module,
 };
-use weights_import::{Architecture, Bert, Dialect, TextFamily, guess};
+use weights_import::{Architecture, Bert, Dialect, TextFamily, Weights, guess};
 
 /// What a model of text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -324,19 +324,9 @@ impl TextModel {
     pub fn from_pretrained(path: impl AsRef<Path>) -> weights_import::Result<(Self, Dialect)> {
         let weights = weights_import::open(path)?;
         let dialect = Dialect::detect(&weights)?;
-        let file = weights.source();
-        let fail = |what: &str| weights_import::Error::Argument(format!("{file}: {what}"));
-        let found = match guess(&weights, &dialect) {
-            Some(Architecture::Bert(found)) => found,
-            Some(other) => return Err(fail(&format!("these weights are of {other}, which reads no text"))),
-            None => return Err(fail("no known architecture")),
-        };
+        let (config, found) = measures(&weights, &dialect)?;
         let said = weights.config()?;
-        let argument = |error: Error| fail(&error.to_string());
-        let config = match &said {
-            Some(said) if said["model_type"].is_string() => BertConfig::from_json(said).map_err(argument)?,
-            _ => BertConfig::from_weights(&found, &dialect.knobs),
-        };
+        let argument = |error: Error| weights_import::Error::Argument(format!("{}: {error}", weights.source()));
         let class = said.as_ref().and_then(|said| said["architectures"][0].as_str());
         let has = |name: &str| weights.entries().iter().any(|entry| entry.name.ends_with(name));
         let task = class.and_then(TextTask::of_class).unwrap_or_else(|| task_of(&found, &has));
@@ -358,6 +348,19 @@ impl TextModel {
             net.take(other, &fresh);
         }
         Ok((net, dialect))
+    }
+
+    /// The encoder alone of any such weights, with its pooler if they have one.
+    ///
+    /// # Errors
+    /// As [`TextModel::from_pretrained`].
+    pub fn encoder_of(weights: &Weights, dialect: &Dialect) -> weights_import::Result<Self> {
+        let (config, found) = measures(weights, dialect)?;
+        let argument = |error: Error| weights_import::Error::Argument(format!("{}: {error}", weights.source()));
+        let mut net =
+            Self::with_pooler(&config, TextTask::Features, 0, found.pooler, &mut Init::zeros()).map_err(argument)?;
+        let _complete = net.load(weights, dialect)?.only_missing(&[])?;
+        Ok(net)
     }
 
     /// Takes these parameters from a model of the same measures.
@@ -612,6 +615,37 @@ impl TextModel {
     pub fn head_names(&self) -> Vec<String> {
         self.layer_groups().pop().unwrap_or_default()
     }
+}
+
+/// The measures that `config.json` beside the weights says, or their tensors; and what these tell.
+fn measures(weights: &Weights, dialect: &Dialect) -> weights_import::Result<(BertConfig, Bert)> {
+    let fail = |what: String| weights_import::Error::Argument(format!("{}: {what}", weights.source()));
+    let found = match guess(weights, dialect) {
+        Some(Architecture::Bert(found)) => found,
+        Some(other) => return Err(fail(format!("these weights are of {other}, which reads no text"))),
+        None => return Err(fail("no known architecture".to_owned())),
+    };
+    let config = match weights.config()? {
+        Some(said) if said["model_type"].is_string() || found.family == TextFamily::Bert => {
+            BertConfig::from_json(&said).map_err(|error| fail(error.to_string()))?
+        }
+        _ => BertConfig::from_weights(&found, &dialect.knobs),
+    };
+    // A configuration of another model would take any amount of memory before its tensors turned out not to fit.
+    let said = (config.vocab_size, config.hidden_size, config.intermediate_size, config.max_position_embeddings);
+    let held = (found.vocab, found.hidden, found.intermediate, found.positions);
+    let layers = if found.family == TextFamily::Albert { config.hidden_groups } else { config.num_hidden_layers };
+    if said != held || layers != found.layers {
+        return Err(fail(format!(
+            "holds {}; config.json beside it describes {layers} layers, hidden {}, {} words, intermediate {}, {} positions",
+            Architecture::Bert(found),
+            config.hidden_size,
+            config.vocab_size,
+            config.intermediate_size,
+            config.max_position_embeddings
+        )));
+    }
+    Ok((config, found))
 }
 
 /// What the tensors of a file without `config.json` are for.

@@ -175,7 +175,7 @@ fn configurations_that_do_not_fit_are_errors() {
     case("foreign", "\"ukulele\"", "\"other\"", &["config.json", "was not saved by ukulele"]);
     case("layout", "\"layout\": 1", "\"layout\": 2", &["layout 2", "newer"]);
     case("type", "\"model_type\": \"bert\"", "\"model_type\": \"gpt2\"", &["gpt2", "bert"]);
-    case("pooling", "\"pooling\": \"mean\"", "\"pooling\": \"max\"", &["pooling"]);
+    case("pooling", "\"pooling\": \"mean\"", "\"pooling\": \"median\"", &["pooling"]);
     case("label", "\"1\":", "\"7\":", &["id2label", "1"]);
     // Far more memory than there is: refused before any is taken.
     case("huge", "\"hidden_size\": 16", "\"hidden_size\": 16777216", &["describes another model", "hidden 16"]);
