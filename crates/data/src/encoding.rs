@@ -12,8 +12,12 @@ pub struct Encoding {
     /// Place of each token in its text: first code point and one past the last, as Python counts. (0, 0) for what was
     /// added.
     pub offsets: Vec<(usize, usize)>,
-    /// Whether a token was added: `[CLS]`, `[SEP]`.
+    /// Whether a token was added: `[CLS]`, `[SEP]`, padding.
     pub special: Vec<bool>,
+    /// The number of the word in its text that a token is of. None for what was added.
+    pub words: Vec<Option<u32>>,
+    /// Whether a token is none of the padding.
+    pub mask: Vec<bool>,
 }
 
 impl Encoding {
@@ -35,18 +39,22 @@ impl Encoding {
         self.offsets.iter().map(|&(from, to)| byte(from)..byte(to)).collect()
     }
 
-    pub(crate) fn push(&mut self, id: u32, offsets: (usize, usize)) {
+    pub(crate) fn push(&mut self, id: u32, offsets: (usize, usize), word: u32) {
         self.ids.push(id);
         self.types.push(0);
         self.offsets.push(offsets);
         self.special.push(false);
+        self.words.push(Some(word));
+        self.mask.push(true);
     }
 
-    pub(crate) fn push_special(&mut self, id: u32) {
-        self.push(id, (0, 0));
-        if let Some(last) = self.special.last_mut() {
-            *last = true;
-        }
+    pub(crate) fn push_special(&mut self, id: u32, kind: u32) {
+        self.ids.push(id);
+        self.types.push(kind);
+        self.offsets.push((0, 0));
+        self.special.push(true);
+        self.words.push(None);
+        self.mask.push(true);
     }
 
     /// Drops all tokens from `length` on.
@@ -55,15 +63,70 @@ impl Encoding {
         self.types.truncate(length);
         self.offsets.truncate(length);
         self.special.truncate(length);
+        self.words.truncate(length);
+        self.mask.truncate(length);
+    }
+
+    /// Tokens `from..to`.
+    pub(crate) fn part(&self, from: usize, to: usize) -> Self {
+        Self {
+            ids: self.ids[from..to].to_vec(),
+            types: self.types[from..to].to_vec(),
+            offsets: self.offsets[from..to].to_vec(),
+            special: self.special[from..to].to_vec(),
+            words: self.words[from..to].to_vec(),
+            mask: self.mask[from..to].to_vec(),
+        }
+    }
+
+    /// With the tokens of a further text.
+    pub(crate) fn followed_by(mut self, other: &Self) -> Self {
+        if self.is_empty() {
+            return other.clone();
+        }
+        self.ids.extend_from_slice(&other.ids);
+        self.types.extend_from_slice(&other.types);
+        self.offsets.extend_from_slice(&other.offsets);
+        self.special.extend_from_slice(&other.special);
+        self.words.extend_from_slice(&other.words);
+        self.mask.extend_from_slice(&other.mask);
+        self
     }
 
     /// Adds the tokens of a further text of this type.
-    pub(crate) fn append(&mut self, other: Self, kind: u32) {
-        self.types.extend(std::iter::repeat_n(kind, other.len()));
-        self.ids.extend(other.ids);
-        self.offsets.extend(other.offsets);
-        self.special.extend(other.special);
+    pub(crate) fn append(&mut self, mut other: Self, kind: u32) {
+        other.types.fill(kind);
+        *self = std::mem::take(self).followed_by(&other);
     }
+
+    /// Fills up to `length` tokens, at the left or the right end. Longer ones stay as they are.
+    pub fn pad(&mut self, length: usize, id: u32, kind: u32, side: Side) {
+        let missing = length.saturating_sub(self.len());
+        let at = match side {
+            Side::Left => 0,
+            Side::Right => self.len(),
+        };
+        fill(&mut self.ids, at, missing, id);
+        fill(&mut self.types, at, missing, kind);
+        fill(&mut self.offsets, at, missing, (0, 0));
+        fill(&mut self.special, at, missing, true);
+        fill(&mut self.words, at, missing, None);
+        fill(&mut self.mask, at, missing, false);
+    }
+}
+
+fn fill<T: Clone>(list: &mut Vec<T>, at: usize, count: usize, value: T) {
+    list.splice(at..at, std::iter::repeat_n(value, count));
+}
+
+/// An end of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Side {
+    /// The first token.
+    Left,
+    /// The last token.
+    #[default]
+    Right,
 }
 
 /// Which text of a pair gives way when both are too long together.

@@ -264,13 +264,13 @@ impl Splitter {
 }
 
 /// The blocks that BERT calls Chinese: CJK Unified Ideographs, their extensions A to E, and compatibility forms.
-fn is_chinese(c: char) -> bool {
+pub(crate) fn is_chinese(c: char) -> bool {
     matches!(u32::from(c), 0x4E00..=0x9FFF | 0x3400..=0x4DBF | 0x20000..=0x2A6DF | 0x2A700..=0x2B73F | 0x2B740..=0x2B81F
         | 0x2B920..=0x2CEAF | 0xF900..=0xFAFF | 0x2F800..=0x2FA1F)
 }
 
 /// Canonical decomposition as of Unicode 12, the version of the `tokenizers` package: what was added since stays whole.
-fn decompose(c: char, mut part: impl FnMut(char)) {
+pub(crate) fn decompose(c: char, mut part: impl FnMut(char)) {
     match u32::from(c) {
         0x105C9..=0x105E4 | 0x11383..=0x113C8 | 0x11938 | 0x16121..=0x16128 | 0x16D68..=0x16D6A => part(c),
         _ => decompose_canonical(c, part),

@@ -36,7 +36,8 @@ impl TextBatch {
             types.extend(encoding.types.iter().map(|&kind| kind as usize));
             ids.resize((i + 1) * length, pad as usize);
             types.resize((i + 1) * length, 0);
-            mask[i * length..i * length + encoding.len()].fill(1.0);
+            let there = &mut mask[i * length..i * length + encoding.len()];
+            there.iter_mut().zip(&encoding.mask).for_each(|(out, &there)| *out = f32::from(u8::from(there)));
         }
         let samples = (0..encodings.len()).collect();
         Self { batch: encodings.len(), length, ids, types, mask, labels: vec![], samples }
@@ -132,6 +133,8 @@ mod tests {
             types: vec![1; length],
             offsets: vec![(0, 0); length],
             special: vec![false; length],
+            words: vec![Some(0); length],
+            mask: vec![true; length],
         }
     }
 

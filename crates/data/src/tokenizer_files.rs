@@ -122,14 +122,14 @@ impl WordPiece {
     }
 }
 
-fn json_object(text: &str, source: &str) -> Result<Value> {
+pub(crate) fn json_object(text: &str, source: &str) -> Result<Value> {
     let value: Value = serde_json::from_str(text)
         .map_err(|e| Error::at_line(source, e.line() as u64, format!("is broken JSON: {e}")))?;
     if value.is_object() { Ok(value) } else { Err(Error::content(source, "is not a JSON object")) }
 }
 
 /// Switches by these names: clean, Chinese, accents (as lower case where not given), lower case.
-fn settings(json: &Value, names: [&str; 4]) -> Normalizer {
+pub(crate) fn settings(json: &Value, names: [&str; 4]) -> Normalizer {
     let [clean_text, handle_chinese_chars, strip_accents, lowercase] = names.map(|name| json[name].as_bool());
     let lowercase = lowercase.unwrap_or(true);
     Normalizer {
@@ -140,13 +140,13 @@ fn settings(json: &Value, names: [&str; 4]) -> Normalizer {
     }
 }
 
-fn from_config(config: &Value) -> Normalizer {
+pub(crate) fn from_config(config: &Value) -> Normalizer {
     settings(config, ["clean_text", "tokenize_chinese_chars", "strip_accents", "do_lower_case"])
 }
 
 /// Uncased, if lower case leaves every token as it is, but those in brackets. (Uncased vocabularies do hold capital
 /// letters that have no lower case, such as ℝ.)
-fn guess(tokens: &[String]) -> Casing {
+pub(crate) fn guess(tokens: &[String]) -> Casing {
     let upper = |token: &String| !token.starts_with('[') && token.chars().any(|c| !c.to_lowercase().eq([c]));
     if tokens.iter().any(upper) { Casing::Cased } else { Casing::Uncased }
 }

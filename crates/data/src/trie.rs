@@ -77,7 +77,8 @@ impl Trie {
         best
     }
 
-    fn child(&self, place: Place, label: u8) -> Option<Place> {
+    /// The place one byte further.
+    pub(crate) fn child(&self, place: Place, label: u8) -> Option<Place> {
         let node = self.nodes[place.0 as usize];
         let first = node.first_child as usize;
         let labels = &self.labels[first..first + node.children as usize];

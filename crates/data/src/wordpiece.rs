@@ -133,14 +133,17 @@ impl WordPiece {
     pub fn tokenize(&self, text: &str) -> Encoding {
         let mut out = Encoding::default();
         let mut splitter = Splitter::new(self.normalizer);
-        let (mut rest, mut position) = (text, 0);
+        let (mut rest, mut position, mut word) = (text, 0, 0);
         loop {
             let (before, added) = self.next_added(rest);
-            position = splitter.split(before, position, |word| self.pieces(&word, &mut out));
+            position = splitter.split(before, position, |piece| {
+                self.pieces(&piece, word, &mut out);
+                word += 1;
+            });
             let Some((name, id)) = added else { return out };
             let end = position + name.chars().count();
-            out.push(*id, (position, end));
-            position = end;
+            out.push(*id, (position, end), word);
+            (position, word) = (end, word + 1);
             rest = &rest[before.len() + name.len()..];
         }
     }
@@ -168,11 +171,11 @@ impl WordPiece {
     }
 
     /// Cuts a word into the longest pieces.
-    fn pieces(&self, word: &Word<'_>, out: &mut Encoding) {
+    fn pieces(&self, word: &Word<'_>, number: u32, out: &mut Encoding) {
         let bytes = word.text.as_bytes();
         let unknown = (self.special.unk, word.span(0, bytes.len()));
         if bytes.len() > self.longest_word && word.text.chars().count() > self.longest_word {
-            out.push(unknown.0, unknown.1);
+            out.push(unknown.0, unknown.1, number);
             return;
         }
         let before = out.len();
@@ -180,13 +183,13 @@ impl WordPiece {
         while at < bytes.len() {
             match place.and_then(|place| self.trie.longest(place, &bytes[at..])) {
                 Some((id, length)) => {
-                    out.push(id, word.span(at, at + length));
+                    out.push(id, word.span(at, at + length), number);
                     at += length;
                     place = self.inside;
                 }
                 None => {
                     out.truncate(before);
-                    out.push(unknown.0, unknown.1);
+                    out.push(unknown.0, unknown.1, number);
                     return;
                 }
             }
@@ -243,11 +246,11 @@ impl WordPiece {
 
     fn join(&self, first: Encoding, second: Option<Encoding>) -> Encoding {
         let mut out = Encoding::default();
-        out.push_special(self.special.cls);
+        out.push_special(self.special.cls, 0);
         out.append(first, 0);
-        out.push_special(self.special.sep);
+        out.push_special(self.special.sep, 0);
         if let Some(mut second) = second {
-            second.push_special(self.special.sep);
+            second.push_special(self.special.sep, 0);
             out.append(second, 1);
         }
         out
