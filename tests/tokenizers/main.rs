@@ -87,7 +87,9 @@ fn lines_agree(folder: &Path, name: &str, tokenizer: &Tokenizer, lines: &[&str])
             let at = ours.chunks(4).zip(expected.chunks(4)).position(|(a, b)| a != b).unwrap_or(ours.len().min(count));
             let show = |rows: &[u32]| {
                 let near = rows.chunks(4).skip(at.saturating_sub(1)).take(4);
-                near.map(|r| format!("{:?} {:?}", tokenizer.token(r[0]).unwrap_or("?"), r)).collect::<Vec<_>>().join(", ")
+                near.map(|r| format!("{:?} {:?}", tokenizer.token(r[0]).unwrap_or("?"), r))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             };
             wrong.push(format!("{line:?}\n  ours   {}\n  theirs {}", show(&ours), show(&expected)));
         }
@@ -131,7 +133,8 @@ fn pairs_agree(folder: &Path, name: &str, tokenizer: &Tokenizer, groups: &Json, 
         let pad = &group["pad"];
         if pad.is_object() {
             let multiple_of = number(&pad["multiple"]).unwrap();
-            Padding { length: number(&pad["length"]), multiple_of, side: side(&pad["side"]), id: 1, kind: 3 }.apply(&mut ours);
+            Padding { length: number(&pad["length"]), multiple_of, side: side(&pad["side"]), id: 1, kind: 3 }
+                .apply(&mut ours);
         }
         for (parts, input) in ours.iter().zip(inputs) {
             let expected = theirs.number();
@@ -162,7 +165,8 @@ fn equal_to_the_original() {
         let name = entry["name"].as_str().unwrap();
         let path = folder.join(format!("{name}.json"));
         let text = std::fs::read_to_string(&path).unwrap();
-        let tokenizer = Tokenizer::from_tokenizer_json(&text, &path.display().to_string()).unwrap_or_else(|e| panic!("{e}"));
+        let tokenizer =
+            Tokenizer::from_tokenizer_json(&text, &path.display().to_string()).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(tokenizer.vocab_size() as u64, entry["size"].as_u64().unwrap(), "{name}");
         let step = entry["step"].as_u64().unwrap() as usize;
         let part: Vec<&str> = lines.iter().step_by(step).map(String::as_str).collect();

@@ -111,7 +111,9 @@ impl AddedTokens {
             }
         };
         let (mut done, mut at) = (0, 0);
-        while let Some((number, from, to)) = Some(all).filter(|_| finder.any).and_then(|all| finder.find(all.as_bytes(), at)) {
+        while let Some((number, from, to)) =
+            Some(all).filter(|_| finder.any).and_then(|all| finder.find(all.as_bytes(), at))
+        {
             at = to;
             let added = &self.all[number as usize];
             let is_word = |c: Option<char>| c.is_some_and(|c| class(c) & class::WORD != 0);

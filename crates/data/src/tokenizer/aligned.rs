@@ -122,17 +122,6 @@ impl Aligned {
         self.spans = spans;
     }
 
-    /// Puts `content` behind a text that is not empty; it has the place of the last character.
-    pub(crate) fn append(&mut self, content: &str) {
-        if self.text.is_empty() {
-            return;
-        }
-        let mut spans = self.spans();
-        spans.resize(spans.len() + content.len(), spans[spans.len() - 1]);
-        self.text.push_str(content);
-        self.spans = spans;
-    }
-
     /// Keeps the bytes `from..to`.
     pub(crate) fn keep(&mut self, from: usize, to: usize) {
         if (from, to) == (0, self.text.len()) {

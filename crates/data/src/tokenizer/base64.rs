@@ -48,7 +48,9 @@ mod tests {
 
     #[test]
     fn there_and_back() {
-        for (bytes, text) in [(&b""[..], ""), (b"f", "Zg=="), (b"fo", "Zm8="), (b"foo", "Zm9v"), (b"foob\xff", "Zm9vYv8=")] {
+        for (bytes, text) in
+            [(&b""[..], ""), (b"f", "Zg=="), (b"fo", "Zm8="), (b"foo", "Zm9v"), (b"foob\xff", "Zm9vYv8=")]
+        {
             assert_eq!(encode(bytes), text);
             assert_eq!(decode(text).unwrap(), bytes);
         }

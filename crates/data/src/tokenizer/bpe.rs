@@ -63,7 +63,8 @@ impl Bpe {
         for (rank, (left, right)) in merges.iter().enumerate() {
             let id = |token: &str| {
                 vocab.id(token).ok_or_else(|| {
-                    let message = format!("merge {rank}, `{left} {right}`, needs the token `{token}`, which is not there");
+                    let message =
+                        format!("merge {rank}, `{left} {right}`, needs the token `{token}`, which is not there");
                     Error::content(source, message)
                 })
             };
@@ -95,13 +96,20 @@ impl Bpe {
     }
 
     /// The tokens of a word, whose bytes are written in GPT-2's alphabet if `byte_level`.
-    pub(crate) fn cut(&self, vocab: &Vocab, word: Slice<'_>, byte_level: bool, emit: &mut dyn FnMut(u32, (usize, usize))) {
+    pub(crate) fn cut(
+        &self,
+        vocab: &Vocab,
+        word: Slice<'_>,
+        byte_level: bool,
+        emit: &mut dyn FnMut(u32, (usize, usize)),
+    ) {
         let span = |(id, from, to): Token, word: Slice<'_>, emit: &mut dyn FnMut(u32, (usize, usize))| {
             emit(id, word.span(from as usize, to as usize));
         };
         if !byte_level {
             let text = word.text;
-            self.cache.tokens(text.as_bytes(), &mut |token| span(token, word, emit), |out| self.whole(vocab, text, out));
+            self.cache
+                .tokens(text.as_bytes(), &mut |token| span(token, word, emit), |out| self.whole(vocab, text, out));
             return;
         }
         if let Some(table) = self.bytes.as_deref().filter(|_| !self.options.ignore_merges) {
@@ -230,7 +238,10 @@ impl Bpe {
         }
         while let Some(Reverse((rank, at, id))) = heap.pop() {
             let right = next[at];
-            if symbols[at].length == 0 || right >= count || self.pair(symbols[at].id, symbols[right].id) != Some((rank, id)) {
+            if symbols[at].length == 0
+                || right >= count
+                || self.pair(symbols[at].id, symbols[right].id) != Some((rank, id))
+            {
                 continue;
             }
             symbols[at] = Symbol { id, length: symbols[at].length + symbols[right].length };

@@ -25,7 +25,8 @@ impl Charsmap {
         let Some((array, replacements)) = rest.split_at_checked(size) else {
             return Err(wrong(&format!("says {size} bytes of array, {} are there", rest.len())));
         };
-        let units = array.chunks_exact(4).map(|unit| u32::from_le_bytes([unit[0], unit[1], unit[2], unit[3]])).collect();
+        let units =
+            array.chunks_exact(4).map(|unit| u32::from_le_bytes([unit[0], unit[1], unit[2], unit[3]])).collect();
         let Ok(replacements) = String::from_utf8(replacements.to_vec()) else {
             return Err(wrong("has replacements that are not UTF-8"));
         };

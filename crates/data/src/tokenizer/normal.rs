@@ -101,11 +101,8 @@ fn lowercase(text: &mut Aligned) {
         text.text.make_ascii_lowercase();
         return;
     }
-    let changes: Vec<_> = text
-        .text
-        .chars()
-        .flat_map(|c| c.to_lowercase().enumerate().map(|(i, c)| (c, isize::from(i > 0))))
-        .collect();
+    let changes: Vec<_> =
+        text.text.chars().flat_map(|c| c.to_lowercase().enumerate().map(|(i, c)| (c, isize::from(i > 0)))).collect();
     text.transform(changes, 0);
 }
 

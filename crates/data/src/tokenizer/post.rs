@@ -122,7 +122,11 @@ impl Post {
                     return Err(Error::argument("encode", message));
                 };
                 let counts = (first.encoding.len(), second.as_ref().map_or(0, |s| s.encoding.len()));
-                let by = if second.is_some() || truncation == Truncation::OnlySecond { truncation } else { Truncation::LongestFirst };
+                let by = if second.is_some() || truncation == Truncation::OnlySecond {
+                    truncation
+                } else {
+                    Truncation::LongestFirst
+                };
                 let lengths = match &second {
                     None if truncation != Truncation::OnlySecond || counts.0 <= room => Some((counts.0.min(room), 0)),
                     None => None,
@@ -147,7 +151,12 @@ impl Post {
                 texts
             }
         };
-        if texts.iter().map(Vec::len).try_fold(1, |all: usize, n| all.checked_mul(n).filter(|&n| n <= MOST_PARTS)).is_none() {
+        if texts
+            .iter()
+            .map(Vec::len)
+            .try_fold(1, |all: usize, n| all.checked_mul(n).filter(|&n| n <= MOST_PARTS))
+            .is_none()
+        {
             let message = format!("the parts of both texts combine to more than {MOST_PARTS}; use a smaller stride");
             return Err(Error::argument("encode", message));
         }

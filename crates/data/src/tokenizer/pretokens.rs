@@ -11,7 +11,7 @@ pub(crate) enum Split {
     /// At white space, and each punctuation mark alone.
     Bert,
     /// At white space.
-    WhitespaceSplit,
+    Blanks,
     /// Words, and runs of what is neither word nor white space.
     Whitespace,
     /// Each punctuation mark alone.
@@ -47,26 +47,38 @@ pub(crate) fn split(steps: &[Split], text: Slice<'_>, emit: &mut dyn FnMut(Slice
         }
     };
     match *step {
-        Split::Bert => pieces(text.text, |c| match c {
-            _ if c.is_whitespace() => Kind::Gap,
-            _ if holds(PUNCTUATION, c) => Kind::Alone,
-            _ => Kind::Run(0),
-        }, &mut next),
-        Split::WhitespaceSplit => {
+        Split::Bert => pieces(
+            text.text,
+            |c| match c {
+                _ if c.is_whitespace() => Kind::Gap,
+                _ if holds(PUNCTUATION, c) => Kind::Alone,
+                _ => Kind::Run(0),
+            },
+            &mut next,
+        ),
+        Split::Blanks => {
             pieces(text.text, |c| if c.is_whitespace() { Kind::Gap } else { Kind::Run(0) }, &mut next);
         }
-        Split::Whitespace => pieces(text.text, |c| match c {
-            _ if c.is_whitespace() => Kind::Gap,
-            _ => Kind::Run(u8::from(class(c) & class::WORD == 0)),
-        }, &mut next),
+        Split::Whitespace => pieces(
+            text.text,
+            |c| match c {
+                _ if c.is_whitespace() => Kind::Gap,
+                _ => Kind::Run(u8::from(class(c) & class::WORD == 0)),
+            },
+            &mut next,
+        ),
         Split::Punctuation => {
             pieces(text.text, |c| if holds(PUNCTUATION, c) { Kind::Alone } else { Kind::Run(0) }, &mut next);
         }
-        Split::Digits { alone } => pieces(text.text, |c| match class(c) & class::NUMBER {
-            0 => Kind::Run(0),
-            _ if alone => Kind::Alone,
-            _ => Kind::Run(1),
-        }, &mut next),
+        Split::Digits { alone } => pieces(
+            text.text,
+            |c| match class(c) & class::NUMBER {
+                0 => Kind::Run(0),
+                _ if alone => Kind::Alone,
+                _ => Kind::Run(1),
+            },
+            &mut next,
+        ),
         Split::ByteLevel { prefix, regex } => {
             let prefixed;
             let text = if prefix && !text.text.starts_with(' ') && !text.text.is_empty() {
@@ -76,7 +88,11 @@ pub(crate) fn split(steps: &[Split], text: Slice<'_>, emit: &mut dyn FnMut(Slice
                 text
             };
             let mut next = |from: usize, to: usize| split(rest, text.part(from, to), emit);
-            if regex { gpt2(text.text, &mut next) } else if !text.text.is_empty() { next(0, text.text.len()) }
+            if regex {
+                gpt2(text.text, &mut next)
+            } else if !text.text.is_empty() {
+                next(0, text.text.len())
+            }
         }
         Split::Metaspace { mark, prefix, split: cut } => {
             let mut marked = Aligned::new(text);
@@ -151,10 +167,10 @@ pub(crate) mod class {
 }
 
 fn classify(c: char) -> u8 {
-    u8::from(holds(LETTERS, c)) * class::LETTER
-        | u8::from(holds(NUMBERS, c)) * class::NUMBER
-        | u8::from(c.is_whitespace()) * class::SPACE
-        | u8::from(holds(WORD, c)) * class::WORD
+    (u8::from(holds(LETTERS, c)) * class::LETTER)
+        | (u8::from(holds(NUMBERS, c)) * class::NUMBER)
+        | (u8::from(c.is_whitespace()) * class::SPACE)
+        | (u8::from(holds(WORD, c)) * class::WORD)
 }
 
 /// The classes of the first 65,536 characters.
@@ -197,7 +213,8 @@ fn gpt2(text: &str, next: &mut impl FnMut(usize, usize)) {
         // The start of the last character of the run.
         let mut last = start;
         while let Some(&byte) = bytes.get(at) {
-            let (here, width) = if byte < 128 { (classes[usize::from(byte)] & PARTS, 1) } else { kind(at).unwrap_or((0, 1)) };
+            let (here, width) =
+                if byte < 128 { (classes[usize::from(byte)] & PARTS, 1) } else { kind(at).unwrap_or((0, 1)) };
             if here != run {
                 break;
             }

@@ -28,7 +28,8 @@ impl Tokenizer {
         let decoders = steps::decoders(section("decoder", "decoder"))?;
         let (vocab, model) = model(&json["model"], source)?;
         let added = AddedTokens::new(added(&json["added_tokens"], &vocab, source)?, &normals);
-        let blanks = if post.trims.is_empty() { vec![] } else { vocab.tokens.iter().map(|token| blanks(token)).collect() };
+        let blanks =
+            if post.trims.is_empty() { vec![] } else { vocab.tokens.iter().map(|token| blanks(token)).collect() };
         let names = ["normalizer", "pre_tokenizer", "post_processor", "decoder"];
         let sections = names.into_iter().map(|name| (name.to_owned(), json[name].clone())).collect();
         Ok(Self { vocab, added, normals, splits, model, post, decoders, blanks, sections })
@@ -121,7 +122,9 @@ fn added(json: &Value, vocab: &Vocab, source: &str) -> Result<Vec<Added>> {
         if content.is_empty() {
             return Err(Error::content(source, "has an added token without `content`"));
         }
-        let Some(id) = vocab.id(content).or_else(|| entry["id"].as_u64().filter(|&id| id <= MAX_ID).map(|id| id as u32)) else {
+        let Some(id) =
+            vocab.id(content).or_else(|| entry["id"].as_u64().filter(|&id| id <= MAX_ID).map(|id| id as u32))
+        else {
             let message = format!("added token `{content}` has the id {}; 0 to {MAX_ID} are read", entry["id"]);
             return Err(Error::content(source, message));
         };

@@ -146,10 +146,12 @@ impl SentencePiece {
         let class = config["tokenizer_class"].as_str().unwrap_or("");
         let own = if albert { "AlbertTokenizer" } else { "XLMRobertaTokenizer" };
         if !class.is_empty() && class.trim_end_matches("Fast") != own {
-            let message = format!("belongs to a {class}, only Albert and XLMRoberta are read; save it as tokenizer.json");
+            let message =
+                format!("belongs to a {class}, only Albert and XLMRoberta are read; save it as tokenizer.json");
             return Err(Error::content(source, message));
         }
-        let replace = |pattern: Value, content: &str| json!({ "type": "Replace", "pattern": pattern, "content": content });
+        let replace =
+            |pattern: Value, content: &str| json!({ "type": "Replace", "pattern": pattern, "content": content });
         let charsmap = (!self.charsmap.is_empty())
             .then(|| json!({ "type": "Precompiled", "precompiled_charsmap": base64::encode(&self.charsmap) }));
         let mut vocab: Vec<(&str, f64)> = vec![];
@@ -202,7 +204,8 @@ impl SentencePiece {
         }
         pair.extend([text("B", second), token(sep, second)]);
         let ids = |token: &str| json!({ "id": token, "ids": [id(token)], "tokens": [token] });
-        let metaspace = json!({ "type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true });
+        let metaspace =
+            json!({ "type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true });
         Ok(json!({
             "added_tokens": added,
             "normalizer": { "type": "Sequence", "normalizers": normals },

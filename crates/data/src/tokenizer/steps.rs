@@ -120,16 +120,18 @@ pub(crate) fn splits(section: Section<'_>) -> Result<Vec<Split>> {
         }
         out.push(match step.kind() {
             "BertPreTokenizer" => Split::Bert,
-            "WhitespaceSplit" => Split::WhitespaceSplit,
+            "WhitespaceSplit" => Split::Blanks,
             "Whitespace" => Split::Whitespace,
             "Punctuation" if matches!(step.json["behavior"].as_str(), None | Some("Isolated")) => Split::Punctuation,
             "Digits" => Split::Digits { alone: step.flag("individual_digits", false) },
             "ByteLevel" => {
                 Split::ByteLevel { prefix: step.flag("add_prefix_space", true), regex: step.flag("use_regex", true) }
             }
-            "Metaspace" => {
-                Split::Metaspace { mark: step.character("replacement")?, prefix: prefix(step)?, split: step.flag("split", true) }
-            }
+            "Metaspace" => Split::Metaspace {
+                mark: step.character("replacement")?,
+                prefix: prefix(step)?,
+                split: step.flag("split", true),
+            },
             _ => return step.unknown(),
         });
         Ok(())
@@ -203,7 +205,9 @@ fn pieces(step: Section<'_>, name: &str, pair: bool) -> Result<Vec<Piece>> {
             (_, Some(token)) => {
                 let ids = step.json["special_tokens"][token]["ids"].as_array();
                 let ids: Option<Vec<u32>> = ids.and_then(|ids| {
-                    ids.iter().map(|id| id.as_u64().filter(|&id| id <= super::vocab::MAX_ID).map(|id| id as u32)).collect()
+                    ids.iter()
+                        .map(|id| id.as_u64().filter(|&id| id <= super::vocab::MAX_ID).map(|id| id as u32))
+                        .collect()
                 });
                 let Some(ids) = ids else {
                     return Err(wrong(&format!("with `{token}`, which special_tokens gives no ids")));
@@ -214,7 +218,8 @@ fn pieces(step: Section<'_>, name: &str, pair: bool) -> Result<Vec<Piece>> {
         };
         out.push(piece);
     }
-    let count = |which: bool| out.iter().filter(|p| matches!(p, Piece::Text { second, .. } if *second == which)).count();
+    let count =
+        |which: bool| out.iter().filter(|p| matches!(p, Piece::Text { second, .. } if *second == which)).count();
     if (count(false), count(true)) != (1, usize::from(pair)) {
         return Err(wrong(&"that does not hold each text once"));
     }
