@@ -256,6 +256,11 @@ impl Architecture {
             Self::InceptionResNetV1(_) => Self::InceptionResNetV1(inception.clone()),
             Self::InceptionResNetV2(_) => Self::InceptionResNetV2(inception.clone()),
             Self::Bert(net) => Self::Bert(Bert {
+                // Encoders alone have BERT's names in all three.
+                family: match net.family {
+                    TextFamily::Roberta | TextFamily::Electra => TextFamily::Bert,
+                    other => other,
+                },
                 heads: 0,
                 pooler: false,
                 mlm: false,

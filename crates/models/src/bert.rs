@@ -224,8 +224,8 @@ impl BertModel {
     /// # Errors
     /// As [`BertModel::embed`].
     pub fn hidden_states(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Vec<Value>> {
-        let mask = tokens.score_mask()?;
         let mut states = vec![self.embed(tokens, pass)?];
+        let mask = tokens.score_mask()?;
         for layer in &self.encoder.layer {
             let next = layer.forward(&states[states.len() - 1], mask.as_ref(), pass)?;
             states.push(next);
@@ -238,8 +238,8 @@ impl BertModel {
     /// # Errors
     /// As [`BertModel::embed`].
     pub fn forward(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
-        let mask = tokens.score_mask()?;
         let x = self.embed(tokens, pass)?;
+        let mask = tokens.score_mask()?;
         let y = self.encoder.layer.iter().try_fold(x, |x, layer| layer.forward(&x, mask.as_ref(), pass))?;
         let y = pass.tap(&self.encoder, y);
         Ok(pass.tap(self, y))

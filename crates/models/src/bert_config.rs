@@ -44,6 +44,8 @@ pub struct BertConfig {
     pub attention_probs_dropout_prob: f32,
     /// Dropout before a classifier, where it differs from `hidden_dropout_prob`.
     pub classifier_dropout: Option<f32>,
+    /// DistilBERT: dropout before the beginning and end of an answer are scored.
+    pub qa_dropout: Option<f32>,
 }
 
 impl Default for BertConfig {
@@ -67,6 +69,7 @@ impl Default for BertConfig {
             hidden_dropout_prob: 0.1,
             attention_probs_dropout_prob: 0.1,
             classifier_dropout: None,
+            qa_dropout: None,
         }
     }
 }
@@ -86,7 +89,8 @@ impl BertConfig {
                 ..base
             },
             TextFamily::DistilBert => {
-                Self { num_hidden_layers: 6, type_vocab_size: 0, classifier_dropout: Some(0.2), ..base }
+                let (classifier_dropout, qa_dropout) = (Some(0.2), Some(0.1));
+                Self { num_hidden_layers: 6, type_vocab_size: 0, classifier_dropout, qa_dropout, ..base }
             }
             TextFamily::Albert => Self {
                 vocab_size: 30000,
@@ -161,6 +165,10 @@ impl BertConfig {
                 .filter(|x| (0.0..below).contains(x))
                 .ok_or_else(|| wrong(key, &format!("a number from 0 to below {below} belongs there"))),
         };
+        let count = |key: &str, default: usize| match size(key, default)? {
+            count @ 0..=4096 => Ok(count),
+            _ => Err(wrong(key, "at most 4096 belong there")),
+        };
         let rate = |key: &str, default: f32| number(key, f64::from(default), 1.0).map(|rate| rate as f32);
         let base = Self::of_family(family);
         let [width, layers, heads, wide, act, dropout, attention, classifier] = Self::keys(family);
@@ -171,11 +179,11 @@ impl BertConfig {
             vocab_size: size("vocab_size", base.vocab_size)?,
             embedding_size: if narrow { Some(size("embedding_size", base.embedding())?) } else { None },
             hidden_size,
-            num_hidden_layers: size(layers, base.num_hidden_layers)?,
-            num_attention_heads: size(heads, base.num_attention_heads)?,
+            num_hidden_layers: count(layers, base.num_hidden_layers)?,
+            num_attention_heads: count(heads, base.num_attention_heads)?,
             intermediate_size: size(wide, base.intermediate_size)?,
-            hidden_groups: size("num_hidden_groups", base.hidden_groups)?,
-            inner_group_num: size("inner_group_num", base.inner_group_num)?,
+            hidden_groups: count("num_hidden_groups", base.hidden_groups)?,
+            inner_group_num: count("inner_group_num", base.inner_group_num)?,
             max_position_embeddings: size("max_position_embeddings", base.max_position_embeddings)?,
             type_vocab_size: match family {
                 TextFamily::DistilBert => 0,
@@ -195,6 +203,7 @@ impl BertConfig {
                 Json::Null => base.classifier_dropout,
                 _ => Some(rate(classifier, 0.0)?),
             },
+            qa_dropout: base.qa_dropout.map(|usual| rate("qa_dropout", usual)).transpose()?,
         };
         config.check()?;
         Ok(config)
@@ -300,6 +309,9 @@ impl BertConfig {
         }
         if let Some(rate) = self.classifier_dropout {
             add(classifier, decimal(rate).into());
+        }
+        if let Some(rate) = self.qa_dropout {
+            add("qa_dropout", decimal(rate).into());
         }
         config
     }

@@ -85,7 +85,11 @@ impl SequenceHead {
             }),
             _ => Scores::Linear(linear(classes, init)),
         };
-        Self { pre_classifier, sequence_summary, classifier, dropout: Dropout::new(config.classifier_dropout()) }
+        let rate = match family {
+            TextFamily::Roberta if choice => config.hidden_dropout_prob,
+            _ => config.classifier_dropout(),
+        };
+        Self { pre_classifier, sequence_summary, classifier, dropout: Dropout::new(rate) }
     }
 
     /// Classes out.
@@ -96,8 +100,11 @@ impl SequenceHead {
         }
     }
 
-    /// (B, D) to (B, classes).
-    pub(crate) fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
+    /// One vector a text, (B, D), to scores, (B, classes).
+    ///
+    /// # Errors
+    /// Vectors of another size.
+    pub fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
         let mut x = x.clone();
         if let Some(pre) = &self.pre_classifier {
             x = pre.forward(&x, pass)?.relu()?;
@@ -106,6 +113,10 @@ impl SequenceHead {
             x = summary.summary.forward(&x, pass)?.gelu(Gelu::Erf)?;
         }
         let x = self.dropout.forward(&x, pass)?;
+        let x = match &self.sequence_summary {
+            Some(summary) => pass.tap(summary, x),
+            None => x,
+        };
         match &self.classifier {
             Scores::Linear(linear) => linear.forward(&x, pass),
             Scores::Head(head) => {

@@ -70,9 +70,11 @@ module!(TokenHead { classifier, dropout });
 pub struct AnswerHead {
     /// D to 2.
     pub qa_outputs: Linear,
+    /// DistilBERT's, before it.
+    pub dropout: Option<Dropout>,
 }
 
-module!(AnswerHead { qa_outputs });
+module!(AnswerHead { qa_outputs, dropout });
 
 /// The head of a [`TextModel`].
 #[derive(Debug, Clone)]
@@ -294,9 +296,16 @@ impl TextModel {
             }
             (TextTask::TokenClassification, _) => TextHead::TokenClassification(TokenHead {
                 classifier: linear(classes, init),
-                dropout: Dropout::new(config.classifier_dropout()),
+                dropout: Dropout::new(match config.family {
+                    // Its classifier of texts alone has a rate of its own.
+                    TextFamily::DistilBert => config.hidden_dropout_prob,
+                    _ => config.classifier_dropout(),
+                }),
             }),
-            (TextTask::QuestionAnswering, _) => TextHead::QuestionAnswering(AnswerHead { qa_outputs: linear(2, init) }),
+            (TextTask::QuestionAnswering, _) => TextHead::QuestionAnswering(AnswerHead {
+                qa_outputs: linear(2, init),
+                dropout: config.qa_dropout.map(Dropout::new),
+            }),
             (TextTask::MultipleChoice, _) => TextHead::MultipleChoice(SequenceHead::new(config, 1, true, init)),
             (TextTask::MaskedLM, _) => TextHead::MaskedLM(WordsHead::new(config, init)),
             (TextTask::NextSentencePrediction, TextFamily::Bert) => {
@@ -514,7 +523,11 @@ impl TextModel {
                 one(head.classifier.forward(&x, pass)?)
             }
             TextHead::QuestionAnswering(head) => {
-                let y = head.qa_outputs.forward(&hidden, pass)?;
+                let x = match &head.dropout {
+                    Some(dropout) => dropout.forward(&hidden, pass)?,
+                    None => hidden,
+                };
+                let y = head.qa_outputs.forward(&x, pass)?;
                 vec![("start_logits", y.select(2, 0)?), ("end_logits", y.select(2, 1)?)]
             }
             TextHead::MultipleChoice(head) => {
