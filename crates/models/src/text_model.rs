@@ -645,17 +645,21 @@ fn measures(weights: &Weights, dialect: &Dialect) -> weights_import::Result<(Ber
         _ => BertConfig::from_weights(&found, &dialect.knobs),
     };
     // A configuration of another model would take any amount of memory before its tensors turned out not to fit.
-    let said = (config.vocab_size, config.hidden_size, config.intermediate_size, config.max_position_embeddings);
-    let held = (found.vocab, found.hidden, found.intermediate, found.positions);
+    let said = (config.vocab_size, config.embedding(), config.hidden_size, config.intermediate_size);
+    let held = (found.vocab, found.embedding, found.hidden, found.intermediate);
+    let rows = (config.max_position_embeddings, config.type_vocab_size) == (found.positions, found.types);
     let layers = if found.family == TextFamily::Albert { config.hidden_groups } else { config.num_hidden_layers };
-    if said != held || layers != found.layers {
+    if said != held || !rows || layers != found.layers {
         return Err(fail(format!(
-            "holds {}; config.json beside it describes {layers} layers, hidden {}, {} words, intermediate {}, {} positions",
+            "holds {}; config.json beside it describes {layers} layers, hidden {}, {} words of width {}, intermediate {}, {} \
+             positions, {} segments",
             Architecture::Bert(found),
             config.hidden_size,
             config.vocab_size,
+            config.embedding(),
             config.intermediate_size,
-            config.max_position_embeddings
+            config.max_position_embeddings,
+            config.type_vocab_size
         )));
     }
     Ok((config, found))
