@@ -3,7 +3,7 @@
     judge.py make FOLDER     vocabularies, texts, and ids, offsets, words of each text
     judge.py check FOLDER    what ours saved, read by `tokenizers` and `transformers`, gives the same ids
 """
-import json, random, struct, sys, sysconfig, unicodedata
+import collections, contextlib, json, os, random, struct, sys, sysconfig, unicodedata
 from pathlib import Path
 
 import numpy
@@ -98,10 +98,14 @@ def charsmap():
         labels = sorted(node)
         while free in used:
             free += 1
-        base = free ^ labels[0]
-        while base in bases or base == at or (at ^ base) >= 1 << 21 or any(base ^ label in used for label in labels):
-            free_now = base + 1
-            base = free_now
+        place = free
+        while True:
+            base = place ^ labels[0]
+            if base not in bases and base != at and not any(base ^ label in used for label in labels):
+                break
+            place += 1
+        # Where many places did not do, none is looked for again.
+        free = max(free, place - 100)
         bases.add(base)
         units[at] |= (at ^ base) << 10 | (0x100 if 0 in node else 0)
         for label in labels:
@@ -111,6 +115,7 @@ def charsmap():
             else:
                 units[base ^ label] = label
                 todo.append((base ^ label, node[label]))
+    assert max(units) < 1 << 21
     size = (max(units) | 0xFF) + 1
     array = b"".join(struct.pack("<I", units.get(at, 0)) for at in range(size))
     return struct.pack("<I", len(array)) + array + bytes(blob)
@@ -151,12 +156,31 @@ def byte_bpe(lines, prefix, roberta):
     return out
 
 
+@contextlib.contextmanager
+def silent():
+    """What the original panics about is not shown: such inputs are refused, here and there."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept), os.close(nothing)
+
+
+def common(lines, count=1200):
+    """The lines without rare characters: a unigram vocabulary holds every character it is trained on."""
+    counts = collections.Counter(c for line in lines for c in line)
+    keep = {c for c, _ in counts.most_common(count)}
+    return ["".join(c for c in line if c in keep) for line in lines]
+
+
 def unigram(lines, normalizer, pre, special, unknown, fallback=False, size=4000):
     out = Tokenizer(models.Unigram())
     out.normalizer, out.pre_tokenizer = normalizer, pre
     out.decoder = decoders.Metaspace()
     extra = special + [f"<0x{b:02X}>" for b in range(256)] if fallback else special
-    out.train_from_iterator(lines, trainers.UnigramTrainer(vocab_size=size, special_tokens=extra, unk_token=unknown, show_progress=False))
+    out.train_from_iterator(common(lines), trainers.UnigramTrainer(vocab_size=size, special_tokens=extra, unk_token=unknown, show_progress=False))
     if fallback:
         whole = json.loads(out.to_str())
         whole["model"]["byte_fallback"] = True
@@ -266,7 +290,8 @@ def pairs(name, out, lines, folder):
         results = []
         if batch:
             results = out.encode_batch(inputs)
-        else:
+            inputs = []
+        with silent():
             for one in inputs:
                 try:
                     results.append(out.encode(*one) if isinstance(one, tuple) else out.encode(one))
@@ -287,6 +312,14 @@ def pairs(name, out, lines, folder):
     return groups
 
 
+def every_character(folder):
+    """What normalisation makes of each code point, one after another with a line end between: as one text each."""
+    for name, step in [("nfd", normalizers.NFD()), ("nfkd", normalizers.NFKD()), ("nfc", normalizers.NFC()), ("nfkc", normalizers.NFKC()),
+                       ("lowercase", normalizers.Lowercase()), ("strip-accents", normalizers.StripAccents())]:
+        every = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+        strings(folder / f"{name}.every", [step.normalize_str(c) for c in every])
+
+
 def make(folder):
     lines = texts()
     strings(folder / "lines", lines)
@@ -294,6 +327,8 @@ def make(folder):
     index = []
     for name, out, step in all_tokenizers(lines):
         out.save(str(folder / f"{name}.json"))
+        # As users have it: scores as they were read from the file.
+        out = Tokenizer.from_file(str(folder / f"{name}.json"))
         with open(folder / f"{name}.rows", "wb") as file:
             encodings = out.encode_batch(lines[::step], add_special_tokens=True)
             for encoding in encodings:

@@ -4,7 +4,9 @@
 //! after the version of the `tokenizers` package stays whole here as it does there. Source: UAX #15.
 
 use super::aligned::Change;
+use super::classes::WHOLE;
 use crate::normalize::decompose;
+use crate::unicode::{REORDERED, holds};
 use unicode_normalization::char::{canonical_combining_class, compose, decompose_compatible};
 
 /// A normal form of Unicode.
@@ -75,13 +77,13 @@ fn composed(parts: &[(char, u8, isize)]) -> Vec<Change> {
 }
 
 fn class(c: char) -> u8 {
-    if c < '\u{300}' { 0 } else { canonical_combining_class(c) }
+    if c >= '\u{300}' && holds(REORDERED, c) { canonical_combining_class(c) } else { 0 }
 }
 
-fn compatibly(c: char, part: impl FnMut(char)) {
-    decompose_compatible(c, part)
+fn compatibly(c: char, mut part: impl FnMut(char)) {
+    if c.is_ascii() || holds(WHOLE, c) { part(c) } else { decompose_compatible(c, part) }
 }
 
 fn join(a: char, b: char) -> Option<char> {
-    compose(a, b)
+    compose(a, b).filter(|&both| !holds(WHOLE, both))
 }

@@ -2,10 +2,10 @@
 
 use super::aligned::Aligned;
 use super::charsmap::Charsmap;
+use super::classes::MARKS;
 use super::compose::Form;
 use crate::normalize::{Normalizer, is_chinese};
 use crate::unicode::{CONTROL, NONSPACING, holds};
-use unicode_normalization::char::is_combining_mark;
 
 /// One step of normalisation.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +81,7 @@ impl Normal {
             Self::Bert(options) => bert(*options, text),
             Self::Unicode(form) => unicode(*form, text),
             Self::Lowercase => lowercase(text),
-            Self::StripAccents => text.filter(|c| c.is_ascii() || !is_combining_mark(c)),
+            Self::StripAccents => text.filter(|c| c.is_ascii() || !holds(MARKS, c)),
             Self::Strip { left, right } => strip(*left, *right, text),
             Self::Replace { pattern, content } => text.replace(&pattern.ranges(&text.text), content),
             Self::Prepend(content) => text.prepend(content),
