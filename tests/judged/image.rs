@@ -10,6 +10,9 @@ fn named(y: &ImageLogits) -> Vec<(&str, Value)> {
 
 pub(crate) fn judge(case: &Case, row: &mut Row) {
     let (mut net, dialect) = ImageModel::from_pretrained(case.weights()).unwrap();
+    if let (true, ImageModel::InceptionResNetV1(net)) = (case.facts["embeds"] == true, &mut net) {
+        net.remove_head();
+    }
     no_dropout(&mut net);
     let images = |key: &str| -> Value { case.tensor(&format!("{key}inputs.images")).into() };
 

@@ -1,6 +1,7 @@
 """Runs an original (torchvision's, timm's, transformers', Keras' model) with weights by formula, and writes what it gave.
 
-    "$(scripts/judges | tail -n 1)" tests/judged/judge.py FOLDER NAME   (without NAME: prints the names of all originals)
+    "$(scripts/judges | tail -n 1)" tests/judged/judge.py FOLDER NAME   (without arguments: prints the names of all originals)
+    ... FOLDER NAME saved    loads what ours saved in FOLDER/saved into the original, and prints the error of its outputs
 
 FOLDER then holds the weights in the format that the original's own library saves, `expected.safetensors` (numbers of the f64
 run, rounded to f32, and the inputs) and `expected.json` (sources, and how far the original's own f32 run is from f64):
@@ -29,7 +30,7 @@ from typing import Callable
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "parity"))
@@ -66,6 +67,8 @@ class Original:
     taps: Callable = None
     gradients: Callable = lambda net: {n: p.grad for n, p in net.named_parameters() if p.grad is not None}
     tries: int = 4
+    # Loads what ours saved in a folder, as the original's library does, and complains of names that do not fit.
+    load: Callable = None
     # Anything that the test in Rust has to know.
     facts: dict = field(default_factory=dict)
 
@@ -199,9 +202,22 @@ def judge(folder, name):
     (folder / "expected.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
+def judge_saved(folder, name):
+    """Prints how far the original with the weights that ours saved in FOLDER/saved is from the f64 run."""
+    original = originals()[name]
+    expected = load_file(folder / "expected.safetensors")
+    net = original.load(folder / "saved").eval()
+    given = {k.removeprefix("inputs."): v for k, v in expected.items() if k.startswith("inputs.")}
+    with torch.no_grad():
+        outputs = original.outputs(net, tensors(given, torch.float32))
+    print(max(golden.relative(y.numpy(), expected[f"outputs.{k}"]) for k, y in outputs.items()))
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
-    if len(sys.argv) == 3:
+    if len(sys.argv) == 4 and sys.argv[3] == "saved":
+        judge_saved(Path(sys.argv[1]), sys.argv[2])
+    elif len(sys.argv) == 3:
         judge(Path(sys.argv[1]), sys.argv[2])
     else:
         print("\n".join(originals()))

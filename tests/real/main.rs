@@ -10,6 +10,7 @@ mod minilm;
 mod mlperf;
 mod nsfwjs;
 mod opennsfw;
+mod steps;
 mod tumor;
 
 use std::path::{Path, PathBuf};

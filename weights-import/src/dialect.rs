@@ -3,11 +3,14 @@
 //! A dialect is data: a [`Table`] of name rules, fills and numeric [`Knobs`]. The tables live in `dialects/`, one a
 //! file; to add one, write its table and list it in `dialects/mod.rs`.
 
-use crate::{Entry, Error, Result, Weights, dialects, pattern, quantised};
+use crate::{Entry, Error, Result, TextFamily, Weights, dialects, pattern, quantised};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most prefixes of names that are looked at as wrappers of a whole model.
 const MOST_WRAPPERS: usize = 64;
+
+/// More tensors than any network has that a table is for: matching the names of more would take too long.
+const MOST_TENSORS: usize = 20_000;
 
 /// How a tensor of the model is made from tensors of the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,6 +23,8 @@ pub enum How {
     Permute(&'static [usize]),
     /// As `Permute`, then all axes but the first made one: the kernel of a convolution that is a linear layer elsewhere.
     Flatten(&'static [usize]),
+    /// A matrix (in, out) as a kernel (out, in, 1, 1): a linear layer that is a convolution elsewhere.
+    Pixel,
     /// A matrix (H·W·C, out) as (out, C·H·W) for this many channels C, with H = W: a linear layer after a flatten of
     /// channels-last images.
     FlattenedHwc(usize),
@@ -81,13 +86,17 @@ pub struct Knobs {
     /// The stem's max pooling rounds its output size up (Caffe), windows then reach over the edge.
     pub stem_pool_ceil: bool,
     /// The stride of a ResNet's stage is in its last block, not in the first; the shortcut there takes every second pixel
-    /// (TF-slim).
+    /// (TF-slim, Keras' V2).
     pub stride_in_last_block: bool,
+    /// Around the map that the stem's max pooling reads lie zeros, which count, as in Keras; it matters where no ReLU is
+    /// before it (ResNet V2).
+    pub stem_pool_zeros: bool,
     /// Average pools of Inception count the padding (torchvision), or not (Keras, TF-slim).
     pub pool_counts_padding: bool,
     /// The last block of Inception v3 pools by maximum (the Inception of the Frechet distance).
     pub last_pool_max: bool,
-    /// Convolutions of stride 2 pad as TensorFlow's "same": of an even size below and to the right only.
+    /// Convolutions of stride 2 (in ResNet V2 the stem's pool) pad as TensorFlow's "same": of an even size below and to the
+    /// right only.
     pub same_padding: bool,
     /// Convolutions have biases of their own. (A dialect may fold them into the batch norm's mean instead.)
     pub conv_bias: bool,
@@ -107,6 +116,7 @@ impl Knobs {
         stem_pool_padding: [1; 4],
         stem_pool_ceil: false,
         stride_in_last_block: false,
+        stem_pool_zeros: false,
         pool_counts_padding: true,
         last_pool_max: false,
         same_padding: false,
@@ -141,6 +151,11 @@ pub struct Table {
     pub signs: &'static [&'static [&'static str]],
     /// A further condition on the names without wrapper and on shapes, where names alone do not tell.
     pub when: Option<fn(&[Named<'_>]) -> bool>,
+    /// What `config.json` calls such a model, where names alone do not tell: beside another `model_type` the table is passed
+    /// over, beside one of these `when` is not asked. Empty if it does not matter.
+    pub model_types: &'static [&'static str],
+    /// Which relative of BERT it is, if it is one.
+    pub family: Option<TextFamily>,
     /// A prefix that the model's names may have and the file's not, or the other way round, e.g. `bert.`; or empty.
     pub optional_prefix: &'static str,
     /// An ending that the file's names may have beyond those of the rules, e.g. `:0`; or empty.
@@ -171,6 +186,8 @@ impl Table {
         about: "",
         signs: &[],
         when: None,
+        model_types: &[],
+        family: None,
         optional_prefix: "",
         optional_suffix: "",
         rules: &[],
@@ -199,9 +216,13 @@ impl Dialect {
     /// Finds the dialect of a file from its names.
     ///
     /// # Errors
-    /// No known dialect, several models in one file, or one quantised by a scheme that is not read.
+    /// No known dialect, several models in one file, more than 20,000 tensors, or a model quantised by a scheme that is not read.
     pub fn detect(weights: &Weights) -> Result<Self> {
         if let Some(message) = quantised::words(weights) {
+            return Err(Error::Dialect { file: weights.source().to_string(), message });
+        }
+        if weights.entries().len() > MOST_TENSORS {
+            let message = format!("holds {} tensors, more than any known network", weights.entries().len());
             return Err(Error::Dialect { file: weights.source().to_string(), message });
         }
         for table in dialects::ALL {
@@ -252,6 +273,11 @@ impl Dialect {
         self.table.name
     }
 
+    /// Which relative of BERT the table is of, if it is of one.
+    pub fn family(&self) -> Option<TextFamily> {
+        self.table.family
+    }
+
     /// What the recognition rests on, in words.
     pub fn evidence(&self) -> &str {
         &self.evidence
@@ -259,7 +285,8 @@ impl Dialect {
 
     /// The preset of image preprocessing that these weights expect: `imagenet` (RGB, mean and deviation), `caffe_bgr`
     /// (BGR 0..255 minus Caffe's means), `keras_bgr` (the same by Keras' means, no crop), `vgg_rgb` (RGB 0..255 minus means),
-    /// `inception` (RGB -1..1) or `none`.
+    /// `inception` (RGB -1..1), `inception_224` (the same at 224 pixels), `facenet` (nearly the same at
+    /// 160) or `none`.
     pub fn preprocess(&self) -> &'static str {
         self.table.preprocess
     }
@@ -297,9 +324,20 @@ impl Dialect {
             if wrappers.len() > MOST_WRAPPERS {
                 continue;
             }
+            if wrappers.is_empty() {
+                continue;
+            }
+            let claimed = match table.model_types {
+                [] => None,
+                types => match weights.config()?.as_ref().and_then(|c| c["model_type"].as_str()) {
+                    Some(said) if !types.contains(&said) => return Ok(None),
+                    said => said,
+                }
+                .map(str::to_owned),
+            };
             let mut found: Vec<(&str, usize, &str)> = wrappers.into_iter().map(|(w, (n, name))| (w, n, name)).collect();
             found.retain(|(known, ..)| {
-                table.when.is_none_or(|when| when(&inner_names(table, known, weights)))
+                (claimed.is_some() || table.when.is_none_or(|when| when(&inner_names(table, known, weights))))
                     && signs[1..]
                         .iter()
                         .all(|sign| weights.entries().iter().any(|e| wrapper(table, sign, &e.name) == Some(known)))
@@ -442,6 +480,10 @@ impl How {
                 let (&out, rest) = order.split_first()?;
                 Some(vec![first[out], rest.iter().try_fold(1usize, |n, &axis| n.checked_mul(first[axis]))?])
             }
+            Self::Pixel => match *first {
+                [inputs, out] => Some(vec![out, inputs, 1, 1]),
+                _ => None,
+            },
             Self::FlattenedHwc(channels) => match *first {
                 [rows, out] if channels > 0 && rows.is_multiple_of(channels) && square(rows / channels).is_some() => {
                     Some(vec![out, rows])

@@ -1,5 +1,6 @@
 //! Which architecture, of which size, do names and shapes tell of?
 
+use crate::guess_images::{cifar_resnet, inception, resnet, resnet_v2, vgg};
 use crate::{Dialect, KerasLayer, KerasSequential, Weights};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +10,8 @@ use std::fmt;
 pub enum Architecture {
     /// A residual network.
     ResNet(ResNet),
+    /// A residual network whose blocks normalise first.
+    ResNetV2(ResNetV2),
     /// A residual network of small images.
     CifarResNet(CifarResNet),
     /// A `Sequential` of Keras.
@@ -21,6 +24,12 @@ pub enum Architecture {
     InceptionV3(Inception),
     /// GoogLeNet (Inception v1).
     GoogLeNet(Inception),
+    /// Inception v4.
+    InceptionV4(Inception),
+    /// Inception-ResNet v1, of faces.
+    InceptionResNetV1(Inception),
+    /// Inception-ResNet v2.
+    InceptionResNetV2(Inception),
 }
 
 /// Configuration of a VGG.
@@ -40,10 +49,10 @@ pub struct Vgg {
     pub classes: Option<usize>,
 }
 
-/// Configuration of an [`Architecture::InceptionV3`] or [`Architecture::GoogLeNet`].
+/// Configuration of an Inception: of any [`Architecture`] of that name, or a GoogLeNet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inception {
-    /// Classes of `fc`, if there is one.
+    /// Classes of the last dense layer, if there is one.
     pub classes: Option<usize>,
     /// Has auxiliary heads.
     pub aux: bool,
@@ -83,6 +92,27 @@ pub struct ResNet {
     pub classes: Option<usize>,
 }
 
+/// Configuration of a residual network whose blocks normalise first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResNetV2 {
+    /// Its blocks.
+    pub block: Block,
+    /// Number of blocks of each stage, e.g. `[3, 4, 6, 3]`.
+    pub layers: [usize; 4],
+    /// Channels of the image.
+    pub channels: usize,
+    /// Channels after the stem: 64.
+    pub stem: usize,
+    /// Channels of the first two of three stem convolutions (timm's d and t).
+    pub deep_stem: Option<[usize; 2]>,
+    /// Width of the first stage, doubled by each further one: 64. A bottleneck block has four times that outside.
+    pub width: usize,
+    /// Whether the convolutions that no norm follows have biases.
+    pub conv_bias: bool,
+    /// Classes of `head.fc`, if there is one.
+    pub classes: Option<usize>,
+}
+
 /// Configuration of a residual network of small images (CIFAR): three stages of basic blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CifarResNet {
@@ -102,10 +132,57 @@ pub struct CifarResNet {
     pub classes: Option<usize>,
 }
 
-/// Configuration of a BERT encoder.
+/// BERT and those that share its layout, but not all of what they compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextFamily {
+    /// BERT.
+    Bert,
+    /// RoBERTa, XLM-R: positions count from behind the padding's.
+    Roberta,
+    /// ELECTRA: embeddings may be narrower than the layers.
+    Electra,
+    /// DistilBERT: no segments, no pooler.
+    DistilBert,
+    /// ALBERT: layers share their weights.
+    Albert,
+}
+
+impl TextFamily {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Bert, Self::Roberta, Self::Electra, Self::DistilBert, Self::Albert];
+
+    /// What a model with a head calls its encoder: the prefix of its tensors' names, and the `model_type` of `config.json`
+    /// (but for XLM-R, whose is `xlm-roberta`).
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Bert => "bert",
+            Self::Roberta => "roberta",
+            Self::Electra => "electra",
+            Self::DistilBert => "distilbert",
+            Self::Albert => "albert",
+        }
+    }
+
+    /// The name that people use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bert => "BERT",
+            Self::Roberta => "RoBERTa",
+            Self::Electra => "ELECTRA",
+            Self::DistilBert => "DistilBERT",
+            Self::Albert => "ALBERT",
+        }
+    }
+}
+
+/// Configuration of the encoder of a BERT or a relative.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bert {
-    /// Number of encoder layers.
+    /// Which of them.
+    pub family: TextFamily,
+    /// Width of an embedding; mostly that of a token.
+    pub embedding: usize,
+    /// Number of encoder layers; of ALBERT those in the file, which are gone through several times.
     pub layers: usize,
     /// Width of a token.
     pub hidden: usize,
@@ -132,12 +209,16 @@ impl Architecture {
     pub fn name(&self) -> String {
         match self {
             Self::ResNet(net) => net.name(),
+            Self::ResNetV2(net) => net.name(),
             Self::CifarResNet(net) => format!("ResNet-{}", 6 * net.blocks + 2),
             Self::KerasSequential(_) => "Keras Sequential".to_string(),
-            Self::Bert(_) => "BERT".to_string(),
+            Self::Bert(net) => net.family.name().to_string(),
             Self::Vgg(net) => net.name(),
             Self::InceptionV3(_) => "Inception v3".to_string(),
             Self::GoogLeNet(_) => "GoogLeNet".to_string(),
+            Self::InceptionV4(_) => "Inception v4".to_string(),
+            Self::InceptionResNetV1(_) => "Inception-ResNet v1".to_string(),
+            Self::InceptionResNetV2(_) => "Inception-ResNet v2".to_string(),
         }
     }
 
@@ -145,9 +226,14 @@ impl Architecture {
     pub fn classes(&self) -> Option<usize> {
         match self {
             Self::ResNet(net) => net.classes,
+            Self::ResNetV2(net) => net.classes,
             Self::CifarResNet(net) => net.classes,
             Self::Vgg(net) => net.classes,
-            Self::InceptionV3(net) | Self::GoogLeNet(net) => net.classes,
+            Self::InceptionV3(net)
+            | Self::GoogLeNet(net)
+            | Self::InceptionV4(net)
+            | Self::InceptionResNetV1(net)
+            | Self::InceptionResNetV2(net) => net.classes,
             Self::Bert(net) => net.classes,
             Self::KerasSequential(net) => net.classes(),
         }
@@ -157,14 +243,24 @@ impl Architecture {
     /// single tensors at the door tell by their shapes (channels of the image, words, positions, token types) and for the
     /// number of attention heads, which shapes do not tell.
     pub fn same_trunk(&self, other: &Self) -> bool {
+        let inception = Inception { classes: None, aux: false };
         let trunk = |a: &Self| match a.clone() {
             Self::ResNet(net) => Self::ResNet(ResNet { classes: None, channels: 0, ..net }),
+            Self::ResNetV2(net) => Self::ResNetV2(ResNetV2 { classes: None, channels: 0, ..net }),
             Self::CifarResNet(net) => Self::CifarResNet(CifarResNet { classes: None, channels: 0, ..net }),
             Self::KerasSequential(net) => Self::KerasSequential(net),
             Self::Vgg(net) => Self::Vgg(Vgg { classes: None, channels: 0, hidden: Vec::new(), grid: 0, ..net }),
-            Self::InceptionV3(_) => Self::InceptionV3(Inception { classes: None, aux: false }),
-            Self::GoogLeNet(_) => Self::GoogLeNet(Inception { classes: None, aux: false }),
+            Self::InceptionV3(_) => Self::InceptionV3(inception.clone()),
+            Self::GoogLeNet(_) => Self::GoogLeNet(inception.clone()),
+            Self::InceptionV4(_) => Self::InceptionV4(inception.clone()),
+            Self::InceptionResNetV1(_) => Self::InceptionResNetV1(inception.clone()),
+            Self::InceptionResNetV2(_) => Self::InceptionResNetV2(inception.clone()),
             Self::Bert(net) => Self::Bert(Bert {
+                // Encoders alone have BERT's names in all three.
+                family: match net.family {
+                    TextFamily::Roberta | TextFamily::Electra => TextFamily::Bert,
+                    other => other,
+                },
                 heads: 0,
                 pooler: false,
                 mlm: false,
@@ -191,6 +287,21 @@ impl ResNet {
             _ => return "ResNet".to_string(),
         };
         format!("ResNet-{depth}")
+    }
+}
+
+impl ResNetV2 {
+    /// The usual name, e.g. `ResNet-50 V2`, or `ResNet V2` if the number of blocks is unusual.
+    pub fn name(&self) -> String {
+        let depth = match (self.block, self.layers) {
+            (Block::Basic, [2, 2, 2, 2]) => 18,
+            (Block::Basic, [3, 4, 6, 3]) => 34,
+            (Block::Bottleneck, [3, 4, 6, 3]) => 50,
+            (Block::Bottleneck, [3, 4, 23, 3]) => 101,
+            (Block::Bottleneck, [3, 8, 36, 3]) => 152,
+            _ => return "ResNet V2".to_string(),
+        };
+        format!("ResNet-{depth} V2")
     }
 }
 
@@ -230,6 +341,22 @@ impl fmt::Display for Architecture {
                 write!(f, "{name} ({} auxiliary head", if net.aux { "with" } else { "no" })?;
                 head(f, net.classes)
             }
+            Self::InceptionV4(net) | Self::InceptionResNetV1(net) | Self::InceptionResNetV2(net) => {
+                write!(f, "an {} (no auxiliary head", self.name())?;
+                head(f, net.classes)
+            }
+            Self::ResNetV2(net) => {
+                let block = if net.block == Block::Basic { "basic" } else { "bottleneck" };
+                let layers: Vec<String> = net.layers.iter().map(usize::to_string).collect();
+                write!(f, "a {} ({block} blocks {}, width {}", net.name(), layers.join("-"), net.width)?;
+                if net.deep_stem.is_some() {
+                    write!(f, ", stem of three convolutions")?;
+                }
+                if net.conv_bias {
+                    write!(f, ", biases")?;
+                }
+                head(f, net.classes)
+            }
             Self::ResNet(net) => {
                 let block = if net.block == Block::Basic { "basic" } else { "bottleneck" };
                 let layers: Vec<String> = net.layers.iter().map(usize::to_string).collect();
@@ -263,7 +390,9 @@ impl fmt::Display for Architecture {
                 head(f, net.classes())
             }
             Self::Bert(net) => {
-                write!(f, "a BERT ({} layers, hidden {}, {} words", net.layers, net.hidden, net.vocab)?;
+                let article = if matches!(net.family, TextFamily::Electra | TextFamily::Albert) { "an" } else { "a" };
+                let name = net.family.name();
+                write!(f, "{article} {name} ({} layers, hidden {}, {} words", net.layers, net.hidden, net.vocab)?;
                 if net.intermediate != 4 * net.hidden {
                     write!(f, ", intermediate {}", net.intermediate)?;
                 }
@@ -286,153 +415,98 @@ pub fn guess(weights: &Weights, dialect: &Dialect) -> Option<Architecture> {
         return KerasSequential::parse(config).ok().map(Architecture::KerasSequential);
     }
     let mut architecture = guess_from(&dialect.targets(weights))?;
-    if let Architecture::Bert(bert) = &mut architecture
-        && let Ok(Some(config)) = weights.config()
-        && let Some(heads) = config["num_attention_heads"].as_u64().and_then(|n| usize::try_from(n).ok())
-        && heads > 0
-        && bert.hidden.is_multiple_of(heads)
-    {
-        bert.heads = heads;
+    if let Architecture::Bert(bert) = &mut architecture {
+        bert.family = dialect.family().unwrap_or(bert.family);
+        if let Ok(Some(config)) = weights.config() {
+            let whole = |keys: &[&str]| {
+                keys.iter().find_map(|key| usize::try_from(config[*key].as_u64()?).ok()).filter(|&n| n > 0)
+            };
+            if let Some(heads) = whole(&["num_attention_heads", "n_heads"]).filter(|&n| bert.hidden.is_multiple_of(n)) {
+                bert.heads = heads;
+            }
+        }
     }
     Some(architecture)
 }
 
 /// The architecture that has tensors of these names (our models' names, `bert.` optional) and shapes.
 pub fn guess_from(tensors: &[(String, Vec<usize>)]) -> Option<Architecture> {
+    // A prefix tells the family, or else what only one has.
+    let prefixed = |name: &str| {
+        TextFamily::ALL.into_iter().find(|f| name.strip_prefix(f.prefix()).is_some_and(|rest| rest.starts_with('.')))
+    };
+    let family = tensors.iter().find_map(|(name, _)| prefixed(name));
+    let bare = |name: &'_ str| prefixed(name).map_or(0, |family| family.prefix().len() + 1);
     let shapes: BTreeMap<&str, &[usize]> =
-        tensors.iter().map(|(name, shape)| (name.strip_prefix("bert.").unwrap_or(name), shape.as_slice())).collect();
+        tensors.iter().map(|(name, shape)| (&name[bare(name)..], shape.as_slice())).collect();
     resnet(&shapes)
         .map(Architecture::ResNet)
+        .or_else(|| resnet_v2(&shapes).map(Architecture::ResNetV2))
         .or_else(|| cifar_resnet(&shapes).map(Architecture::CifarResNet))
-        .or_else(|| bert(&shapes).map(Architecture::Bert))
+        .or_else(|| bert(&shapes, family).map(Architecture::Bert))
         .or_else(|| inception(&shapes))
         .or_else(|| vgg(&shapes).map(Architecture::Vgg))
 }
 
-fn inception(shapes: &BTreeMap<&str, &[usize]>) -> Option<Architecture> {
-    let has = |name: &str| shapes.contains_key(name);
-    let classes = shapes.get("fc.weight").and_then(|s| s.first().copied());
-    if has("Conv2d_1a_3x3.conv.weight")
-        && has("Mixed_7c.branch_pool.conv.weight")
-        && has("Mixed_5b.branch5x5_1.conv.weight")
-    {
-        return Some(Architecture::InceptionV3(Inception { classes, aux: has("AuxLogits.fc.weight") }));
-    }
-    let both = has("inception3a.branch1.conv.weight") && has("inception5b.branch4.1.conv.weight");
-    both.then(|| Architecture::GoogLeNet(Inception { classes, aux: has("aux1.fc2.weight") }))
-}
-
-/// The numbers in `features` tell the stages apart: a convolution takes two (three with batch norm), a pooling one.
-fn vgg(shapes: &BTreeMap<&str, &[usize]>) -> Option<Vgg> {
-    let &[_, channels, _, _] = *shapes.get("features.0.weight")? else { return None };
-    let batch_norm = shapes.contains_key("features.1.running_mean");
-    let step = if batch_norm { 3 } else { 2 };
-    let mut stages = vec![Vec::new()];
-    let mut number = 0;
-    loop {
-        match shapes.get(format!("features.{number}.weight").as_str()) {
-            Some(&&[out, _, 3, 3]) => {
-                stages.last_mut()?.push(out);
-                number += step;
-            }
-            Some(_) => return None,
-            None if stages.last().is_some_and(Vec::is_empty) => break,
-            None => {
-                stages.push(Vec::new());
-                number += 1;
-            }
-        }
-    }
-    stages.pop();
-    let convolutions = shapes.iter().filter(|(name, shape)| name.starts_with("features.") && shape.len() == 4).count();
-    if !(2..=16).contains(&stages.len()) || convolutions != stages.iter().map(Vec::len).sum::<usize>() {
-        return None;
-    }
-    // The dense layers of the classifier, with ReLU and dropout between two.
-    let dense = |k: usize| match shapes.get(format!("classifier.{}.weight", 3 * k).as_str()) {
-        Some(&&[out, inputs]) => Some((out, inputs)),
-        _ => None,
-    };
-    let mut hidden: Vec<usize> = (0..16).map_while(|k| dense(k).map(|(out, _)| out)).collect();
-    let classes = hidden.pop();
-    let channels_out = stages.last().and_then(|stage| stage.last().copied())?;
-    let grid = dense(0).map_or(0, |(_, inputs)| (inputs / channels_out.max(1)).isqrt());
-    Some(Vgg { stages, batch_norm, channels, hidden, grid, classes })
-}
-
-fn resnet(shapes: &BTreeMap<&str, &[usize]>) -> Option<ResNet> {
-    let shape = |name: &str| shapes.get(name).copied();
-    let convolution = |name: &str| match shape(name) {
-        Some(&[out, inputs, _, _]) => Some((out, inputs)),
-        _ => None,
-    };
-    let (stem, channels, deep_stem) = match convolution("conv1.weight") {
-        Some((stem, channels)) => (stem, channels, None),
-        None => {
-            let [(first, channels), (second, _), (stem, _)] =
-                [convolution("conv1.0.weight")?, convolution("conv1.3.weight")?, convolution("conv1.6.weight")?];
-            (stem, channels, Some([first, second]))
-        }
-    };
-    let pooled_shortcuts = convolution("layer2.0.downsample.1.weight").is_some();
-    let blocks = |stage: usize| {
-        (0..shapes.len()).take_while(|b| shape(&format!("layer{stage}.{b}.conv1.weight")).is_some()).count()
-    };
-    let layers = [blocks(1), blocks(2), blocks(3), blocks(4)];
-    if layers.contains(&0) {
-        return None;
-    }
-    let &[inner, grouped, _, _] = shape("layer1.0.conv2.weight")? else { return None };
-    let (block, width) = match shape("layer1.0.conv3.weight") {
-        Some(&[out, _, _, _]) => (Block::Bottleneck, out / 4),
-        _ => (Block::Basic, inner),
-    };
-    let classes = shape("fc.weight").and_then(|s| s.first().copied());
-    let groups = inner.checked_div(grouped).unwrap_or(1);
-    Some(ResNet { block, layers, channels, stem, deep_stem, pooled_shortcuts, width, inner, groups, classes })
-}
-
-fn cifar_resnet(shapes: &BTreeMap<&str, &[usize]>) -> Option<CifarResNet> {
-    let shape = |name: &str| shapes.get(name).copied();
-    let &[width, channels, 3, 3] = shape("conv1.weight")? else { return None };
-    let count = |stage: usize| {
-        (0..shapes.len()).take_while(|b| shape(&format!("layer{stage}.{b}.conv2.weight")).is_some()).count()
-    };
-    let blocks = count(1);
-    let same = blocks > 0 && count(2) == blocks && count(3) == blocks && count(4) == 0;
-    let doubled = matches!(shape("layer3.0.conv1.weight"), Some(&[out, inputs, 3, 3]) if out == 2 * inputs && inputs == 2 * width);
-    (same && doubled).then(|| CifarResNet {
-        blocks,
-        channels,
-        width,
-        projection: shape("layer2.0.shortcut.0.weight").is_some(),
-        projection_norm: shape("layer2.0.shortcut.1.weight").is_some(),
-        conv_bias: shape("conv1.bias").is_some(),
-        classes: shape("linear.weight").and_then(|s| s.first().copied()),
-    })
-}
-
-fn bert(shapes: &BTreeMap<&str, &[usize]>) -> Option<Bert> {
+fn bert(shapes: &BTreeMap<&str, &[usize]>, family: Option<TextFamily>) -> Option<Bert> {
     let shape = |name: &str| shapes.get(name).copied();
     let matrix = |name: &str| match shape(name) {
         Some(&[rows, columns]) => Some((rows, columns)),
         _ => None,
     };
-    let (vocab, hidden) = matrix("embeddings.word_embeddings.weight")?;
-    let layers = (0..shapes.len())
-        .take_while(|l| shape(&format!("encoder.layer.{l}.attention.self.query.weight")).is_some())
-        .count();
-    let (intermediate, _) = matrix("encoder.layer.0.intermediate.dense.weight")?;
+    let (vocab, embedding) = matrix("embeddings.word_embeddings.weight")?;
+    let positions = matrix("embeddings.position_embeddings.weight")?.0;
+    let types = matrix("embeddings.token_type_embeddings.weight").map_or(0, |(rows, _)| rows);
+    let count = |layer: &dyn Fn(usize) -> String| (0..shapes.len()).take_while(|&l| shape(&layer(l)).is_some()).count();
+    let distil = count(&|l| format!("transformer.layer.{l}.attention.q_lin.weight"));
+    let shared = matrix("encoder.embedding_hidden_mapping_in.weight");
+    let alike = if distil > 0 {
+        TextFamily::DistilBert
+    } else if shared.is_some() {
+        TextFamily::Albert
+    } else if shape("embeddings_project.weight").is_some() {
+        TextFamily::Electra
+    } else if (positions, types) == (514, 1) {
+        TextFamily::Roberta
+    } else {
+        TextFamily::Bert
+    };
+    let (layers, wide) = match alike {
+        TextFamily::DistilBert => (distil, "transformer.layer.0.ffn.lin1.weight"),
+        // Layers that share their weights lie in the file once.
+        TextFamily::Albert => (
+            count(&|l| format!("encoder.albert_layer_groups.{l}.albert_layers.0.ffn.weight")),
+            "encoder.albert_layer_groups.0.albert_layers.0.ffn.weight",
+        ),
+        _ => (
+            count(&|l| format!("encoder.layer.{l}.attention.self.query.weight")),
+            "encoder.layer.0.intermediate.dense.weight",
+        ),
+    };
+    let (intermediate, hidden) = matrix(wide)?;
+    let has = |names: &[&str]| names.iter().any(|name| shape(name).is_some());
+    let classes = matrix("classifier.weight").or_else(|| matrix("classifier.out_proj.weight"));
     Some(Bert {
+        family: match alike {
+            TextFamily::Bert | TextFamily::Roberta => family.unwrap_or(alike),
+            other => other,
+        },
+        embedding,
         layers,
         hidden,
         heads: (hidden / 64).max(1),
         intermediate,
         vocab,
-        positions: matrix("embeddings.position_embeddings.weight")?.0,
-        types: matrix("embeddings.token_type_embeddings.weight")?.0,
-        pooler: shape("pooler.dense.weight").is_some(),
-        mlm: shape("cls.predictions.transform.dense.weight").is_some(),
-        classes: matrix("classifier.weight").map(|(rows, _)| rows),
+        positions,
+        types,
+        pooler: has(&["pooler.dense.weight", "pooler.weight"]),
+        mlm: has(&[
+            "cls.predictions.transform.dense.weight",
+            "lm_head.dense.weight",
+            "vocab_transform.weight",
+            "generator_predictions.dense.weight",
+            "predictions.dense.weight",
+        ]),
+        classes: classes.map(|(rows, _)| rows),
     })
 }

@@ -53,6 +53,7 @@ mod dtype;
 mod error;
 mod formats;
 mod guess;
+mod guess_images;
 mod hdf5;
 mod json;
 mod keras_sequential;
@@ -77,7 +78,9 @@ pub use dialect::{Dialect, Gelu, How, Knobs, MakeMappings, Mapping, Named, Rule,
 pub use doctor::{Finding, Statistics, examine, examine_colours, examine_names, examine_norms};
 pub use dtype::Dtype;
 pub use error::{Error, Result};
-pub use guess::{Architecture, Bert, Block, CifarResNet, Inception, ResNet, Vgg, guess, guess_from};
+pub use guess::{
+    Architecture, Bert, Block, CifarResNet, Inception, ResNet, ResNetV2, TextFamily, Vgg, guess, guess_from,
+};
 pub use keras_sequential::{KerasLayer, KerasSequential};
 pub use load::{Options, Slot, load, load_with, read};
 pub use reader::{Entry, Links, Raw, Reader, Source};

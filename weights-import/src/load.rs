@@ -142,6 +142,7 @@ fn make(name: &str, how: How, sources: &[&Entry], shape: &[usize], weights: &Wei
         How::Copy | How::Tied => source(0)?.reshape(shape)?,
         How::Permute(order) => source(0)?.permute(order)?.contiguous(),
         How::Flatten(order) => source(0)?.permute(order)?.contiguous().reshape(shape)?,
+        How::Pixel => source(0)?.permute(&[1, 0])?.contiguous().reshape(shape)?,
         How::FlattenedHwc(channels) => {
             let matrix = source(0)?;
             let side = matrix.shape().first().and_then(|rows| square(rows.checked_div(channels)?)).unwrap_or(0);

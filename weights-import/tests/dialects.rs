@@ -319,6 +319,91 @@ fn vggs_of_keras_slim_caffe_and_timm() {
     whole("torchvision", wanted.clone(), &wanted);
 }
 
+/// A ResNet V2 of small widths: for each convolution what `named` calls it and the norm before it.
+fn pre_activation(parts: [&str; 6], head: &[usize], named: impl Fn(usize, usize, usize) -> (String, String)) -> Names {
+    let [kernel, bias, norms @ ..] = parts;
+    let channels_last = kernel != ".weight";
+    let mut names = Vec::new();
+    let norm = |names: &mut Names, name: &str, channels: usize| {
+        norms.iter().for_each(|part| add(names, format!("{name}{part}"), &[channels]));
+    };
+    for (stage, block, number, shape) in convolutions([3, 4, 6, 3]) {
+        let (conv, before) = named(stage, block, number);
+        add(&mut names, format!("{conv}{kernel}"), &if channels_last { hwio(shape) } else { shape });
+        if stage == 0 || number == 0 || number == 3 {
+            add(&mut names, format!("{conv}{bias}"), &[shape[0]]);
+        }
+        if stage > 0 && number > 0 {
+            norm(&mut names, &before, shape[1]);
+        }
+    }
+    let (conv, last) = named(5, 0, 0);
+    norm(&mut names, &last, 128);
+    add(&mut names, format!("{conv}{kernel}"), head);
+    add(&mut names, format!("{conv}{bias}"), &[11]);
+    names
+}
+
+#[test]
+fn pre_activation_resnets_of_keras_slim_and_timm() {
+    let dots = [".weight", ".bias", ".weight", ".bias", ".running_mean", ".running_var"];
+    let ours = |stage: usize, block: usize, number: usize| match (stage, number) {
+        (0, _) => ("stem.conv".to_string(), String::new()),
+        (5, _) => ("head.fc".to_string(), "norm".to_string()),
+        (_, 0) => (format!("stages.{}.blocks.{block}.downsample.conv", stage - 1), String::new()),
+        _ => {
+            let block = format!("stages.{}.blocks.{block}", stage - 1);
+            (format!("{block}.conv{number}"), format!("{block}.norm{number}"))
+        }
+    };
+    let wanted = pre_activation(dots, &[11, 128, 1, 1], ours);
+    let (_, dialect, _) = whole("timm_resnet_v2", wanted.clone(), &wanted);
+    assert!(!dialect.knobs.stride_in_last_block);
+
+    let slashes = ["/kernel:0", "/bias:0", "/gamma:0", "/beta:0", "/moving_mean:0", "/moving_variance:0"];
+    let keras = pre_activation(slashes, &[128, 11], |stage, block, number| match (stage, number) {
+        (0, _) => ("conv1_conv".to_string(), String::new()),
+        (5, _) => ("predictions".to_string(), "post_bn".to_string()),
+        _ => {
+            let block = format!("conv{}_block{}", stage + 1, block + 1);
+            let norm = if number == 1 { "preact".to_string() } else { number.saturating_sub(1).to_string() };
+            (format!("{block}_{number}_conv"), format!("{block}_{norm}_bn"))
+        }
+    });
+    let (weights, dialect, tensors) = whole("keras_resnet_v2", keras, &wanted);
+    let knobs = dialect.knobs;
+    assert_eq!((knobs.bn_eps, knobs.stride_in_last_block, knobs.stem_pool_zeros), (1.001e-5, true, true));
+    let found = guess(&weights, &dialect).unwrap();
+    assert!(
+        matches!(&found, Architecture::ResNetV2(net) if net.conv_bias && net.width == 4 && net.classes == Some(11))
+    );
+    assert_eq!(found.name(), "ResNet-50 V2");
+    is_hwio(&tensors["stages.2.blocks.5.conv2.weight"], "conv4_block6_2_conv/kernel:0");
+    is_hwio(&tensors["stages.0.blocks.0.downsample.conv.weight"], "conv2_block1_0_conv/kernel:0");
+    assert_eq!(tensors["stages.1.blocks.3.norm3.bias"].to_vec()[2], value("conv3_block4_2_bn/beta:0", 2));
+    assert_eq!(tensors["head.fc.weight"].to_vec()[128 + 5], value("predictions/kernel:0", 5 * 11 + 1));
+    let targets: Vec<String> = dialect.targets(&weights).into_iter().map(|(name, _)| name).collect();
+    assert!(wanted.iter().all(|(name, _)| targets.contains(name)) && targets.len() == wanted.len());
+
+    let slim = ["/weights", "/biases", "/gamma", "/beta", "/moving_mean", "/moving_variance"];
+    let mut slim = pre_activation(slim, &[1, 1, 128, 11], |stage, block, number| match (stage, number) {
+        (0, _) => ("resnet_v2_50/conv1".to_string(), String::new()),
+        (5, _) => ("resnet_v2_50/logits".to_string(), "resnet_v2_50/postnorm".to_string()),
+        _ => {
+            let unit = format!("resnet_v2_50/block{stage}/unit_{}/bottleneck_v2", block + 1);
+            let conv = if number == 0 { "shortcut".to_string() } else { format!("conv{number}") };
+            let norm = if number == 1 { "preact".to_string() } else { format!("conv{}/BatchNorm", number.max(1) - 1) };
+            (format!("{unit}/{conv}"), format!("{unit}/{norm}"))
+        }
+    });
+    add(&mut slim, "global_step".into(), &[]);
+    let (_, dialect, tensors) = whole("slim_resnet_v2", slim, &wanted);
+    let knobs = dialect.knobs;
+    assert_eq!((knobs.class_offset, knobs.same_padding, knobs.stride_in_last_block), (1, true, true));
+    is_hwio(&tensors["stages.3.blocks.2.conv3.weight"], "resnet_v2_50/block4/unit_3/bottleneck_v2/conv3/weights");
+    is_hwio(&tensors["head.fc.weight"], "resnet_v2_50/logits/weights");
+}
+
 #[test]
 fn google_bert() {
     let (mut wanted, mut google): (Names, Names) = (Vec::new(), Vec::new());

@@ -7,8 +7,8 @@ use common::{Folder, blob, layer, message, numbers, safetensors, tensor};
 use std::collections::BTreeMap;
 use ukulele_tensor::Tensor;
 use weights_import::{
-    Architecture, Bert, Block, Dialect, Dtype, Error, Gelu, How, Knobs, Options, ResNet, Rule, Slot, Table, Weights,
-    from_bytes, guess, load, load_with, open, read, save_safetensors,
+    Architecture, Bert, Block, Dialect, Dtype, Error, Gelu, How, Knobs, Options, ResNet, Rule, Slot, Table, TextFamily,
+    Weights, from_bytes, guess, load, load_with, open, read, save_safetensors,
 };
 
 type Named = Vec<(String, Vec<usize>)>;
@@ -357,6 +357,8 @@ fn the_configuration_sets_knobs_or_refuses() {
             .unwrap();
     assert_eq!((knobs.gelu, knobs.layer_norm_eps), (Gelu::Tanh, 1e-5));
     let expected = Bert {
+        family: TextFamily::Bert,
+        embedding: 8,
         layers: 1,
         hidden: 8,
         heads: 2,
@@ -372,7 +374,7 @@ fn the_configuration_sets_knobs_or_refuses() {
     let (knobs, _) = detect("{}").unwrap();
     assert_eq!((knobs.gelu, knobs.layer_norm_eps), (Gelu::Erf, 1e-12));
     for (config, words) in [
-        (r#"{"model_type":"roberta"}"#, "a model of type roberta"),
+        (r#"{"model_type":"mpnet"}"#, "a model of type mpnet"),
         (r#"{"hidden_act":"relu"}"#, "the activation relu"),
         (r#"{"position_embedding_type":"relative_key"}"#, "relative_key position embeddings"),
         ("{", "is not JSON"),
@@ -518,5 +520,5 @@ fn what_is_not_known() {
     for (name, rows) in roberta {
         named.iter_mut().filter(|(n, _)| n == name).for_each(|(_, shape)| shape[0] = rows);
     }
-    assert!(Dialect::detect(&weights_of(&named)).unwrap_err().to_string().contains("RoBERTa"));
+    assert_eq!(Dialect::detect(&weights_of(&named)).unwrap().name(), "huggingface_roberta");
 }

@@ -4,10 +4,12 @@
 #[cfg(feature = "real-data")]
 mod common;
 
-use weights_import::{Architecture, Bert, Dialect, Dtype, guess, open};
+use weights_import::{Architecture, Bert, Dialect, Dtype, TextFamily, guess, open};
 
 fn bert_tiny() -> Bert {
     Bert {
+        family: TextFamily::Bert,
+        embedding: 128,
         layers: 2,
         hidden: 128,
         heads: 2,
@@ -59,8 +61,16 @@ mod fetched {
         let path = fetched("minilm");
         let weights = open(path).unwrap();
         let dialect = Dialect::detect(&weights).unwrap();
-        let expected =
-            Bert { layers: 6, hidden: 384, heads: 12, intermediate: 1536, pooler: true, mlm: false, ..bert_tiny() };
+        let expected = Bert {
+            layers: 6,
+            embedding: 384,
+            hidden: 384,
+            heads: 12,
+            intermediate: 1536,
+            pooler: true,
+            mlm: false,
+            ..bert_tiny()
+        };
         assert_eq!(guess(&weights, &dialect), Some(Architecture::Bert(expected)));
     }
 

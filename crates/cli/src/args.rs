@@ -198,7 +198,7 @@ pub(crate) struct ConvertArgs {
     /// Round floating point numbers to this type [default: as they are; f32 with --dialect]
     #[arg(long, value_enum, value_name = "TYPE")]
     pub(crate) dtype: Option<DtypeArg>,
-    /// Rename and turn tensors to this naming: torchvision (image models) or huggingface_bert [default: as they are]
+    /// Rename and turn tensors to this naming: torchvision, timm, facenet (images) or huggingface_bert [default: as they are]
     #[arg(long, value_name = "NAME")]
     pub(crate) dialect: Option<String>,
 }
@@ -361,7 +361,7 @@ pub(crate) enum PoolingArg {
 /// Arguments of `uke finetune image`.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ImageArgs {
-    /// Weights of a ResNet, VGG, Inception v3 or GoogLeNet in any format that `uke inspect` recognises
+    /// Weights of a ResNet, VGG, Inception or GoogLeNet in any format that `uke inspect` recognises
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: PathBuf,
     /// The network that the weights must belong to [default: what names and shapes of the weights tell]

@@ -7,7 +7,7 @@ use crate::progress::counter;
 use weights_import::{Dialect, Dtype, Entry, Options, Weights, read, write_npz, write_pytorch, write_safetensors};
 
 /// Namings that are written: those of our models.
-const NAMINGS: [(&str, &[&str]); 2] = [
+const NAMINGS: [(&str, &[&str]); 4] = [
     (
         "torchvision",
         &[
@@ -29,6 +29,8 @@ const NAMINGS: [(&str, &[&str]); 2] = [
             "caffe_googlenet",
         ],
     ),
+    ("timm", &["timm_resnet_v2", "timm_inception", "keras_resnet_v2", "keras_inception_resnet", "slim_resnet_v2"]),
+    ("facenet", &["facenet"]),
     ("huggingface_bert", &["huggingface_bert", "google_bert"]),
 ];
 

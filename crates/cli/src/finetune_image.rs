@@ -82,7 +82,9 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
         with_frozen_trunk(&mut net, |net| {
             let features = Features::of(net, photos::in_order(&still((learn.clone(), left.clone()))?))?;
             let seen = Features::of(net, photos::in_order(&exam))?;
-            train_head(net, &plan.of_head(learn.len()), loss.clone(), &features, &seen, &progress)
+            let plan = plan.of_head(learn.len());
+            let progress = Progress::bar_only("the new head", plan.epochs, quiet);
+            train_head(net, &plan, loss.clone(), &features, &seen, &progress)
         })?;
         let lesson = ImageBatches::new(learn, left, augment, plan.batch, setup.seed)?;
         train(

@@ -14,7 +14,7 @@ use ukulele_data::{TextBatches, TextDataset, WordPiece};
 use ukulele_layers::{Init, Module};
 use ukulele_models::{BertConfig, BertForSequenceClassification, Pooling, Pretrained};
 use ukulele_training::{Checkpoint, Features, History, check_writable};
-use weights_import::{Architecture, Dialect, Report, Weights, guess};
+use weights_import::{Architecture, Dialect, Report, TextFamily, Weights, guess};
 
 /// Runs the command.
 pub(crate) fn run(args: &TextArgs, quiet: bool) -> Result<()> {
@@ -79,7 +79,7 @@ impl Encoder {
         let dialect = Dialect::detect(weights)?;
         let file = weights.source();
         let bert = match guess(weights, &dialect) {
-            Some(Architecture::Bert(bert)) => bert,
+            Some(Architecture::Bert(bert)) if bert.family == TextFamily::Bert => bert,
             Some(other) => {
                 return Err(Failure::run(format!(
                     "{file}: these weights look like {other}; `finetune text` wants a BERT"

@@ -2,7 +2,7 @@
 
 use crate::errors::{Failure, Result};
 use ukulele_layers::{Init, Module, ModuleId, Param, Pass, Tensor, Value};
-use ukulele_models::{BertConfig, BertModel, ImageConfig, ImageModel, KerasNet, Pretrained, TokenBatch};
+use ukulele_models::{ImageConfig, ImageModel, KerasNet, Pretrained, TextModel, TokenBatch};
 use weights_import::{Architecture, Dialect, Weights, guess};
 
 /// A network out of a file.
@@ -12,8 +12,8 @@ pub(crate) enum Network {
     Image(ImageModel),
     /// A `Sequential` of Keras: the same.
     Keras(KerasNet),
-    /// BERT's encoder: ids (B, T) to the last hidden states (B, T, D).
-    Bert(BertModel),
+    /// The encoder of BERT or a relative: ids (B, T) to the last hidden states (B, T, D).
+    Text(TextModel),
 }
 
 impl Module for Network {
@@ -21,7 +21,7 @@ impl Module for Network {
         match self {
             Self::Image(net) => net.each(path, f),
             Self::Keras(net) => net.each(path, f),
-            Self::Bert(net) => net.each(path, f),
+            Self::Text(net) => net.each(path, f),
         }
     }
 
@@ -29,7 +29,7 @@ impl Module for Network {
         match self {
             Self::Image(net) => net.modules(path, f),
             Self::Keras(net) => net.modules(path, f),
-            Self::Bert(net) => net.modules(path, f),
+            Self::Text(net) => net.modules(path, f),
         }
     }
 }
@@ -47,14 +47,10 @@ impl Network {
         };
         let mut net = match &found {
             Architecture::Bert(bert) => {
-                if let Some(name) = model.filter(|name| *name != "bert") {
+                if let Some(name) = model.filter(|name| *name != bert.family.prefix()) {
                     return Err(other(name));
                 }
-                let config = match weights.config()? {
-                    Some(config) => BertConfig::from_json(&config)?,
-                    None => BertConfig::from_weights(bert, &dialect.knobs),
-                };
-                Self::Bert(BertModel::new(&config, bert.pooler, &mut Init::zeros()))
+                return Ok(Self::Text(TextModel::encoder_of(weights, &dialect)?));
             }
             Architecture::KerasSequential(net) => match model {
                 Some(name) => return Err(other(name)),
@@ -91,16 +87,16 @@ impl Network {
         let output = match self {
             Self::Image(net) => net.forward(&Value::from(input.get(name)?), pass)?.logits,
             Self::Keras(net) => net.forward(&Value::from(input.get(name)?), pass)?,
-            Self::Bert(net) => {
+            Self::Text(net) => {
                 let (shape, ids) = input.get_i64(name)?;
                 let [batch, length] = shape[..] else {
                     let message =
-                        format!("{}: shape {shape:?}; a BERT takes ids of word pieces, (B, T)", input.source());
+                        format!("{}: shape {shape:?}; a model of text takes ids of tokens, (B, T)", input.source());
                     return Err(Failure::run(message));
                 };
                 let ids: std::result::Result<Vec<usize>, _> = ids.into_iter().map(usize::try_from).collect();
                 let ids = ids.map_err(|_| Failure::run(format!("{}: ids below zero", input.source())))?;
-                net.forward(&TokenBatch::unpadded(batch, length, ids)?, pass)?
+                net.hidden(&TokenBatch::unpadded(batch, length, ids)?, pass)?
             }
         };
         Ok(output.into_tensor())

@@ -94,7 +94,8 @@ impl Preprocess {
         }
     }
 
-    /// The preset that a dialect of weights names: `imagenet`, `caffe_bgr`, `keras_bgr`, `vgg_rgb`, `inception`.
+    /// The preset that a dialect of weights names: `imagenet`, `caffe_bgr`, `keras_bgr`, `vgg_rgb`, `inception`,
+    /// `inception_224`, `facenet`.
     pub fn preset(name: &str) -> Option<Self> {
         match name {
             "imagenet" => Some(Self::imagenet_torchvision()),
@@ -102,6 +103,8 @@ impl Preprocess {
             "keras_bgr" => Some(Self::keras_bgr()),
             "vgg_rgb" => Some(Self::vgg_rgb()),
             "inception" => Some(Self::symmetric(299)),
+            "inception_224" => Some(Self::symmetric(224)),
+            "facenet" => Some(Self { std: [128.0 / 255.0; 3], ..Self::symmetric(160) }),
             _ => None,
         }
     }

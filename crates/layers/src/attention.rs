@@ -33,10 +33,24 @@ impl MultiHeadAttention {
     /// # Errors
     /// A size that the heads do not divide, or a mask of another shape.
     pub fn forward(&self, x: &Value, mask: Option<&Tensor>, pass: &mut Pass) -> Result<Value> {
-        let [query, key, value] = [&self.query, &self.key, &self.value].map(|l| l.forward(x, pass));
-        let dropout = self.dropout.draw(pass);
-        let options = AttentionOptions { heads: self.heads, scale: None, mask: mask.cloned(), dropout };
-        let y = query?.attention(&key?, &value?, &options)?;
+        let y = attend([&self.query, &self.key, &self.value], self.heads, &self.dropout, x, mask, pass)?;
         Ok(pass.tap(self, y))
     }
+}
+
+/// Self-attention with these Q, K and V, for layers that name them otherwise; see [`MultiHeadAttention::forward`].
+///
+/// # Errors
+/// As there.
+pub fn attend(
+    linears: [&Linear; 3],
+    heads: usize,
+    dropout: &Dropout,
+    x: &Value,
+    mask: Option<&Tensor>,
+    pass: &mut Pass,
+) -> Result<Value> {
+    let [query, key, value] = linears.map(|linear| linear.forward(x, pass));
+    let options = AttentionOptions { heads, scale: None, mask: mask.cloned(), dropout: dropout.draw(pass) };
+    query?.attention(&key?, &value?, &options)
 }

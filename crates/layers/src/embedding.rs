@@ -7,6 +7,8 @@ use crate::{Init, Param, Pass, Result, Role, Value, module};
 pub struct Embedding {
     /// The table, [entries, D].
     pub weight: Param,
+    /// The id of padding, whose row does not learn.
+    pub padding: Option<usize>,
 }
 
 module!(Embedding { weight });
@@ -14,7 +16,7 @@ module!(Embedding { weight });
 impl Embedding {
     /// A table of numbers, normal with this deviation.
     pub fn new(entries: usize, size: usize, deviation: f64, init: &mut Init) -> Self {
-        Self { weight: Param::new(init.normal(&[entries, size], deviation), Role::Weight) }
+        Self { weight: Param::new(init.normal(&[entries, size], deviation), Role::Weight), padding: None }
     }
 
     /// `ids`, in the shape `shape`, to shape + `[D]`.
@@ -22,7 +24,7 @@ impl Embedding {
     /// # Errors
     /// An id beyond the table.
     pub fn forward(&self, ids: &[usize], shape: &[usize], pass: &mut Pass) -> Result<Value> {
-        let y = pass.param(&self.weight).embedding(ids, shape)?;
+        let y = pass.param(&self.weight).embedding_with(ids, shape, self.padding)?;
         Ok(pass.tap(self, y))
     }
 }

@@ -34,7 +34,7 @@ mod pass;
 mod pool;
 mod sequential;
 
-pub use attention::MultiHeadAttention;
+pub use attention::{MultiHeadAttention, attend};
 pub use batch_norm::BatchNorm2d;
 pub use conv::Conv2d;
 pub use dropout::Dropout;

@@ -1,8 +1,9 @@
 //! One type for all classifiers of images: built by name, or as a file of weights tells.
 
 use crate::{
-    CifarResNet, CifarResNetConfig, GoogLeNet, GoogLeNetConfig, ImageLogits, Inception, InceptionConfig, Pretrained,
-    ResNet, ResNetConfig, Shortcut, Vgg, VggConfig,
+    CifarResNet, CifarResNetConfig, GoogLeNet, GoogLeNetConfig, ImageLogits, Inception, InceptionConfig,
+    InceptionResNetV1, InceptionResNetV1Config, InceptionResNetV2, InceptionResNetV2Config, InceptionV4,
+    InceptionV4Config, Pretrained, ResNet, ResNetConfig, ResNetV2, ResNetV2Config, Shortcut, Vgg, VggConfig,
 };
 use serde_json::{Map, Value as Json};
 use std::path::Path;
@@ -14,6 +15,8 @@ use weights_import::{Architecture, Dialect, guess};
 pub enum ImageConfig {
     /// Of a ResNet.
     ResNet(ResNetConfig),
+    /// Of a ResNet V2.
+    ResNetV2(ResNetV2Config),
     /// Of a ResNet of small images.
     CifarResNet(CifarResNetConfig),
     /// Of a VGG.
@@ -22,6 +25,12 @@ pub enum ImageConfig {
     Inception(InceptionConfig),
     /// Of a GoogLeNet.
     GoogLeNet(GoogLeNetConfig),
+    /// Of an Inception v4.
+    InceptionV4(InceptionV4Config),
+    /// Of an Inception-ResNet v1.
+    InceptionResNetV1(InceptionResNetV1Config),
+    /// Of an Inception-ResNet v2.
+    InceptionResNetV2(InceptionResNetV2Config),
 }
 
 /// A classifier of images.
@@ -40,6 +49,8 @@ pub enum ImageConfig {
 pub enum ImageModel {
     /// A ResNet, wide ResNet or ResNeXt.
     ResNet(ResNet),
+    /// A ResNet V2.
+    ResNetV2(ResNetV2),
     /// A ResNet of small images.
     CifarResNet(CifarResNet),
     /// A VGG.
@@ -48,6 +59,12 @@ pub enum ImageModel {
     Inception(Inception),
     /// A GoogLeNet.
     GoogLeNet(GoogLeNet),
+    /// An Inception v4.
+    InceptionV4(InceptionV4),
+    /// An Inception-ResNet v1.
+    InceptionResNetV1(InceptionResNetV1),
+    /// An Inception-ResNet v2.
+    InceptionResNetV2(InceptionResNetV2),
 }
 
 /// The same expression for whichever network it is.
@@ -55,10 +72,14 @@ macro_rules! each {
     ($self:expr, $net:ident => $do:expr) => {
         match $self {
             Self::ResNet($net) => $do,
+            Self::ResNetV2($net) => $do,
             Self::CifarResNet($net) => $do,
             Self::Vgg($net) => $do,
             Self::Inception($net) => $do,
             Self::GoogLeNet($net) => $do,
+            Self::InceptionV4($net) => $do,
+            Self::InceptionResNetV1($net) => $do,
+            Self::InceptionResNetV2($net) => $do,
         }
     };
 }
@@ -79,11 +100,22 @@ macro_rules! from {
     };
 }
 
-from! { ResNetConfig, ResNet; CifarResNetConfig, CifarResNet; VggConfig, Vgg; InceptionConfig, Inception; GoogLeNetConfig, GoogLeNet; }
+from! {
+    ResNetConfig, ResNet;
+    ResNetV2Config, ResNetV2;
+    CifarResNetConfig, CifarResNet;
+    VggConfig, Vgg;
+    InceptionConfig, Inception;
+    GoogLeNetConfig, GoogLeNet;
+    InceptionV4Config, InceptionV4;
+    InceptionResNetV1Config, InceptionResNetV1;
+    InceptionResNetV2Config, InceptionResNetV2;
+}
 
 impl ImageConfig {
-    /// The names that `uke models` lists: torchvision's, timm's stems, and the ResNets of small images.
-    pub const NAMES: [&str; 34] = [
+    /// The names that `uke models` lists: torchvision's, timm's, Keras' ResNets V2, facenet-pytorch's, and the ResNets of
+    /// small images.
+    pub const NAMES: [&str; 46] = [
         "resnet18",
         "resnet34",
         "resnet50",
@@ -103,6 +135,15 @@ impl ImageConfig {
         "resnet101d",
         "resnet152d",
         "resnet200d",
+        "resnetv2_18",
+        "resnetv2_34",
+        "resnetv2_50",
+        "resnetv2_101",
+        "resnetv2_152",
+        "resnetv2_50d",
+        "resnet50v2",
+        "resnet101v2",
+        "resnet152v2",
         "vgg11",
         "vgg11_bn",
         "vgg13",
@@ -113,6 +154,9 @@ impl ImageConfig {
         "vgg19_bn",
         "inception_v3",
         "googlenet",
+        "inception_v4",
+        "inception_resnet_v1",
+        "inception_resnet_v2",
         "cifar_resnet20",
         "cifar_resnet32",
         "cifar_resnet44",
@@ -124,12 +168,16 @@ impl ImageConfig {
     pub fn named(name: &str, classes: usize) -> Option<Self> {
         match name {
             "inception_v3" => Some(InceptionConfig::v3(classes).into()),
+            "inception_v4" => Some(InceptionV4Config::timm(classes).into()),
+            "inception_resnet_v1" => Some(InceptionResNetV1Config::facenet(Some(classes)).into()),
+            "inception_resnet_v2" => Some(InceptionResNetV2Config::timm(classes).into()),
             _ if name.starts_with("cifar_resnet") => {
                 CifarResNetConfig::depth(name.strip_prefix("cifar_resnet")?.parse().ok()?, classes).map(Self::from)
             }
             "googlenet" => Some(GoogLeNetConfig::torchvision(classes).into()),
             _ => match name.strip_prefix("vgg") {
-                None => ResNetConfig::named(name, classes).map(Self::from),
+                None => (ResNetConfig::named(name, classes).map(Self::from))
+                    .or_else(|| ResNetV2Config::named(name, classes).map(Self::from)),
                 Some(rest) => {
                     let depth = rest.strip_suffix("_bn");
                     VggConfig::depth(depth.unwrap_or(rest).parse().ok()?, depth.is_some(), classes).map(Self::from)
@@ -149,6 +197,9 @@ impl ImageConfig {
         let transform_input = dialect.preprocess() == "imagenet";
         Ok(match found {
             Architecture::ResNet(net) => ResNetConfig::from_weights(net, knobs, net.classes.unwrap_or(classes))?.into(),
+            Architecture::ResNetV2(net) => {
+                ResNetV2Config::from_weights(net, knobs, net.classes.unwrap_or(classes)).into()
+            }
             Architecture::CifarResNet(net) => CifarResNetConfig {
                 blocks: net.blocks,
                 width: net.width,
@@ -188,6 +239,23 @@ impl ImageConfig {
                 ..GoogLeNetConfig::torchvision(net.classes.unwrap_or(classes))
             }
             .into(),
+            Architecture::InceptionV4(net) => InceptionV4Config {
+                bn_eps: knobs.bn_eps,
+                count_padding: knobs.pool_counts_padding,
+                ..InceptionV4Config::timm(net.classes.unwrap_or(classes))
+            }
+            .into(),
+            Architecture::InceptionResNetV1(net) => InceptionResNetV1Config {
+                bn_eps: knobs.bn_eps,
+                ..InceptionResNetV1Config::facenet(Some(net.classes.unwrap_or(classes)))
+            }
+            .into(),
+            Architecture::InceptionResNetV2(net) => InceptionResNetV2Config {
+                bn_eps: knobs.bn_eps,
+                count_padding: knobs.pool_counts_padding,
+                ..InceptionResNetV2Config::timm(net.classes.unwrap_or(classes))
+            }
+            .into(),
             other => {
                 return Err(Error::argument(
                     "image model",
@@ -201,10 +269,14 @@ impl ImageConfig {
     fn model_type(&self) -> &'static str {
         match self {
             Self::ResNet(_) => "resnet",
+            Self::ResNetV2(_) => "resnet_v2",
             Self::CifarResNet(_) => "cifar_resnet",
             Self::Vgg(_) => "vgg",
             Self::Inception(_) => "inception_v3",
             Self::GoogLeNet(_) => "googlenet",
+            Self::InceptionV4(_) => "inception_v4",
+            Self::InceptionResNetV1(_) => "inception_resnet_v1",
+            Self::InceptionResNetV2(_) => "inception_resnet_v2",
         }
     }
 
@@ -222,28 +294,53 @@ impl ImageConfig {
     pub fn from_json(config: &Json) -> Result<Self> {
         Ok(match config["model_type"].as_str() {
             Some("resnet") => ResNetConfig::from_json(config)?.into(),
+            Some("resnet_v2") => ResNetV2Config::from_json(config)?.into(),
             Some("cifar_resnet") => CifarResNetConfig::from_json(config)?.into(),
             Some("vgg") => VggConfig::from_json(config)?.into(),
             Some("inception_v3") => InceptionConfig::from_json(config)?.into(),
             Some("googlenet") => GoogLeNetConfig::from_json(config)?.into(),
+            Some("inception_v4") => InceptionV4Config::from_json(config)?.into(),
+            Some("inception_resnet_v1") => InceptionResNetV1Config::from_json(config)?.into(),
+            Some("inception_resnet_v2") => InceptionResNetV2Config::from_json(config)?.into(),
             other => {
                 let message = format!(
-                    "`model_type` is {other:?}; resnet, cifar_resnet, vgg, inception_v3 or googlenet belongs there"
+                    "`model_type` is {other:?}; resnet, resnet_v2, cifar_resnet, vgg, inception_v3, googlenet, inception_v4, \
+                     inception_resnet_v1 or inception_resnet_v2 belongs there"
                 );
                 return Err(Error::argument("config.json", message));
             }
         })
     }
 
-    /// Classes out.
+    /// Classes out; of a network without a classifier, numbers.
     pub fn classes(&self) -> usize {
-        each!(self, config => config.classes)
+        match self {
+            Self::ResNet(config) => config.classes,
+            Self::ResNetV2(config) => config.classes,
+            Self::CifarResNet(config) => config.classes,
+            Self::Vgg(config) => config.classes,
+            Self::Inception(config) => config.classes,
+            Self::GoogLeNet(config) => config.classes,
+            Self::InceptionV4(config) => config.classes,
+            Self::InceptionResNetV1(config) => config.classes.unwrap_or(InceptionResNetV1Config::EMBEDDING),
+            Self::InceptionResNetV2(config) => config.classes,
+        }
     }
 
     /// The same for so many classes.
     #[must_use]
     pub fn with_classes(mut self, classes: usize) -> Self {
-        each!(&mut self, config => config.classes = classes);
+        match &mut self {
+            Self::ResNet(config) => config.classes = classes,
+            Self::ResNetV2(config) => config.classes = classes,
+            Self::CifarResNet(config) => config.classes = classes,
+            Self::Vgg(config) => config.classes = classes,
+            Self::Inception(config) => config.classes = classes,
+            Self::GoogLeNet(config) => config.classes = classes,
+            Self::InceptionV4(config) => config.classes = classes,
+            Self::InceptionResNetV1(config) => config.classes = Some(classes),
+            Self::InceptionResNetV2(config) => config.classes = classes,
+        }
         self
     }
 
@@ -257,6 +354,11 @@ impl ImageConfig {
                 };
                 measures(a) == measures(b)
             }
+            (Self::ResNetV2(a), Self::ResNetV2(b)) => {
+                let measures =
+                    |c: &ResNetV2Config| (c.block, c.layers, c.stem, c.deep_stem, c.width, c.channels, c.conv_bias);
+                measures(a) == measures(b)
+            }
             (Self::CifarResNet(a), Self::CifarResNet(b)) => {
                 let measures = |c: &CifarResNetConfig| (c.blocks, c.width, c.channels, c.shortcut, c.conv_bias);
                 measures(a) == measures(b)
@@ -264,7 +366,11 @@ impl ImageConfig {
             (Self::Vgg(a), Self::Vgg(b)) => {
                 (&a.stages, a.batch_norm, a.channels) == (&b.stages, b.batch_norm, b.channels)
             }
-            (Self::Inception(_), Self::Inception(_)) | (Self::GoogLeNet(_), Self::GoogLeNet(_)) => true,
+            (Self::Inception(_), Self::Inception(_))
+            | (Self::GoogLeNet(_), Self::GoogLeNet(_))
+            | (Self::InceptionV4(_), Self::InceptionV4(_))
+            | (Self::InceptionResNetV1(_), Self::InceptionResNetV1(_))
+            | (Self::InceptionResNetV2(_), Self::InceptionResNetV2(_)) => true,
             _ => false,
         }
     }
@@ -272,7 +378,8 @@ impl ImageConfig {
     /// Height and width of the images that the originals learned from.
     pub fn image_size(&self) -> usize {
         match self {
-            Self::Inception(_) => 299,
+            Self::Inception(_) | Self::InceptionV4(_) | Self::InceptionResNetV2(_) => 299,
+            Self::InceptionResNetV1(_) => 160,
             Self::CifarResNet(_) => 32,
             _ => 224,
         }
@@ -294,10 +401,14 @@ impl ImageModel {
     pub fn new(config: &ImageConfig, init: &mut Init) -> Self {
         match config {
             ImageConfig::ResNet(config) => ResNet::new(config, init).into(),
+            ImageConfig::ResNetV2(config) => ResNetV2::new(config, init).into(),
             ImageConfig::CifarResNet(config) => CifarResNet::new(config, init).into(),
             ImageConfig::Vgg(config) => Vgg::new(config, init).into(),
             ImageConfig::Inception(config) => Inception::new(config, init).into(),
             ImageConfig::GoogLeNet(config) => GoogLeNet::new(config, init).into(),
+            ImageConfig::InceptionV4(config) => InceptionV4::new(config, init).into(),
+            ImageConfig::InceptionResNetV1(config) => InceptionResNetV1::new(config, init).into(),
+            ImageConfig::InceptionResNetV2(config) => InceptionResNetV2::new(config, init).into(),
         }
     }
 
@@ -326,13 +437,7 @@ impl ImageModel {
 
     /// The measures.
     pub fn config(&self) -> ImageConfig {
-        match self {
-            Self::ResNet(net) => net.config().clone().into(),
-            Self::CifarResNet(net) => net.config().clone().into(),
-            Self::Vgg(net) => net.config().clone().into(),
-            Self::Inception(net) => net.config().clone().into(),
-            Self::GoogLeNet(net) => net.config().clone().into(),
-        }
+        each!(self, net => net.config().clone().into())
     }
 
     /// Logits (N, classes) of images (N, C, H, W), in training also those of auxiliary heads.
@@ -343,10 +448,14 @@ impl ImageModel {
         let plain = |logits| ImageLogits { logits, aux: Vec::new(), aux_weight: 0.0 };
         match self {
             Self::ResNet(net) => net.forward(x, pass).map(plain),
+            Self::ResNetV2(net) => net.forward(x, pass).map(plain),
             Self::CifarResNet(net) => net.forward(x, pass).map(plain),
             Self::Vgg(net) => net.forward(x, pass).map(plain),
             Self::Inception(net) => net.forward(x, pass),
             Self::GoogLeNet(net) => net.forward(x, pass),
+            Self::InceptionV4(net) => net.forward(x, pass).map(plain),
+            Self::InceptionResNetV1(net) => net.forward(x, pass).map(plain),
+            Self::InceptionResNetV2(net) => net.forward(x, pass).map(plain),
         }
     }
 
@@ -365,10 +474,14 @@ impl ImageModel {
     pub fn head(&self, features: &Value, pass: &mut Pass) -> Result<Value> {
         match self {
             Self::ResNet(net) => net.fc.forward(features, pass),
+            Self::ResNetV2(net) => net.head(features, pass),
             Self::CifarResNet(net) => net.head(features, pass),
             Self::Vgg(net) => net.head(features, pass),
             Self::Inception(net) => net.head(features, pass),
             Self::GoogLeNet(net) => net.head(features, pass),
+            Self::InceptionV4(net) => net.head(features, pass),
+            Self::InceptionResNetV1(net) => net.head(features, pass),
+            Self::InceptionResNetV2(net) => net.head(features, pass),
         }
     }
 
@@ -400,7 +513,7 @@ impl ImageModel {
         match self {
             Self::Inception(net) => net.remove_aux(),
             Self::GoogLeNet(net) => net.remove_aux(),
-            Self::ResNet(_) | Self::CifarResNet(_) | Self::Vgg(_) => {}
+            _ => {}
         }
     }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use ukulele_layers::{Init, Module, Pass, Result, Tensor, Value};
 use ukulele_models::{
     BertConfig, BertForMaskedLM, BertForSequenceClassification, CifarResNetConfig, GoogLeNetConfig, ImageConfig,
-    ImageModel, InceptionConfig, Pooling, ResNetConfig, Shortcut, TokenBatch, VggConfig,
+    ImageModel, InceptionConfig, InceptionResNetV1Config, InceptionResNetV2Config, InceptionV4Config, Pooling,
+    ResNetConfig, ResNetV2Config, Shortcut, TokenBatch, VggConfig,
 };
 
 fn images(shape: &[usize]) -> Value {
@@ -32,7 +33,7 @@ fn silent<N: Module>(net: &N, idle: &[&str], run: impl FnOnce(&N, &mut Pass) -> 
 fn every_module_of_a_vision_model_is_heard() {
     let cifar =
         CifarResNetConfig { shortcut: Shortcut::Projection { norm: true }, ..CifarResNetConfig::depth(20, 3).unwrap() };
-    let configs: [(ImageConfig, usize); 7] = [
+    let configs: [(ImageConfig, usize); 13] = [
         (ResNetConfig::depth(18, 3).unwrap().into(), 40),
         (ResNetConfig::depth(50, 3).unwrap().into(), 40),
         (ResNetConfig::named("resnet26d", 3).unwrap().into(), 40),
@@ -40,6 +41,12 @@ fn every_module_of_a_vision_model_is_heard() {
         (VggConfig { hidden: vec![8; 2], ..VggConfig::depth(11, true, 3).unwrap() }.into(), 32),
         (InceptionConfig::v3(3).into(), 80),
         (GoogLeNetConfig::torchvision(3).into(), 40),
+        (ResNetV2Config::named("resnetv2_18", 3).unwrap().into(), 40),
+        (ResNetV2Config::named("resnet50v2", 3).unwrap().into(), 40),
+        (ResNetV2Config::named("resnetv2_50d", 3).unwrap().into(), 40),
+        (InceptionV4Config::timm(3).into(), 80),
+        (InceptionResNetV1Config::facenet(Some(3)).into(), 80),
+        (InceptionResNetV2Config::timm(3).into(), 80),
     ];
     for (config, size) in configs {
         let net = ImageModel::new(&config, &mut Init::new(1));

@@ -19,7 +19,8 @@ use serde_json::{Map, Value as Json, json};
 use std::path::Path;
 use ukulele_layers::{Module, ModuleId, Param};
 use ukulele_models::{
-    BertForSequenceClassification, CifarResNet, GoogLeNet, ImageModel, Inception, Pretrained, ResNet, Vgg,
+    BertForSequenceClassification, CifarResNet, GoogLeNet, ImageModel, Inception, InceptionResNetV1, InceptionResNetV2,
+    InceptionV4, Pretrained, ResNet, ResNetV2, Vgg,
 };
 use weights_import::{Dialect, Dtype};
 
@@ -66,7 +67,7 @@ macro_rules! image {
     };
 }
 
-image!(ResNet, CifarResNet, Vgg, Inception, GoogLeNet);
+image!(ResNet, ResNetV2, CifarResNet, Vgg, Inception, GoogLeNet, InceptionV4, InceptionResNetV1, InceptionResNetV2);
 
 impl Module for Network {
     fn each(&mut self, path: &str, f: &mut dyn FnMut(&str, &mut Param)) {

@@ -1,7 +1,7 @@
 //! Classification: a trunk that makes features, and a head that makes logits of them.
 
-use ukulele_layers::{Module, Pass, Result, Tensor, Value};
-use ukulele_models::{BertForSequenceClassification, ImageModel, ResNet, TokenBatch};
+use ukulele_layers::{Error, Module, Pass, Result, Tensor, Value};
+use ukulele_models::{BertForSequenceClassification, ImageModel, ResNet, TextHead, TextModel, TokenBatch};
 
 /// Inputs with the class of each.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +81,35 @@ impl Classifier for BertForSequenceClassification {
 
     fn head_names(&self) -> Vec<String> {
         ["dropout.", "classifier."].map(str::to_owned).to_vec()
+    }
+
+    fn groups(&self) -> Vec<Vec<String>> {
+        self.layer_groups()
+    }
+}
+
+/// Of models that sort texts; those of other tasks say so when they run.
+impl Classifier for TextModel {
+    type Batch = TokenBatch;
+
+    fn features(&self, batch: &TokenBatch, pass: &mut Pass) -> Result<Value> {
+        Self::features(self, batch, pass)
+    }
+
+    fn head(&self, features: &Value, pass: &mut Pass) -> Result<Value> {
+        let TextHead::SequenceClassification(head) = &self.head else {
+            let message = format!("a model for {:?} sorts no texts; give it a new head", self.task());
+            return Err(Error::argument("classifier", message));
+        };
+        head.forward(features, pass)
+    }
+
+    fn classes(&self) -> usize {
+        Self::classes(self).unwrap_or(0)
+    }
+
+    fn head_names(&self) -> Vec<String> {
+        Self::head_names(self)
     }
 
     fn groups(&self) -> Vec<Vec<String>> {

@@ -9,9 +9,10 @@ import keras
 import numpy as np
 import torch
 
-# Keras takes f64 for f32 where types meet, as in batch norms; the f64 run must be one.
+# Keras takes f64 for f32 where types meet, as in batch norms and means; the f64 run must be one.
 of_floats = keras.src.backend.result_type
-keras.src.backend.result_type = lambda *types: "float64" if any(str(t).endswith("float64") for t in types) else of_floats(*types)
+for module in (keras.src.backend, keras.src.backend.common.dtypes):
+    module.result_type = lambda *types: "float64" if any(str(t).endswith("float64") for t in types) else of_floats(*types)
 
 CLASSES = 10
 SOURCE = f"keras {keras.__version__}"
@@ -62,7 +63,9 @@ def weight(name, shape):
         # As in torchvision's: the last norm of a bottleneck small, the others shifted away from zero.
         v = (0.2 if name.endswith("_3_bn/gamma") else 1.0) * (1.0 + 0.1 * v)
     else:
-        v = 0.1 * v + (2.5 if kind == "beta" and "_3_bn" not in name else 0.0)
+        # Inception's many units want to be farther away.
+        shift = 4.0 if name.startswith("batch_normalization") else 2.5
+        v = 0.1 * v + (shift if kind == "beta" and "_3_bn" not in name else 0.0)
     return v.astype(np.float32)
 
 

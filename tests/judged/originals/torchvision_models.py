@@ -41,7 +41,7 @@ def adjust(net):
             if name.endswith(".bn3"):
                 module.weight *= 0.2
             else:
-                module.bias += 2.5
+                module.bias += 4.0 if isinstance(net, torchvision.models.Inception3) else 2.5
 
 
 def images(shape):

@@ -6,7 +6,7 @@
 
 use super::rule;
 use crate::dialect::{Gelu, How, Knobs, Table};
-use crate::{Error, Result, Weights};
+use crate::{Error, Result, TextFamily, Weights};
 
 pub(crate) static TABLE: Table = Table {
     name: "huggingface_bert",
@@ -29,6 +29,7 @@ pub(crate) static TABLE: Table = Table {
         ("cls.predictions.decoder.weight", "embeddings.word_embeddings.weight"),
         ("cls.predictions.decoder.bias", "cls.predictions.bias"),
     ],
+    family: Some(TextFamily::Bert),
     tune: Some(tune),
     ..Table::EMPTY
 };
@@ -43,15 +44,17 @@ fn tune(weights: &Weights, knobs: &mut Knobs) -> Result<()> {
             "config.json says this is a model of type {kind}, which computes otherwise than the bert whose names it shares"
         ));
     }
-    let rows = |ending: &str| weights.entries().iter().find(|e| e.name.ends_with(ending)).and_then(|e| e.shape.first());
-    let positions = rows("embeddings.position_embeddings.weight");
-    if config.is_none() && positions == Some(&514) && rows("embeddings.token_type_embeddings.weight") == Some(&1) {
-        return refuse(
-            "514 positions and one token type: this is RoBERTa, which counts positions otherwise than BERT".into(),
-        );
-    }
-    match text("hidden_act") {
-        None | Some("gelu") => {}
+    settings(weights, knobs)
+}
+
+/// The activation and the epsilon of `config.json`, as BERT and its relatives have them.
+pub(super) fn settings(weights: &Weights, knobs: &mut Knobs) -> Result<()> {
+    let refuse = |message: String| Err(Error::Dialect { file: weights.source().to_string(), message });
+    let config = weights.config()?;
+    let text = |key: &str| config.as_ref().and_then(|c| c[key].as_str());
+    match text("hidden_act").or_else(|| text("activation")) {
+        None => {}
+        Some("gelu") => knobs.gelu = Gelu::Erf,
         Some("gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" | "gelu_python_tanh") => knobs.gelu = Gelu::Tanh,
         Some(other) => {
             return refuse(format!("config.json asks for the activation {other}; gelu and gelu_new are known"));

@@ -30,31 +30,41 @@ fn number(layer: &str, kind: &str) -> Option<usize> {
 }
 
 fn map(names: &[Named<'_>]) -> Vec<Mapping> {
-    let numbered = |kind: &str, ending: &str| {
+    let ours: Vec<&str> = CONVOLUTIONS.iter().map(|(ours, _)| *ours).collect();
+    numbered(names, &ours)
+}
+
+/// The mappings of `ours`, convolutions with their norms in the order in which the source builds them, to as many
+/// convolutions and norms that are numbered in that order; none where their number is another.
+pub(super) fn numbered(names: &[Named<'_>], ours: &[impl AsRef<str>]) -> Vec<Mapping> {
+    let layers = |kind: &str, ending: &str| {
         let layers = names.iter().filter_map(|(name, _)| name.strip_suffix(ending));
         let mut found: Vec<(usize, &str)> = layers.filter_map(|l| Some((number(l, kind)?, l))).collect();
         found.sort_unstable();
         found
     };
-    let convolutions = numbered("conv2d", "/kernel");
-    let norms = numbered("batch_normalization", "/moving_mean");
-    if convolutions.len() != CONVOLUTIONS.len() || norms.len() != CONVOLUTIONS.len() {
+    let convolutions = layers("conv2d", "/kernel");
+    let norms = layers("batch_normalization", "/moving_mean");
+    if convolutions.len() != ours.len() || norms.len() != ours.len() {
         return Vec::new();
     }
-    let gammas = names.iter().any(|(name, _)| name.starts_with("batch_normalization") && name.ends_with("/gamma"));
-    let mut mappings = Vec::new();
-    for ((ours, _), ((_, convolution), (_, norm))) in CONVOLUTIONS.iter().zip(convolutions.iter().zip(&norms)) {
-        let mut one = |ending: &str, sources: Vec<String>, how| {
-            mappings.push(Mapping { target: format!("{ours}.{ending}"), sources, how });
-        };
-        one("conv.weight", vec![format!("{convolution}/kernel")], HWIO);
-        match gammas {
-            true => one("bn.weight", vec![format!("{norm}/gamma")], How::Copy),
-            false => one("bn.weight", Vec::new(), How::Fill(1.0)),
-        }
-        one("bn.bias", vec![format!("{norm}/beta")], How::Copy);
-        one("bn.running_mean", vec![format!("{norm}/moving_mean")], How::Copy);
-        one("bn.running_var", vec![format!("{norm}/moving_variance")], How::Copy);
-    }
-    mappings
+    let pairs = ours.iter().zip(convolutions.iter().zip(&norms));
+    pairs.flat_map(|(ours, ((_, conv), (_, norm)))| pair(names, ours.as_ref(), conv, norm)).collect()
+}
+
+/// The mappings of one convolution without bias and its norm, which may have no scale.
+pub(super) fn pair(names: &[Named<'_>], ours: &str, convolution: &str, norm: &str) -> [Mapping; 5] {
+    let one = |ending: &str, sources: Vec<String>, how| Mapping { target: format!("{ours}.{ending}"), sources, how };
+    let gamma = format!("{norm}/gamma");
+    let scale = match names.iter().any(|(name, _)| *name == gamma) {
+        true => one("bn.weight", vec![gamma], How::Copy),
+        false => one("bn.weight", Vec::new(), How::Fill(1.0)),
+    };
+    [
+        one("conv.weight", vec![format!("{convolution}/kernel")], HWIO),
+        scale,
+        one("bn.bias", vec![format!("{norm}/beta")], How::Copy),
+        one("bn.running_mean", vec![format!("{norm}/moving_mean")], How::Copy),
+        one("bn.running_var", vec![format!("{norm}/moving_variance")], How::Copy),
+    ]
 }

@@ -5,23 +5,33 @@ mod caffe_msra;
 mod caffe_resnet;
 mod caffe_resnet_onnx;
 mod caffe_vgg;
+mod facenet;
 mod fid;
 mod google_bert;
+mod huggingface_albert;
 mod huggingface_bert;
+mod huggingface_distilbert;
+mod huggingface_electra;
 mod huggingface_resnet;
+mod huggingface_roberta;
 mod inception_v3;
 mod keras_cifar_resnet;
 mod keras_inception;
+mod keras_inception_resnet;
 mod keras_resnet;
 mod keras_resnet_old;
+mod keras_resnet_v2;
 mod keras_sequential;
 mod keras_vgg;
 mod keras_vgg_onnx;
 mod plain;
 mod slim_inception;
 mod slim_resnet;
+mod slim_resnet_v2;
 mod slim_vgg;
 mod timm;
+mod timm_inception;
+mod timm_resnet_v2;
 mod torchvision;
 mod vgg;
 
@@ -33,17 +43,28 @@ pub(crate) use plain::PLAIN;
 pub(crate) const ALL: &[&Table] = &[
     &fid::TABLE,
     &timm::TABLE,
+    &timm_resnet_v2::TABLE,
+    &timm_inception::TABLE,
+    &facenet::TABLE,
     &torchvision::TABLE,
+    &huggingface_roberta::TABLE,
+    &huggingface_electra::TABLE,
+    &huggingface_distilbert::TABLE,
+    &huggingface_albert::TABLE,
+    // After the relatives that share its names.
     &huggingface_bert::TABLE,
     &huggingface_resnet::TABLE,
     &google_bert::TABLE,
     &keras_resnet::TABLE,
     &keras_resnet_old::TABLE,
+    &keras_resnet_v2::TABLE,
     &keras_vgg::TABLE,
     &keras_vgg_onnx::TABLE,
     &keras_cifar_resnet::TABLE,
     &keras_inception::TABLE,
+    &keras_inception_resnet::TABLE,
     &slim_resnet::TABLE,
+    &slim_resnet_v2::TABLE,
     &slim_vgg::TABLE,
     &slim_inception::TABLE,
     &caffe_resnet::TABLE,

@@ -1,4 +1,4 @@
-//! yᵢ = row idᵢ of a table; ∂L/∂table adds ∂L/∂yᵢ to row idᵢ.
+//! yᵢ = row idᵢ of a table; ∂L/∂table adds ∂L/∂yᵢ to row idᵢ, but for that of padding.
 
 use crate::gradcheck::{Example, numbers};
 use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
@@ -11,6 +11,8 @@ pub struct Embedding {
     pub ids: Vec<i64>,
     /// The dimensions of the ids: those of the output but the last.
     pub shape: Vec<usize>,
+    /// A row that does not learn.
+    pub padding: Option<i64>,
 }
 
 impl<T: Element> Op<T> for Embedding {
@@ -40,7 +42,7 @@ impl<T: Element> Op<T> for Embedding {
         let grad = grad.contiguous();
         let dim = slots.shape(0)[1];
         let mut table = Tensor::zeros(slots.shape(0))?;
-        scatter_add(grad.dense_memory(), dim, &self.ids, None, table.memory_mut());
+        scatter_add(grad.dense_memory(), dim, &self.ids, self.padding, table.memory_mut());
         slots.add(0, table)
     }
 }
@@ -60,8 +62,26 @@ impl<T: Element> Value<T> {
     /// # Errors
     /// An id beyond the table, with its position; ids that do not fill `shape`.
     pub fn embedding(&self, ids: &[usize], shape: &[usize]) -> Result<Self> {
-        let ids = ids.iter().map(|&id| i64::try_from(id).unwrap_or(i64::MAX)).collect();
-        Self::apply(Embedding { ids, shape: shape.to_vec() }, &[self])
+        self.embedding_with(ids, shape, None)
+    }
+
+    /// As [`Value::embedding`], with a row that gets no gradient, as torch's `padding_idx`.
+    ///
+    /// ```
+    /// # use ukulele_autograd::{Tape, Tensor};
+    /// let tape = Tape::new();
+    /// let table = tape.leaf("table", Tensor::from_vec(&[2, 1], vec![1., 2.])?);
+    /// let loss = table.embedding_with(&[1, 0], &[2], Some(0))?.sum()?;
+    /// assert_eq!(tape.backward(&loss)?.of(&table).unwrap().to_vec(), [0., 1.]);
+    /// # Ok::<(), ukulele_autograd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As there.
+    pub fn embedding_with(&self, ids: &[usize], shape: &[usize], padding: Option<usize>) -> Result<Self> {
+        let signed = |id: usize| i64::try_from(id).unwrap_or(i64::MAX);
+        let ids = ids.iter().map(|&id| signed(id)).collect();
+        Self::apply(Embedding { ids, shape: shape.to_vec(), padding: padding.map(signed) }, &[self])
     }
 }
 

@@ -31,6 +31,7 @@ ops! {
     avg_pool2d,
     batch_norm_eval,
     batch_norm_train,
+    bce_with_logits,
     concat,
     conv2d,
     cross_entropy,

@@ -89,7 +89,10 @@ impl Config {
             Some("bert") => {
                 let measures = BertConfig::from_json(config).map_err(|error| error.to_string())?;
                 let pooling = ours["pooling"].as_str().and_then(Pooling::from_name);
-                Measures::Bert(measures, pooling.ok_or("has no `pooling` under `ukulele` that is pooler, cls or mean")?)
+                Measures::Bert(
+                    measures,
+                    pooling.ok_or("has no `pooling` under `ukulele` that is pooler, cls, mean or max")?,
+                )
             }
             Some(model) if model.starts_with(TORCHVISION) => {
                 // Before other networks than ResNets were saved, the entry had their name.

@@ -4,7 +4,9 @@ use crate::common::{bert, bits, images, resnet, tokens};
 use std::fs;
 use std::path::{Path, PathBuf};
 use ukulele_layers::{Init, Module};
-use ukulele_models::{GoogLeNet, GoogLeNetConfig, Pooling, Vgg, VggConfig};
+use ukulele_models::{
+    GoogLeNet, GoogLeNetConfig, ImageConfig, ImageModel, Pooling, ResNetV2Config, StemPool, Vgg, VggConfig,
+};
 use ukulele_training::{Checkpoint, Network, Tokenizer, check_writable, predict};
 
 /// A folder of one test, removed at the end.
@@ -95,8 +97,15 @@ fn other_networks_of_images_come_back() {
     let stages = vec![vec![4], vec![6], vec![8, 8]];
     let vgg = VggConfig { stages, hidden: vec![10, 12], grid: 2, ..plain };
     let googlenet = GoogLeNetConfig { aux: false, ..GoogLeNetConfig::torchvision(3) };
-    let networks: [Network; 2] = [Vgg::new(&vgg, init).into(), GoogLeNet::new(&googlenet, init).into()];
+    let plain = ResNetV2Config::named("resnet50v2", 3).unwrap();
+    let second = ResNetV2Config { width: 4, stem: 8, stem_pool: StemPool::Same, ..plain };
+    let mut networks: Vec<Network> = vec![Vgg::new(&vgg, init).into(), GoogLeNet::new(&googlenet, init).into()];
+    networks.push(ImageModel::new(&second.into(), init).into());
+    for name in ["inception_v4", "inception_resnet_v1", "inception_resnet_v2"] {
+        networks.push(ImageModel::new(&ImageConfig::named(name, 3).unwrap(), init).into());
+    }
     for (number, network) in networks.into_iter().enumerate() {
+        let side = if number < 3 { 32 } else { 75 };
         let folder = Folder::new(&format!("image-model-{number}"));
         let mut saved = Checkpoint::new(network, &LABELS).unwrap();
         saved.save(&folder.0).unwrap();
@@ -106,7 +115,7 @@ fn other_networks_of_images_come_back() {
             panic!("no image model")
         };
         assert_eq!(a.config(), b.config());
-        let batch = images(2, 32, 0).inputs;
+        let batch = images(2, side, 0).inputs;
         assert_eq!(predict(a, &batch).unwrap(), predict(b, &batch).unwrap());
     }
 }
@@ -166,7 +175,7 @@ fn configurations_that_do_not_fit_are_errors() {
     case("foreign", "\"ukulele\"", "\"other\"", &["config.json", "was not saved by ukulele"]);
     case("layout", "\"layout\": 1", "\"layout\": 2", &["layout 2", "newer"]);
     case("type", "\"model_type\": \"bert\"", "\"model_type\": \"gpt2\"", &["gpt2", "bert"]);
-    case("pooling", "\"pooling\": \"mean\"", "\"pooling\": \"max\"", &["pooling"]);
+    case("pooling", "\"pooling\": \"mean\"", "\"pooling\": \"median\"", &["pooling"]);
     case("label", "\"1\":", "\"7\":", &["id2label", "1"]);
     // Far more memory than there is: refused before any is taken.
     case("huge", "\"hidden_size\": 16", "\"hidden_size\": 16777216", &["describes another model", "hidden 16"]);

@@ -1,8 +1,8 @@
 //! The three axes of freezing: weights, statistics, dropout.
 
 use crate::common::{bert, bits, changed, images, resnet, tokens};
-use ukulele_layers::{Module, Role};
-use ukulele_models::{Pooling, ResNet};
+use ukulele_layers::{Init, Module, Role};
+use ukulele_models::{BertConfig, Pooling, ResNet, TextModel, TextTask};
 use ukulele_training::{AdamW, Classifier, CrossEntropy, Optimizer, Sgd, loss_and_gradients};
 
 fn train(net: &mut ResNet, steps: usize) -> Vec<String> {
@@ -79,4 +79,34 @@ fn a_frozen_bert_keeps_every_bit() {
         adam.step(&mut net, gradients).unwrap();
     }
     assert_eq!(changed(&before, &bits(&mut net)), ["classifier.weight", "classifier.bias"]);
+}
+
+/// A new head on a RoBERTa learns alone, and a model of another task says that it sorts no texts.
+#[test]
+fn a_frozen_relative_of_bert_keeps_every_bit() {
+    let config = BertConfig {
+        vocab_size: 97,
+        hidden_size: 16,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        intermediate_size: 32,
+        max_position_embeddings: 66,
+        ..BertConfig::of_family(weights_import::TextFamily::Roberta)
+    };
+    let mut net = TextModel::new(&config, TextTask::MaskedLM, 0, &mut Init::new(1)).unwrap();
+    let learn = |net: &mut TextModel, step: usize| {
+        loss_and_gradients(net, &[tokens(4, 6, step)], &CrossEntropy::default(), step as u64, step == 0)
+    };
+    assert!(learn(&mut net, 0).unwrap_err().to_string().contains("MaskedLM sorts no texts"));
+    net.replace_head(3, &mut Init::new(2));
+    net.freeze_trunk();
+    let before = bits(&mut net);
+    let mut adam = AdamW::new(0.1);
+    for step in 0..3 {
+        let (_, gradients) = learn(&mut net, step).unwrap();
+        adam.step(&mut net, gradients).unwrap();
+    }
+    let moved = changed(&before, &bits(&mut net));
+    let head = ["dense.weight", "dense.bias", "out_proj.weight", "out_proj.bias"];
+    assert_eq!(moved, head.map(|name| format!("classifier.{name}")));
 }
