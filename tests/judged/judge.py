@@ -15,8 +15,9 @@ run, rounded to f32, and the inputs) and `expected.json` (sources, and how far t
     losses                            of STEPS steps of SGD
 
 Dropouts have rate 0. Where a ReLU's input, or two pixels of a max pool, lie within rounding of each other, f32 may take the
-other branch, and the gradient jumps whoever computes it. So of the first `tries` training inputs by formula the one is taken
-whose gradients change least in f32 when all weights change by PERTURBED of themselves.
+other branch, and the gradient jumps whoever computes it. So of `tries` training inputs by formula the first is taken whose
+gradients hardly change in f32 when all weights change by up to PERTURBED of themselves, there and back, several times; or the best of
+all.
 """
 
 import copy
@@ -38,7 +39,9 @@ sys.path.insert(0, str(HERE))
 import formula  # noqa: E402
 import golden  # noqa: E402
 
-STEPS, PERTURBED = 10, 2e-6
+STEPS = 10
+# Several times what rounding does, and what the gradients may change by then.
+PERTURBED, SETTLED = 4e-6, 1e-3
 SGD = {"lr": 1e-3, "momentum": 0.9, "weight_decay": 1e-4}
 
 
@@ -66,7 +69,8 @@ class Original:
     # The outputs of modules, where hooks cannot tell them, and gradients, where parameters have other names in the file.
     taps: Callable = None
     gradients: Callable = lambda net: {n: p.grad for n, p in net.named_parameters() if p.grad is not None}
-    tries: int = 4
+    # Numbers of the training inputs to try.
+    tries: range = range(4)
     # Loads what ours saved in a folder, as the original's library does, and complains of names that do not fit.
     load: Callable = None
     # Anything that the test in Rust has to know.
@@ -118,13 +122,13 @@ def evaluate(name, arrays, dtype, taps=None):
         return original.outputs(net, given)
 
 
-def first_step(name, arrays, dtype, perturbation=None):
+def first_step(name, arrays, dtype, perturbation=None, sign=1):
     original, net = originals()[name], build(name, dtype).train()
     if perturbation is not None:
         generator = torch.Generator().manual_seed(perturbation)
         with torch.no_grad():
             for p in net.parameters():
-                p *= 1 + PERTURBED * (2 * torch.rand(p.shape, generator=generator, dtype=torch.float64).to(dtype) - 1)
+                p *= 1 + sign * PERTURBED * (2 * torch.rand(p.shape, generator=generator, dtype=torch.float64).to(dtype) - 1)
     given = tensors(arrays, dtype)
     outputs = original.outputs(net, given)
     original.loss(outputs, given).backward()
@@ -150,6 +154,16 @@ def errors(ours, theirs):
     norms = {n: float(t.norm()) for n, t in theirs.items()}
     largest = max(norms.values(), default=0.0)
     return {n: golden.relative(ours[n].numpy(), theirs[n].numpy()) for n in theirs if norms[n] > 1e-9 * largest}
+
+
+def noise(name, arrays, gradients, enough):
+    """The largest error of a gradient in f32 under perturbations; not further than `enough`."""
+    worst = 0.0
+    for seed, sign in [(seed, sign) for seed in (7, 8, 9) for sign in (1, -1)]:
+        worst = max(worst, *errors(first_step(name, arrays, torch.float32, seed, sign)[1], gradients).values())
+        if worst >= enough:
+            break
+    return worst
 
 
 def judge(folder, name):
@@ -178,13 +192,13 @@ def judge(folder, name):
             own["taps"] = max(golden.relative(taps[0][n].double().numpy(), t.numpy()) for n, t in taps[1].items() if t.norm() > 0)
 
     best = None
-    for k in range(original.tries):
+    for k in original.tries:
         arrays = (original.train_inputs or original.inputs)(f"input{k}")
         f64 = first_step(name, arrays, double)
-        noise = max(errors(first_step(name, arrays, single, 7)[1], f64[1]).values()) if original.tries > 1 else 0.0
-        if best is None or noise < best[0]:
-            best = (noise, arrays, f64)
-        if noise < 3e-4:
+        worst = noise(name, arrays, f64[1], best[0] if best else np.inf) if len(original.tries) > 1 else 0.0
+        if best is None or worst < best[0]:
+            best = (worst, arrays, f64)
+        if worst < SETTLED:
             break
     _, arrays, (outputs, gradients) = best
     f32 = first_step(name, arrays, single)

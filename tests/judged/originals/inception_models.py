@@ -52,7 +52,7 @@ def original(source, build, training, taps=None, **facts):
         loss=loss(0.0),
         adjust=adjust,
         taps=taps,
-        tries=12,
+        tries=range(12),
         facts={"family": "image", **facts},
     )
 
@@ -89,5 +89,5 @@ ORIGINALS = {
     "inception_resnet_v1": original(FACENET, lambda: facenet(classify=True, num_classes=CLASSES), FACES),
     # Directions of 512 numbers come out.
     "inception_resnet_v1_embedding": original(FACENET, facenet, FACES, embeds=True),
-    "keras_inception_resnet_v2": dataclasses.replace(keras_models.original("keras_inception_resnet_v2"), fill=fill_keras, tries=12),
+    "keras_inception_resnet_v2": dataclasses.replace(keras_models.original("keras_inception_resnet_v2"), fill=fill_keras, tries=range(12)),
 }

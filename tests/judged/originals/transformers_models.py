@@ -125,7 +125,7 @@ def original(family, head):
         loss=lambda out, given: out.loss,
         save=save,
         load=load,
-        tries=1,
+        tries=range(1),
         facts=facts,
     )
 
