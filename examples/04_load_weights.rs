@@ -1,6 +1,8 @@
 //! Real weights from a file, and the report of what fitted. `cargo run --release --example 04_load_weights`
 
-use ukulele::{BertConfig, BertForMaskedLM, BertForSequenceClassification, Dialect, Init, Module, Pooling, Pretrained};
+use ukulele::{
+    BertConfig, BertForSequenceClassification, Dialect, Init, Module, Pooling, Pretrained, TextModel, TextTask,
+};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Opening reads the index only; the format is recognised by content.
@@ -17,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let config =
         BertConfig::from_json(&serde_json::from_str(&std::fs::read_to_string("assets/bert-tiny/config.json")?)?)?;
-    let mut words = BertForMaskedLM::new(&config, &mut Init::new(0));
+    let mut words = TextModel::new(&config, TextTask::MaskedLM, 0, &mut Init::new(0))?;
     println!("\nmasked words: {}", words.load(&weights, &dialect)?.strict()?);
 
     // A classifier is new: the file cannot have it. Loading says so, and the caller states that this is intended.

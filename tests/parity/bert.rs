@@ -4,8 +4,8 @@ use super::{assert_close, assert_gradients, assert_losses, assert_summary, formu
 use serde_json::Value as Json;
 use ukulele::training::Groups;
 use ukulele::{
-    AdamW, BertConfig, BertForMaskedLM, BertForSequenceClassification, Init, Module, Optimizer, Pass, Pooling, Result,
-    Sgd, TokenBatch, Value,
+    AdamW, BertConfig, BertForSequenceClassification, Init, Module, Optimizer, Pass, Pooling, Result, Sgd, TextEncoder,
+    TextModel, TextTask, TokenBatch, Value,
 };
 
 fn batch(golden: &Json) -> TokenBatch {
@@ -59,16 +59,17 @@ impl Model for BertForSequenceClassification {
     }
 }
 
-impl Model for BertForMaskedLM {
+impl Model for TextModel {
     const FILE: &'static str = "bert/masked_lm.json";
     fn build(config: &BertConfig) -> Self {
-        Self::new(config, &mut Init::new(0))
+        Self::new(config, TextTask::MaskedLM, 0, &mut Init::new(0)).unwrap()
     }
     fn logits(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
-        self.forward(tokens, pass)
+        Ok(self.forward(tokens, pass)?.logits().clone())
     }
     fn encoder(&self) -> &ukulele::BertModel {
-        &self.bert
+        let TextEncoder::Bert(net) = &self.encoder else { panic!("no BERT") };
+        net
     }
 }
 
@@ -132,9 +133,9 @@ fn classification_logits_and_states() {
 
 #[test]
 fn masked_words_logits_and_states() {
-    let (golden, net) = hidden_states::<BertForMaskedLM>();
+    let (golden, net) = hidden_states::<TextModel>();
     let want = &golden["eval"]["f64"];
-    let logits = wide(net.forward(&batch(&golden), &mut Pass::eval()).unwrap().tensor());
+    let logits = wide(net.logits(&batch(&golden), &mut Pass::eval()).unwrap().tensor());
     let rows = logits.chunks(logits.len() / 32);
     let first: Vec<f64> = rows.clone().flat_map(|row| row[..8].to_vec()).collect();
     assert_close("logits", &first, &want["logits"], 1e-4);
@@ -149,7 +150,7 @@ fn classification_gradients_of_every_parameter() {
 
 #[test]
 fn masked_words_gradients_of_every_parameter() {
-    gradients::<BertForMaskedLM>();
+    gradients::<TextModel>();
 }
 
 #[test]
@@ -160,6 +161,6 @@ fn classification_ten_steps() {
 
 #[test]
 fn masked_words_ten_steps() {
-    training::<BertForMaskedLM>("sgd");
-    training::<BertForMaskedLM>("adamw");
+    training::<TextModel>("sgd");
+    training::<TextModel>("adamw");
 }

@@ -9,9 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Most prefixes of names that are looked at as wrappers of a whole model.
 const MOST_WRAPPERS: usize = 64;
 
-/// More tensors than any network has that a table is for: matching the names of more would take too long.
-const MOST_TENSORS: usize = 20_000;
-
 /// How a tensor of the model is made from tensors of the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum How {
@@ -216,13 +213,9 @@ impl Dialect {
     /// Finds the dialect of a file from its names.
     ///
     /// # Errors
-    /// No known dialect, several models in one file, more than 20,000 tensors, or a model quantised by a scheme that is not read.
+    /// No known dialect, several models in one file, or one quantised by a scheme that is not read.
     pub fn detect(weights: &Weights) -> Result<Self> {
         if let Some(message) = quantised::words(weights) {
-            return Err(Error::Dialect { file: weights.source().to_string(), message });
-        }
-        if weights.entries().len() > MOST_TENSORS {
-            let message = format!("holds {} tensors, more than any known network", weights.entries().len());
             return Err(Error::Dialect { file: weights.source().to_string(), message });
         }
         for table in dialects::ALL {
@@ -321,23 +314,22 @@ impl Dialect {
                 wrappers.entry(wrapper).or_insert((0, &entry.name)).0 += 1;
             }
             // A file of more models than any has: looking at each would take too long.
-            if wrappers.len() > MOST_WRAPPERS {
+            if wrappers.is_empty() || wrappers.len() > MOST_WRAPPERS {
                 continue;
             }
-            if wrappers.is_empty() {
-                continue;
-            }
-            let claimed = match table.model_types {
-                [] => None,
-                types => match weights.config()?.as_ref().and_then(|c| c["model_type"].as_str()) {
-                    Some(said) if !types.contains(&said) => return Ok(None),
-                    said => said,
+            let mut claimed = false;
+            if !table.model_types.is_empty()
+                && let Some(config) = weights.config()?
+                && let Some(said) = config["model_type"].as_str()
+            {
+                claimed = table.model_types.contains(&said);
+                if !claimed {
+                    return Ok(None);
                 }
-                .map(str::to_owned),
-            };
+            }
             let mut found: Vec<(&str, usize, &str)> = wrappers.into_iter().map(|(w, (n, name))| (w, n, name)).collect();
             found.retain(|(known, ..)| {
-                (claimed.is_some() || table.when.is_none_or(|when| when(&inner_names(table, known, weights))))
+                (claimed || table.when.is_none_or(|when| when(&inner_names(table, known, weights))))
                     && signs[1..]
                         .iter()
                         .all(|sign| weights.entries().iter().any(|e| wrapper(table, sign, &e.name) == Some(known)))
@@ -515,12 +507,21 @@ pub(crate) fn square(area: usize) -> Option<usize> {
 
 /// What stands before `sign` (and before the optional prefix) in `name`, if `name` ends with `sign`.
 fn wrapper<'n>(table: &Table, sign: &str, name: &'n str) -> Option<&'n str> {
-    let name = name.strip_suffix(table.optional_suffix).unwrap_or(name);
+    // Single letters are compared first: a file may have very many names, and each is compared with the signs of every table.
+    let last = |text: &str| text.as_bytes().last().copied();
+    let mut name = name;
+    if last(name) == last(table.optional_suffix) {
+        name = name.strip_suffix(table.optional_suffix).unwrap_or(name);
+    }
+    if last(sign) != Some(b'}') && last(sign) != last(name) {
+        return None;
+    }
     let text = sign.split('{').next().unwrap_or_default();
-    let start = name
-        .match_indices(text)
-        .map(|(i, _)| i)
-        .filter(|&i| i == 0 || matches!(name.as_bytes()[i - 1], b'.' | b'/'))
+    // At the start, or behind a dot or slash.
+    let (bytes, first) = (name.as_bytes(), text.as_bytes().first());
+    let start = (0..bytes.len())
+        .filter(|&i| i == 0 || matches!(bytes[i - 1], b'.' | b'/'))
+        .filter(|&i| first.is_none_or(|&letter| letter == bytes[i]) && bytes[i..].starts_with(text.as_bytes()))
         .find(|&i| pattern::matches(sign, &name[i..]).is_some())?;
     let before = &name[..start];
     match before.strip_suffix(table.optional_prefix) {

@@ -432,13 +432,13 @@ pub fn guess(weights: &Weights, dialect: &Dialect) -> Option<Architecture> {
 /// The architecture that has tensors of these names (our models' names, `bert.` optional) and shapes.
 pub fn guess_from(tensors: &[(String, Vec<usize>)]) -> Option<Architecture> {
     // A prefix tells the family, or else what only one has.
-    let prefixed = |name: &str| {
-        TextFamily::ALL.into_iter().find(|f| name.strip_prefix(f.prefix()).is_some_and(|rest| rest.starts_with('.')))
-    };
-    let family = tensors.iter().find_map(|(name, _)| prefixed(name));
-    let bare = |name: &'_ str| prefixed(name).map_or(0, |family| family.prefix().len() + 1);
-    let shapes: BTreeMap<&str, &[usize]> =
-        tensors.iter().map(|(name, shape)| (&name[bare(name)..], shape.as_slice())).collect();
+    let (mut family, mut shapes) = (None, BTreeMap::new());
+    for (name, shape) in tensors {
+        let bare = |f: &TextFamily| name.strip_prefix(f.prefix())?.strip_prefix('.').map(|bare| (*f, bare));
+        let found = TextFamily::ALL.iter().find_map(bare);
+        family = family.or(found.map(|(family, _)| family));
+        shapes.insert(found.map_or(name.as_str(), |(_, bare)| bare), shape.as_slice());
+    }
     resnet(&shapes)
         .map(Architecture::ResNet)
         .or_else(|| resnet_v2(&shapes).map(Architecture::ResNetV2))

@@ -132,6 +132,12 @@ impl AlbertModel {
         Self { embeddings, encoder, pooler, config: config.clone() }
     }
 
+    /// Takes the pooler away, or makes a fresh one where there is none.
+    pub(crate) fn set_pooler(&mut self, wanted: bool, init: &mut Init) {
+        let (old, size) = (self.pooler.take(), self.config.hidden_size);
+        self.pooler = wanted.then(|| old.unwrap_or_else(|| Linear::normal(size, size, DEVIATION, init)));
+    }
+
     /// The measures.
     pub fn config(&self) -> &BertConfig {
         &self.config

@@ -137,6 +137,10 @@ pub struct BertPooler {
 module!(BertPooler { dense });
 
 impl BertPooler {
+    fn new(size: usize, init: &mut Init) -> Self {
+        Self { dense: Linear::normal(size, size, DEVIATION, init) }
+    }
+
     /// Hidden states (B, T, D) to (B, D).
     pub(crate) fn forward(&self, hidden: &Value, pass: &mut Pass) -> Result<Value> {
         let y = self.dense.forward(&hidden.select(1, 0)?, pass)?.tanh()?;
@@ -199,8 +203,14 @@ impl BertModel {
             activation: config.hidden_act,
         });
         let encoder = BertEncoder { layer: layers.collect() };
-        let pooler = pooler.then(|| BertPooler { dense: Linear::normal(size, size, DEVIATION, init) });
+        let pooler = pooler.then(|| BertPooler::new(size, init));
         Self { embeddings, embeddings_project, encoder, pooler, config: config.clone() }
+    }
+
+    /// Takes the pooler away, or makes a fresh one where there is none.
+    pub(crate) fn set_pooler(&mut self, wanted: bool, init: &mut Init) {
+        let old = self.pooler.take();
+        self.pooler = wanted.then(|| old.unwrap_or_else(|| BertPooler::new(self.config.hidden_size, init)));
     }
 
     /// The measures.

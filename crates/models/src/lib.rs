@@ -35,6 +35,7 @@ mod resnet_stem;
 mod resnet_v2;
 mod text_heads;
 mod text_model;
+mod text_task;
 mod tokens;
 mod vgg;
 mod zoo;
@@ -44,9 +45,7 @@ pub use bert::{
     BertAttention, BertEmbeddings, BertEncoder, BertIntermediate, BertLayer, BertModel, BertOutput, BertPooler,
 };
 pub use bert_config::BertConfig;
-pub use bert_heads::{
-    BertForMaskedLM, BertForSequenceClassification, BertMaskedHead, BertPredictionTransform, BertPredictions,
-};
+pub use bert_heads::BertForSequenceClassification;
 pub use distilbert::{
     DistilBertAttention, DistilBertEmbeddings, DistilBertFfn, DistilBertLayer, DistilBertModel, DistilBertTransformer,
 };
@@ -72,7 +71,8 @@ pub use resnet_v2::{
 pub use text_heads::{
     ClassificationHead, Discriminator, DiscriminatorHead, OrderHead, Scores, SequenceHead, SequenceSummary, WordsHead,
 };
-pub use text_model::{AnswerHead, TextEncoder, TextHead, TextLabels, TextModel, TextOutput, TextTask, TokenHead};
+pub use text_model::{AnswerHead, TextEncoder, TextHead, TextModel, TokenHead};
+pub use text_task::{TextLabels, TextOutput, TextTask};
 pub use tokens::TokenBatch;
 pub use vgg::{Vgg, VggClassifier, VggConfig, VggDense, VggFeatures, VggUnit};
 pub use zoo::{Variant, ZOO, multiply_adds};

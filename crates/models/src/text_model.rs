@@ -7,52 +7,12 @@ use crate::distilbert::DistilBertModel;
 use crate::pooling::{Pooling, normalise};
 use crate::pretrained::Pretrained;
 use crate::text_heads::{Discriminator, DiscriminatorHead, OrderHead, SequenceHead, WordsHead};
+use crate::text_task::{TextOutput, TextTask};
 use crate::tokens::TokenBatch;
 use serde_json::{Map, Value as Json, json};
 use std::path::Path;
-use ukulele_layers::{
-    Dropout, Error, Init, Linear, Module, ModuleId, Param, Pass, Result, Role, Tensor, Value, join, module,
-};
+use ukulele_layers::{Dropout, Error, Init, Linear, Module, ModuleId, Param, Pass, Result, Value, join, module};
 use weights_import::{Architecture, Bert, Dialect, TextFamily, Weights, guess};
-
-/// What a model of text is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TextTask {
-    /// Hidden states, and the pooled first token where there is a pooler.
-    Features,
-    /// Classes, several at once, or numbers, of each text.
-    SequenceClassification,
-    /// Classes of each token.
-    TokenClassification,
-    /// Where in the text the answer begins and ends.
-    QuestionAnswering,
-    /// Which of several texts.
-    MultipleChoice,
-    /// Which word belongs at each place.
-    MaskedLM,
-    /// Whether the second text follows the first.
-    NextSentencePrediction,
-    /// What the model was pretrained for: words and the order of sentences (BERT, ALBERT), or replaced tokens (ELECTRA).
-    PreTraining,
-}
-
-impl TextTask {
-    const ALL: [(Self, &'static str); 8] = [
-        (Self::Features, "Model"),
-        (Self::SequenceClassification, "ForSequenceClassification"),
-        (Self::TokenClassification, "ForTokenClassification"),
-        (Self::QuestionAnswering, "ForQuestionAnswering"),
-        (Self::MultipleChoice, "ForMultipleChoice"),
-        (Self::MaskedLM, "ForMaskedLM"),
-        (Self::NextSentencePrediction, "ForNextSentencePrediction"),
-        (Self::PreTraining, "ForPreTraining"),
-    ];
-
-    /// The task of a class of transformers, as `BertForMaskedLM`.
-    fn of_class(class: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(_, ending)| class.ends_with(ending)).map(|(task, _)| task)
-    }
-}
 
 /// A layer on each token's hidden state.
 #[derive(Debug, Clone)]
@@ -100,6 +60,76 @@ pub enum TextEncoder {
     DistilBert(DistilBertModel),
     /// Of ALBERT.
     Albert(AlbertModel),
+}
+
+/// Whether the models of transformers have a pooler.
+fn wants_pooler(family: TextFamily, task: TextTask) -> bool {
+    match family {
+        TextFamily::Bert | TextFamily::Albert => {
+            !matches!(task, TextTask::TokenClassification | TextTask::QuestionAnswering | TextTask::MaskedLM)
+        }
+        TextFamily::Roberta => matches!(task, TextTask::Features | TextTask::MultipleChoice),
+        TextFamily::Electra | TextFamily::DistilBert => false,
+    }
+}
+
+impl TextEncoder {
+    fn new(config: &BertConfig, pooler: bool, init: &mut Init) -> Self {
+        match config.family {
+            TextFamily::DistilBert => Self::DistilBert(DistilBertModel::new(config, init)),
+            TextFamily::Albert => Self::Albert(AlbertModel::new(config, pooler, init)),
+            _ => Self::Bert(BertModel::new(config, pooler, init)),
+        }
+    }
+
+    /// Takes the pooler away, or makes a fresh one where there is none.
+    fn set_pooler(&mut self, wanted: bool, init: &mut Init) {
+        match self {
+            Self::Bert(net) => net.set_pooler(wanted, init),
+            Self::Albert(net) => net.set_pooler(wanted, init),
+            Self::DistilBert(_) => {}
+        }
+    }
+}
+
+impl TextHead {
+    /// A fresh head.
+    fn new(config: &BertConfig, task: TextTask, classes: usize, init: &mut Init) -> Result<Self> {
+        let linear = |outputs, init: &mut Init| Linear::normal(config.hidden_size, outputs, DEVIATION, init);
+        Ok(match (task, config.family) {
+            (TextTask::Features, _) => TextHead::Features,
+            (TextTask::SequenceClassification, _) => {
+                TextHead::SequenceClassification(SequenceHead::new(config, classes, false, init))
+            }
+            (TextTask::TokenClassification, _) => TextHead::TokenClassification(TokenHead {
+                classifier: linear(classes, init),
+                dropout: Dropout::new(match config.family {
+                    // Its classifier of texts alone has a rate of its own.
+                    TextFamily::DistilBert => config.hidden_dropout_prob,
+                    _ => config.classifier_dropout(),
+                }),
+            }),
+            (TextTask::QuestionAnswering, _) => TextHead::QuestionAnswering(AnswerHead {
+                qa_outputs: linear(2, init),
+                dropout: config.qa_dropout.map(Dropout::new),
+            }),
+            (TextTask::MultipleChoice, _) => TextHead::MultipleChoice(SequenceHead::new(config, 1, true, init)),
+            (TextTask::MaskedLM, _) => TextHead::MaskedLM(WordsHead::new(config, init)),
+            (TextTask::NextSentencePrediction, TextFamily::Bert) => {
+                TextHead::NextSentencePrediction(OrderHead::new(config, init))
+            }
+            (TextTask::PreTraining, TextFamily::Bert | TextFamily::Albert) => {
+                TextHead::PreTraining(WordsHead::new(config, init), OrderHead::new(config, init))
+            }
+            (TextTask::PreTraining, TextFamily::Electra) => {
+                let discriminator_predictions = Discriminator::new(config, init);
+                TextHead::Discriminator(DiscriminatorHead { discriminator_predictions })
+            }
+            (task, family) => {
+                return Err(Error::argument("text model", format!("{} has no head for {task:?}", family.name())));
+            }
+        })
+    }
 }
 
 macro_rules! encoder {
@@ -167,169 +197,22 @@ impl Module for TextModel {
     }
 }
 
-/// What a model says, by Hugging Face's names.
-#[derive(Debug, Clone)]
-pub struct TextOutput {
-    /// `logits`; or `start_logits` and `end_logits`; `prediction_logits` and `seq_relationship_logits` (ALBERT:
-    /// `sop_logits`); `last_hidden_state` and `pooler_output`.
-    pub values: Vec<(&'static str, Value)>,
-    task: TextTask,
-}
-
-/// What is to be learned.
-#[derive(Debug, Clone, PartialEq)]
-pub enum TextLabels {
-    /// A class per text, per choice, per token or per place, row by row; −100 is left out. Cross entropy.
-    Classes(Vec<i64>),
-    /// Of each text and class, whether it applies: B x C of 0 or 1. Binary cross entropy.
-    Several(Vec<f32>),
-    /// Numbers, one for each output. Squared error.
-    Numbers(Vec<f32>),
-    /// First and last token of the answer; one beyond the text is left out.
-    Span {
-        /// First token.
-        start: Vec<i64>,
-        /// Last token.
-        end: Vec<i64>,
-    },
-    /// The word at each place (−100 is left out), and for each text 0 if the second sentence follows the first.
-    Pretraining {
-        /// Of each place.
-        words: Vec<i64>,
-        /// Of each text.
-        order: Vec<i64>,
-    },
-    /// Of each token whether it was replaced (0 or 1), and the mask of the batch.
-    Replaced {
-        /// Of each token.
-        replaced: Vec<f32>,
-        /// 1 where a token is, 0 where padding is.
-        mask: Vec<f32>,
-    },
-}
-
-impl TextOutput {
-    /// The first value: the logits, but for models of several.
-    pub fn logits(&self) -> &Value {
-        &self.values[0].1
-    }
-
-    /// The loss as Hugging Face takes it.
-    ///
-    /// # Errors
-    /// Labels of another task, or of another number than the logits.
-    pub fn loss(&self, labels: &TextLabels) -> Result<Value> {
-        let logits = self.logits();
-        let rows = |logits: &Value| {
-            let classes = logits.shape().last().copied().unwrap_or(1);
-            logits.reshape(&[logits.tensor().numel() / classes.max(1), classes])
-        };
-        match (self.task, labels) {
-            (
-                TextTask::SequenceClassification
-                | TextTask::TokenClassification
-                | TextTask::MultipleChoice
-                | TextTask::MaskedLM
-                | TextTask::NextSentencePrediction,
-                TextLabels::Classes(labels),
-            ) => rows(logits)?.cross_entropy(labels),
-            (TextTask::SequenceClassification, TextLabels::Several(labels)) => logits.bce_with_logits(labels, None),
-            (TextTask::SequenceClassification, TextLabels::Numbers(numbers)) => {
-                logits.mse(&Tensor::from_vec(logits.shape(), numbers.clone())?.into())
-            }
-            (TextTask::QuestionAnswering, TextLabels::Span { start, end }) => {
-                let beyond = logits.shape()[1] as i64;
-                let of = |logits: &Value, places: &[i64]| {
-                    let places = places.iter().map(|&p| {
-                        if (0..beyond).contains(&p) {
-                            p
-                        } else if p < 0 {
-                            0
-                        } else {
-                            -100
-                        }
-                    });
-                    logits.cross_entropy(&places.collect::<Vec<_>>())
-                };
-                of(logits, start)?.add(&of(&self.values[1].1, end)?)?.scale(0.5)
-            }
-            (TextTask::PreTraining, TextLabels::Pretraining { words, order }) if self.values.len() == 2 => {
-                rows(logits)?.cross_entropy(words)?.add(&self.values[1].1.cross_entropy(order)?)
-            }
-            (TextTask::PreTraining, TextLabels::Replaced { replaced, mask }) if self.values.len() == 1 => {
-                logits.bce_with_logits(replaced, Some(mask))
-            }
-            (task, labels) => {
-                Err(Error::argument("loss", format!("a model for {task:?} does not learn from {labels:.40?}")))
-            }
-        }
-    }
-}
-
 impl TextModel {
     /// A model with fresh weights; `classes` counts for classification of sequences and tokens.
     ///
     /// # Errors
     /// A head that the family does not have.
     pub fn new(config: &BertConfig, task: TextTask, classes: usize, init: &mut Init) -> Result<Self> {
-        let pooled = match config.family {
-            TextFamily::Bert | TextFamily::Albert => {
-                !matches!(task, TextTask::TokenClassification | TextTask::QuestionAnswering | TextTask::MaskedLM)
-            }
-            TextFamily::Roberta => matches!(task, TextTask::Features | TextTask::MultipleChoice),
-            TextFamily::Electra | TextFamily::DistilBert => false,
-        };
-        Self::with_pooler(config, task, classes, pooled, init)
-    }
-
-    fn with_pooler(config: &BertConfig, task: TextTask, classes: usize, pooler: bool, init: &mut Init) -> Result<Self> {
-        let encoder = match config.family {
-            TextFamily::DistilBert => TextEncoder::DistilBert(DistilBertModel::new(config, init)),
-            TextFamily::Albert => TextEncoder::Albert(AlbertModel::new(config, pooler, init)),
-            _ => TextEncoder::Bert(BertModel::new(config, pooler, init)),
-        };
-        let linear = |outputs, init: &mut Init| Linear::normal(config.hidden_size, outputs, DEVIATION, init);
-        let head = match (task, config.family) {
-            (TextTask::Features, _) => TextHead::Features,
-            (TextTask::SequenceClassification, _) => {
-                TextHead::SequenceClassification(SequenceHead::new(config, classes, false, init))
-            }
-            (TextTask::TokenClassification, _) => TextHead::TokenClassification(TokenHead {
-                classifier: linear(classes, init),
-                dropout: Dropout::new(match config.family {
-                    // Its classifier of texts alone has a rate of its own.
-                    TextFamily::DistilBert => config.hidden_dropout_prob,
-                    _ => config.classifier_dropout(),
-                }),
-            }),
-            (TextTask::QuestionAnswering, _) => TextHead::QuestionAnswering(AnswerHead {
-                qa_outputs: linear(2, init),
-                dropout: config.qa_dropout.map(Dropout::new),
-            }),
-            (TextTask::MultipleChoice, _) => TextHead::MultipleChoice(SequenceHead::new(config, 1, true, init)),
-            (TextTask::MaskedLM, _) => TextHead::MaskedLM(WordsHead::new(config, init)),
-            (TextTask::NextSentencePrediction, TextFamily::Bert) => {
-                TextHead::NextSentencePrediction(OrderHead::new(config, init))
-            }
-            (TextTask::PreTraining, TextFamily::Bert | TextFamily::Albert) => {
-                TextHead::PreTraining(WordsHead::new(config, init), OrderHead::new(config, init))
-            }
-            (TextTask::PreTraining, TextFamily::Electra) => {
-                let discriminator_predictions = Discriminator::new(config, init);
-                TextHead::Discriminator(DiscriminatorHead { discriminator_predictions })
-            }
-            (task, family) => {
-                return Err(Error::argument("text model", format!("{} has no head for {task:?}", family.name())));
-            }
-        };
-        Ok(Self { encoder, head })
+        let encoder = TextEncoder::new(config, wants_pooler(config.family, task), init);
+        Ok(Self { encoder, head: TextHead::new(config, task, classes, init)? })
     }
 
     /// The model of a file of weights or of a folder with `config.json`, and its dialect. The configuration says what the model
-    /// is for; without one the tensors do. A head that is not in the file is fresh, as for a file that holds only an encoder.
+    /// is for; without one the tensors do. For another head see [`TextModel::replace_head`].
     ///
     /// # Errors
-    /// No file of weights, no model of text, or weights that leave a part of the encoder open.
+    /// No file of weights, no model of text, or weights that leave a part of the model open; where that is the head,
+    /// [`TextModel::encoder_of`] does without.
     pub fn from_pretrained(path: impl AsRef<Path>) -> weights_import::Result<(Self, Dialect)> {
         let weights = weights_import::open(path)?;
         let dialect = Dialect::detect(&weights)?;
@@ -344,18 +227,9 @@ impl TextModel {
         let mut net = Self::new(&config, task, classes, &mut Init::zeros()).map_err(argument)?;
         // An encoder alone may have been saved without its pooler.
         if task == TextTask::Features && !found.pooler {
-            net.remove_pooler();
+            net.encoder.set_pooler(false, &mut Init::zeros());
         }
-        let report = net.load(&weights, &dialect)?;
-        let head = net.head_names();
-        let fresh: Vec<String> = report.missing.clone();
-        let open: Vec<&str> = head.iter().map(String::as_str).collect();
-        let _complete = report.only_missing(&open)?;
-        if !fresh.is_empty() {
-            let mut init = Init::new(0);
-            let other = Self::new(&config, task, classes, &mut init).map_err(argument)?;
-            net.take(other, &fresh);
-        }
+        let _complete = net.load(&weights, &dialect)?.only_missing(&[])?;
         Ok((net, dialect))
     }
 
@@ -365,34 +239,10 @@ impl TextModel {
     /// As [`TextModel::from_pretrained`].
     pub fn encoder_of(weights: &Weights, dialect: &Dialect) -> weights_import::Result<Self> {
         let (config, found) = measures(weights, dialect)?;
-        let argument = |error: Error| weights_import::Error::Argument(format!("{}: {error}", weights.source()));
-        let mut net =
-            Self::with_pooler(&config, TextTask::Features, 0, found.pooler, &mut Init::zeros()).map_err(argument)?;
+        let encoder = TextEncoder::new(&config, found.pooler, &mut Init::zeros());
+        let mut net = Self { encoder, head: TextHead::Features };
         let _complete = net.load(weights, dialect)?.only_missing(&[])?;
         Ok(net)
-    }
-
-    /// Takes these parameters from a model of the same measures.
-    fn take(&mut self, mut other: Self, names: &[String]) {
-        let mut theirs = std::collections::BTreeMap::new();
-        other.each("", &mut |name, param| {
-            if param.role != Role::Rate {
-                theirs.insert(name.to_owned(), param.value.clone());
-            }
-        });
-        self.each("", &mut |name, param| {
-            if let Some(value) = theirs.remove(name).filter(|_| names.iter().any(|n| n == name)) {
-                param.value = value;
-            }
-        });
-    }
-
-    fn remove_pooler(&mut self) {
-        match &mut self.encoder {
-            TextEncoder::Bert(net) => net.pooler = None,
-            TextEncoder::Albert(net) => net.pooler = None,
-            TextEncoder::DistilBert(_) => {}
-        }
     }
 
     /// The measures.
@@ -550,10 +400,7 @@ impl TextModel {
                 let words = words.forward(&hidden, self.words(), pass)?;
                 vec![("prediction_logits", words), (name, order.forward(&pooled, pass)?)]
             }
-            TextHead::Discriminator(head) => {
-                let y = head.discriminator_predictions.forward(&hidden, pass)?;
-                one(y)
-            }
+            TextHead::Discriminator(head) => one(head.discriminator_predictions.forward(&hidden, pass)?),
         };
         Ok(TextOutput { values, task: self.task() })
     }
@@ -587,23 +434,13 @@ impl TextModel {
     /// Gives the model a fresh head for `classes` classes of texts; of tokens, if its head was for tokens. The encoder keeps its
     /// weights; a pooler that it lacks is fresh too.
     pub fn replace_head(&mut self, classes: usize, init: &mut Init) {
+        let config = self.config().clone();
         let task = match self.head {
             TextHead::TokenClassification(_) => TextTask::TokenClassification,
             _ => TextTask::SequenceClassification,
         };
-        let Ok(fresh) = Self::new(&self.config().clone(), task, classes, init) else { return };
-        match (&mut self.encoder, fresh.encoder) {
-            (TextEncoder::Bert(net), TextEncoder::Bert(other)) if net.pooler.is_none() || other.pooler.is_none() => {
-                net.pooler = other.pooler;
-            }
-            (TextEncoder::Albert(net), TextEncoder::Albert(other))
-                if net.pooler.is_none() || other.pooler.is_none() =>
-            {
-                net.pooler = other.pooler;
-            }
-            _ => {}
-        }
-        self.head = fresh.head;
+        self.encoder.set_pooler(wants_pooler(config.family, task), init);
+        self.head = TextHead::new(&config, task, classes, init).expect("every family classifies");
     }
 
     /// Prefixes of names from the input to the output, one list per group: embeddings, layers, head. The last is the head, with

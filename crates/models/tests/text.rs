@@ -183,6 +183,20 @@ fn labels_that_do_not_fit_are_errors() {
 }
 
 #[test]
+fn a_head_that_the_file_lacks_is_an_error() {
+    let config = config(TextFamily::Bert);
+    let mut net = TextModel::new(&config, TextTask::Features, 0, &mut Init::new(1)).unwrap();
+    let folder = Folder::new("headless", &mut net);
+    let promised = TextModel::new(&config, TextTask::SequenceClassification, 3, &mut Init::new(1)).unwrap();
+    folder.config(promised.to_json(&[]).into());
+    let error = TextModel::from_pretrained(&folder.0).unwrap_err().to_string();
+    assert!(error.contains("classifier.weight"), "{error}");
+    let weights = weights_import::open(&folder.0).unwrap();
+    let encoder = TextModel::encoder_of(&weights, &weights_import::Dialect::detect(&weights).unwrap()).unwrap();
+    assert_eq!(numbers(&encoder, &tokens(&config)), numbers(&net, &tokens(&config)));
+}
+
+#[test]
 fn configurations_that_do_not_fit_are_errors() {
     let mut net = TextModel::new(&config(TextFamily::Roberta), TextTask::MaskedLM, 0, &mut Init::new(1)).unwrap();
     let folder = Folder::new("config", &mut net);

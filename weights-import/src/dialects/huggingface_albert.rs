@@ -4,9 +4,12 @@
 //! taken to have 12 layers (large has 24): keep the configuration beside the weights.
 //! Source: transformers 5, `models/albert/modeling_albert.py`.
 
-use super::{huggingface_bert::settings, rule};
+use super::huggingface_bert::{IGNORED, NAMES, settings};
+use super::{join, rule};
 use crate::TextFamily;
-use crate::dialect::{Gelu, How, Knobs, Table};
+use crate::dialect::{Gelu, How, Knobs, Rule, Table};
+
+static RULES: [Rule; 4] = join(&[&NAMES, &[rule("predictions.bias", &["predictions.decoder.bias"], How::Tied)]]);
 
 pub(crate) static TABLE: Table = Table {
     name: "huggingface_albert",
@@ -18,16 +21,8 @@ pub(crate) static TABLE: Table = Table {
     model_types: &["albert"],
     family: Some(TextFamily::Albert),
     optional_prefix: "albert.",
-    rules: &[
-        rule("{*}", &["{*}"], How::Copy),
-        rule("{*}.weight", &["{*}.gamma"], How::Copy),
-        rule("{*}.bias", &["{*}.beta"], How::Copy),
-        rule("predictions.bias", &["predictions.decoder.bias"], How::Tied),
-    ],
-    ignored: &[
-        ("{*}position_ids", "is the list 0, 1, 2, ..., which the model makes itself"),
-        ("{*}embeddings.token_type_ids", "is a list of zeros, which the model makes itself"),
-    ],
+    rules: &RULES,
+    ignored: IGNORED,
     tied: &[
         ("predictions.decoder.weight", "embeddings.word_embeddings.weight"),
         ("predictions.decoder.bias", "predictions.bias"),

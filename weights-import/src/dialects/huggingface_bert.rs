@@ -4,27 +4,39 @@
 //! shift of a layer norm `gamma` and `beta`. The decoder of the masked language model shares the word embeddings and is
 //! often absent. Source: transformers 4 and 5, `models/bert/modeling_bert.py`.
 
-use super::rule;
-use crate::dialect::{Gelu, How, Knobs, Table};
+use super::{join, rule};
+use crate::dialect::{Gelu, How, Knobs, Rule, Table};
 use crate::{Error, Result, TextFamily, Weights};
+
+/// Names as they are; old files call the parts of a layer norm otherwise.
+pub(super) const NAMES: [Rule; 3] = [
+    rule("{*}", &["{*}"], How::Copy),
+    rule("{*}.weight", &["{*}.gamma"], How::Copy),
+    rule("{*}.bias", &["{*}.beta"], How::Copy),
+];
+
+/// What no model of text needs.
+pub(super) const IGNORED: &[(&str, &str)] = &[
+    ("{*}position_ids", "is the list 0, 1, 2, ..., which the model makes itself"),
+    ("{*}embeddings.token_type_ids", "is a list of zeros, which the model makes itself"),
+];
+
+static RULES: [Rule; 6] = join(&[
+    &NAMES,
+    &[
+        rule("cls.predictions.decoder.weight", &["embeddings.word_embeddings.weight"], How::Tied),
+        rule("cls.predictions.decoder.bias", &["cls.predictions.bias"], How::Tied),
+        rule("cls.predictions.bias", &["cls.predictions.decoder.bias"], How::Tied),
+    ],
+]);
 
 pub(crate) static TABLE: Table = Table {
     name: "huggingface_bert",
     about: "Hugging Face transformers, BERT",
     signs: &[&["encoder.layer.{l}.attention.self.query.weight", "embeddings.word_embeddings.weight"]],
     optional_prefix: "bert.",
-    rules: &[
-        rule("{*}", &["{*}"], How::Copy),
-        rule("{*}.weight", &["{*}.gamma"], How::Copy),
-        rule("{*}.bias", &["{*}.beta"], How::Copy),
-        rule("cls.predictions.decoder.weight", &["embeddings.word_embeddings.weight"], How::Tied),
-        rule("cls.predictions.decoder.bias", &["cls.predictions.bias"], How::Tied),
-        rule("cls.predictions.bias", &["cls.predictions.decoder.bias"], How::Tied),
-    ],
-    ignored: &[
-        ("{*}position_ids", "is the list 0, 1, 2, ..., which the model makes itself"),
-        ("{*}embeddings.token_type_ids", "is a list of zeros, which the model makes itself"),
-    ],
+    rules: &RULES,
+    ignored: IGNORED,
     tied: &[
         ("cls.predictions.decoder.weight", "embeddings.word_embeddings.weight"),
         ("cls.predictions.decoder.bias", "cls.predictions.bias"),

@@ -3,9 +3,9 @@
 //! Half of BERT's layers under other names, without segments and pooler.
 //! Source: transformers 5, `models/distilbert/modeling_distilbert.py`.
 
-use super::{huggingface_bert::settings, rule};
+use super::huggingface_bert::{IGNORED, NAMES, settings};
 use crate::TextFamily;
-use crate::dialect::{How, Table};
+use crate::dialect::Table;
 
 pub(crate) static TABLE: Table = Table {
     name: "huggingface_distilbert",
@@ -14,15 +14,8 @@ pub(crate) static TABLE: Table = Table {
     model_types: &["distilbert"],
     family: Some(TextFamily::DistilBert),
     optional_prefix: "distilbert.",
-    rules: &[
-        rule("{*}", &["{*}"], How::Copy),
-        rule("{*}.weight", &["{*}.gamma"], How::Copy),
-        rule("{*}.bias", &["{*}.beta"], How::Copy),
-    ],
-    ignored: &[
-        ("{*}position_ids", "is the list 0, 1, 2, ..., which the model makes itself"),
-        ("{*}embeddings.token_type_ids", "is a list of zeros, which the model makes itself"),
-    ],
+    rules: &NAMES,
+    ignored: IGNORED,
     tied: &[("vocab_projector.weight", "embeddings.word_embeddings.weight")],
     tune: Some(settings),
     ..Table::EMPTY

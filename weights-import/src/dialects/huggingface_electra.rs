@@ -3,9 +3,9 @@
 //! BERT's names, with embeddings that may be narrower than the layers. Discriminator and generator have heads of their own.
 //! Source: transformers 5, `models/electra/modeling_electra.py`.
 
-use super::{huggingface_bert::settings, rule};
+use super::huggingface_bert::{IGNORED, NAMES, settings};
 use crate::TextFamily;
-use crate::dialect::{How, Named, Table};
+use crate::dialect::{Named, Table};
 
 pub(crate) static TABLE: Table = Table {
     name: "huggingface_electra",
@@ -15,15 +15,8 @@ pub(crate) static TABLE: Table = Table {
     model_types: &["electra"],
     family: Some(TextFamily::Electra),
     optional_prefix: "electra.",
-    rules: &[
-        rule("{*}", &["{*}"], How::Copy),
-        rule("{*}.weight", &["{*}.gamma"], How::Copy),
-        rule("{*}.bias", &["{*}.beta"], How::Copy),
-    ],
-    ignored: &[
-        ("{*}position_ids", "is the list 0, 1, 2, ..., which the model makes itself"),
-        ("{*}embeddings.token_type_ids", "is a list of zeros, which the model makes itself"),
-    ],
+    rules: &NAMES,
+    ignored: IGNORED,
     tied: &[("generator_lm_head.weight", "embeddings.word_embeddings.weight")],
     tune: Some(settings),
     ..Table::EMPTY

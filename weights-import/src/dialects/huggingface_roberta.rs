@@ -4,9 +4,12 @@
 //! tokens. Heads are others.
 //! Source: transformers 5, `models/roberta/modeling_roberta.py`.
 
-use super::{huggingface_bert::settings, rule};
+use super::huggingface_bert::{IGNORED, NAMES, settings};
+use super::{join, rule};
 use crate::TextFamily;
-use crate::dialect::{How, Knobs, Named, Table};
+use crate::dialect::{How, Knobs, Named, Rule, Table};
+
+static RULES: [Rule; 4] = join(&[&NAMES, &[rule("lm_head.bias", &["lm_head.decoder.bias"], How::Tied)]]);
 
 pub(crate) static TABLE: Table = Table {
     name: "huggingface_roberta",
@@ -16,16 +19,8 @@ pub(crate) static TABLE: Table = Table {
     model_types: &["roberta", "xlm-roberta", "camembert"],
     family: Some(TextFamily::Roberta),
     optional_prefix: "roberta.",
-    rules: &[
-        rule("{*}", &["{*}"], How::Copy),
-        rule("{*}.weight", &["{*}.gamma"], How::Copy),
-        rule("{*}.bias", &["{*}.beta"], How::Copy),
-        rule("lm_head.bias", &["lm_head.decoder.bias"], How::Tied),
-    ],
-    ignored: &[
-        ("{*}position_ids", "is the list 0, 1, 2, ..., which the model makes itself"),
-        ("{*}embeddings.token_type_ids", "is a list of zeros, which the model makes itself"),
-    ],
+    rules: &RULES,
+    ignored: IGNORED,
     tied: &[("lm_head.decoder.weight", "embeddings.word_embeddings.weight"), ("lm_head.decoder.bias", "lm_head.bias")],
     knobs: Knobs { layer_norm_eps: 1e-5, ..Knobs::STANDARD },
     tune: Some(settings),

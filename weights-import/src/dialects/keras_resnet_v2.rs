@@ -7,18 +7,6 @@
 use super::{HWIO, join, rule};
 use crate::dialect::{How, Knobs, Rule, Table};
 
-/// The rules of one batch norm.
-macro_rules! norm {
-    ($ours:literal, $theirs:literal) => {
-        [
-            rule(concat!($ours, ".weight"), &[concat!($theirs, "/gamma")], How::Copy),
-            rule(concat!($ours, ".bias"), &[concat!($theirs, "/beta")], How::Copy),
-            rule(concat!($ours, ".running_mean"), &[concat!($theirs, "/moving_mean")], How::Copy),
-            rule(concat!($ours, ".running_var"), &[concat!($theirs, "/moving_variance")], How::Copy),
-        ]
-    };
-}
-
 /// The rules of one convolution.
 macro_rules! convolution {
     ($ours:literal, $theirs:literal) => {

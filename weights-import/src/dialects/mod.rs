@@ -1,5 +1,17 @@
 //! The dialects, one table a file.
 
+/// The rules of one batch norm of TensorFlow.
+macro_rules! norm {
+    ($ours:literal, $theirs:literal) => {
+        [
+            rule(concat!($ours, ".weight"), &[concat!($theirs, "/gamma")], How::Copy),
+            rule(concat!($ours, ".bias"), &[concat!($theirs, "/beta")], How::Copy),
+            rule(concat!($ours, ".running_mean"), &[concat!($theirs, "/moving_mean")], How::Copy),
+            rule(concat!($ours, ".running_var"), &[concat!($theirs, "/moving_variance")], How::Copy),
+        ]
+    };
+}
+
 mod caffe_googlenet;
 mod caffe_msra;
 mod caffe_resnet;
