@@ -1,8 +1,6 @@
 //! Real weights from a file, and the report of what fitted. `cargo run --release --example 04_load_weights`
 
-use ukulele::{
-    BertConfig, BertForSequenceClassification, Dialect, Init, Module, Pooling, Pretrained, TextModel, TextTask,
-};
+use ukulele::{BertConfig, Dialect, Init, Module, Pooling, Pretrained, TextModel, TextTask};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Opening reads the index only; the format is recognised by content.
@@ -23,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("\nmasked words: {}", words.load(&weights, &dialect)?.strict()?);
 
     // A classifier is new: the file cannot have it. Loading says so, and the caller states that this is intended.
-    let mut classifier = BertForSequenceClassification::new(&config, 2, Pooling::Mean, &mut Init::new(0));
+    let mut classifier = TextModel::classifier(&config, 2, Pooling::Mean, &mut Init::new(0))?;
     let report = classifier.load(&weights, &dialect)?;
     println!("\nclassifier: {report}");
     report.only_missing(&["classifier."])?;

@@ -11,7 +11,7 @@ pub use weights_import;
 pub use ukulele_autograd::{self as autograd, Tape};
 pub use ukulele_layers::*;
 pub use ukulele_models::*;
-pub use ukulele_training::{AdamW, Optimizer, Sgd};
+pub use ukulele_training::{AdamW, Model, Network, Optimizer, Sgd};
 pub use weights_import::{Dialect, Report, Weights};
 
 /// The README's code is compiled and run with the documentation tests.

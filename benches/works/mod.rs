@@ -1,8 +1,8 @@
 //! The works that are measured: whole models, forward and training steps.
 
 use ukulele::{
-    AdamW, BertConfig, BertForSequenceClassification, Dialect, Init, Optimizer, Pass, Pooling, Pretrained, ResNet,
-    Result, Sgd, Tensor, TokenBatch, Value, weights_import,
+    AdamW, BertConfig, Dialect, Init, Optimizer, Pass, Pooling, Pretrained, ResNet, Result, Sgd, Tensor, TextModel,
+    TokenBatch, Value, weights_import,
 };
 
 /// All names that [`prepare`] is asked for.
@@ -41,7 +41,7 @@ fn resnet50(train: bool, batch: usize) -> Result<Work> {
 
 fn bert(train: bool, batch: usize, length: usize) -> Result<Work> {
     let config = BertConfig::default();
-    let mut net = BertForSequenceClassification::new(&config, 2, Pooling::Pooler, &mut Init::new(0));
+    let mut net = TextModel::classifier(&config, 2, Pooling::Pooler, &mut Init::new(0))?;
     let ids = (0..batch * length).map(|i| 1000 + (i * 7919) % 20000).collect();
     let tokens = TokenBatch::unpadded(batch, length, ids)?;
     let labels: Vec<i64> = (0..batch as i64).map(|i| i % 2).collect();
@@ -54,7 +54,7 @@ fn bert(train: bool, batch: usize, length: usize) -> Result<Work> {
         }
         step += 1;
         let mut pass = Pass::train(step);
-        let loss = net.forward(&tokens, &mut pass)?.cross_entropy(&labels)?;
+        let loss = net.forward(&tokens, &mut pass)?.logits().cross_entropy(&labels)?;
         let gradients = pass.backward(&loss)?;
         Ok(adamw.step(&mut net, gradients)?)
     }))
@@ -76,7 +76,7 @@ fn load(model: &str, file: &str) -> std::result::Result<Work, Box<dyn std::error
             Ok(())
         }));
     }
-    let mut net = BertForSequenceClassification::new(&BertConfig::default(), 2, Pooling::Pooler, &mut Init::new(0));
+    let mut net = TextModel::classifier(&BertConfig::default(), 2, Pooling::Pooler, &mut Init::new(0))?;
     Ok(Box::new(move || {
         let (weights, dialect) = open()?;
         net.load(&weights, &dialect)?.strict()?;

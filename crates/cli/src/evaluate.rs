@@ -5,19 +5,19 @@ use crate::errors::{Failure, Result};
 use crate::files;
 use crate::outcome::Outcome;
 use crate::photos;
-use crate::texts::{self, Cutter};
+use crate::texts;
 use ukulele_data::{Augment, ImageBatches, Labels, TextDataset};
-use ukulele_training::{Checkpoint, Evaluation, Network, evaluate};
+use ukulele_training::{Evaluation, Model, Network, evaluate};
 
 /// Runs the command.
 pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
-    let checkpoint = Checkpoint::load(&args.model)?;
+    let model = Model::load(&args.model)?;
     files::check_file(args.json.as_deref())?;
-    let found = match &checkpoint.network {
-        Network::Bert(_) => of_texts(&checkpoint, args)?,
-        Network::Image(_) => of_photos(&checkpoint, args)?,
+    let found = match &model.network {
+        Network::Text(_) => of_texts(&model, args)?,
+        Network::Image(_) => of_photos(&model, args)?,
     };
-    let outcome = Outcome::of(&found, &checkpoint.labels)?;
+    let outcome = Outcome::of(&found, &model.labels)?;
     print!("{}", outcome.text(&args.data.display().to_string()));
     match args.json.as_deref() {
         Some(path) => files::write_json(path, &outcome.json()),
@@ -25,24 +25,27 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     }
 }
 
-fn of_texts(checkpoint: &Checkpoint, args: &EvaluateArgs) -> Result<Evaluation> {
-    let Network::Bert(net) = &checkpoint.network else {
+fn of_texts(model: &Model, args: &EvaluateArgs) -> Result<Evaluation> {
+    let Network::Text(net) = &model.network else {
         return Err(Failure::run(format!("{}: this model is none for texts", args.model.display())));
     };
-    let names = Labels::new(checkpoint.labels.clone())?;
+    let names = Labels::new(model.labels.clone())?;
     let table = texts::table(&args.data)?;
     let data = TextDataset::with_labels(&table, &args.columns.text_column, &args.label_column, &names)?;
-    Ok(texts::evaluated(net, &Cutter::saved(checkpoint)?.exam(&data)?)?)
+    let input = texts::saved_input(model)?;
+    let exam = texts::exam(input, &data)?;
+    texts::warn_of_cut(&exam, input.max_length);
+    Ok(texts::evaluated(net, &exam)?)
 }
 
-fn of_photos(checkpoint: &Checkpoint, args: &EvaluateArgs) -> Result<Evaluation> {
-    let Network::Image(net) = &checkpoint.network else {
+fn of_photos(model: &Model, args: &EvaluateArgs) -> Result<Evaluation> {
+    let Network::Image(net) = &model.network else {
         return Err(Failure::run(format!("{}: this model is none for photos", args.model.display())));
     };
-    let names = Labels::new(checkpoint.labels.clone())?;
+    let names = Labels::new(model.labels.clone())?;
     let data = photos::read(&args.data, &args.path_column, &args.label_column, Some(&names))?;
     let data = photos::checked_some(data, args.skip_broken)?;
-    let preprocess = photos::saved_preprocess(checkpoint)?;
+    let preprocess = photos::saved_preprocess(model)?;
     let batches = ImageBatches::new(data, preprocess, Augment::default(), photos::EVALUATED_AT_ONCE, 0)?;
     Ok(evaluate(net, photos::in_order(&batches))?)
 }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use ukulele_data::{Augment, ImageBatches, Preprocess, RandomCrop, Size};
 use ukulele_layers::{Init, Module, Role};
 use ukulele_models::{ImageConfig, ImageModel, Pretrained};
-use ukulele_training::{Checkpoint, Features, check_writable, evaluate};
+use ukulele_training::{Features, Model, check_writable, evaluate};
 use weights_import::{Architecture, Dialect, Weights, guess};
 
 /// Learning rate of the last stage.
@@ -99,10 +99,10 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
     drop(progress);
     let found = evaluate(&net, photos::in_order(&exam))?;
     let outcome = Outcome::of(&found, names.names())?;
-    let mut checkpoint = Checkpoint::new(net, names.names())?;
-    checkpoint.preprocess = Some(preprocess.to_json());
-    checkpoint.metrics.insert("validation".into(), outcome.json());
-    checkpoint.save(&setup.out)?;
+    let mut model = Model::new(net, names.names())?;
+    model.preprocess = Some(preprocess);
+    model.metrics.insert("validation".into(), outcome.json());
+    model.save(&setup.out)?;
     finish(&history, &outcome, setup, start.elapsed().as_secs_f64(), "a-photo.jpg")
 }
 

@@ -6,15 +6,15 @@ use crate::files;
 use crate::outcome::Outcome;
 use crate::progress::Progress;
 use crate::report::thousands;
-use crate::texts::{self, Cutter};
+use crate::texts;
 use crate::train::{Plan, apply_freeze, finish, loss, split_off, train, train_head};
 use std::path::Path;
 use std::time::Instant;
-use ukulele_data::{TextBatches, TextDataset, WordPiece};
+use ukulele_data::{TextBatches, TextDataset, Tokenizer};
 use ukulele_layers::{Init, Module};
-use ukulele_models::{BertConfig, BertForSequenceClassification, Pooling, Pretrained};
-use ukulele_training::{Checkpoint, Features, History, check_writable};
-use weights_import::{Architecture, Dialect, Report, TextFamily, Weights, guess};
+use ukulele_models::{BertConfig, Pooling, Pretrained, TextModel};
+use ukulele_training::{Features, History, Model, TextInput, check_writable};
+use weights_import::{Dialect, Report, Weights};
 
 /// Runs the command.
 pub(crate) fn run(args: &TextArgs, quiet: bool) -> Result<()> {
@@ -53,14 +53,14 @@ pub(crate) fn run(args: &TextArgs, quiet: bool) -> Result<()> {
             plan.epochs, plan.batch, plan.rate
         );
     }
-    let exam = bert.cutter.exam(&judge)?;
-    let history = fit(&mut net, &plan, setup, &bert.cutter, &learn, &exam, quiet)?;
+    let exam = texts::exam(&bert.input, &judge)?;
+    let history = fit(&mut net, &plan, setup, &bert.input, &learn, &exam, quiet)?;
     let found = texts::evaluated(&net, &exam)?;
     let outcome = Outcome::of(&found, names.names())?;
-    let mut checkpoint = Checkpoint::new(net, names.names())?;
-    checkpoint.tokenizer = Some(bert.cutter.to_save());
-    checkpoint.metrics.insert("validation".into(), outcome.json());
-    checkpoint.save(&setup.out)?;
+    let mut model = Model::new(net, names.names())?;
+    model.text = Some(bert.input);
+    model.metrics.insert("validation".into(), outcome.json());
+    model.save(&setup.out)?;
     finish(&history, &outcome, setup, start.elapsed().as_secs_f64(), "\"a text\"")
 }
 
@@ -70,27 +70,14 @@ struct Encoder {
     pooling: Pooling,
     /// Why this pooling.
     why: String,
-    cutter: Cutter,
+    input: TextInput,
     dialect: Dialect,
 }
 
 impl Encoder {
     fn of(weights: &Weights, args: &TextArgs) -> Result<Self> {
         let dialect = Dialect::detect(weights)?;
-        let file = weights.source();
-        let bert = match guess(weights, &dialect) {
-            Some(Architecture::Bert(bert)) if bert.family == TextFamily::Bert => bert,
-            Some(other) => {
-                return Err(Failure::run(format!(
-                    "{file}: these weights look like {other}; `finetune text` wants a BERT"
-                )));
-            }
-            None => return Err(Failure::run(format!("{file}: no BERT is recognised in these weights"))),
-        };
-        let config = match weights.config()? {
-            Some(config) => BertConfig::from_json(&config)?,
-            None => BertConfig::from_weights(&bert, &dialect.knobs),
-        };
+        let (config, bert) = TextModel::measures(weights, &dialect)?;
         let (pooling, why) = match args.pooling {
             Some(PoolingArg::Mean) => (Pooling::Mean, "pooling by mean, as asked"),
             Some(PoolingArg::Cls) => (Pooling::Cls, "pooling by the first token, as asked"),
@@ -101,7 +88,7 @@ impl Encoder {
             None if bert.pooler => (Pooling::Pooler, "pooling by the trained pooler of the file"),
             None => (Pooling::Mean, "pooling by mean, as the file has no trained pooler"),
         };
-        let most = config.max_position_embeddings;
+        let most = config.longest();
         let length = args.max_length as usize;
         if length > most {
             return Err(Failure::usage(format!(
@@ -110,26 +97,27 @@ impl Encoder {
         }
         let folder =
             if args.weights.is_dir() { args.weights.as_path() } else { args.weights.parent().unwrap_or(Path::new("")) };
-        let cutter = Cutter { tokenizer: WordPiece::from_files(folder)?, max_length: length };
-        let size = cutter.tokenizer.vocab_size();
+        let input = TextInput { tokenizer: Tokenizer::from_files(folder)?, max_length: length };
+        let size = input.tokenizer.vocab_size();
         if size > config.vocab_size {
             let message = format!(
-                "the vocabulary in {} has {size} word pieces, the model's table {}: they do not belong together",
+                "the vocabulary in {} has {size} tokens, the model's table {}: they do not belong together",
                 folder.display(),
                 config.vocab_size
             );
             return Err(Failure::run(message));
         }
-        Ok(Self { config, pooling, why: why.to_owned(), cutter, dialect })
+        Ok(Self { config, pooling, why: why.to_owned(), input, dialect })
     }
 
-    fn model(&self, weights: &Weights, classes: usize, seed: u64) -> Result<(BertForSequenceClassification, Report)> {
-        let mut net = BertForSequenceClassification::new(&self.config, classes, self.pooling, &mut Init::new(seed));
-        let report = net.load(weights, &self.dialect)?.only_missing(&["classifier.", "bert.pooler."])?;
+    fn model(&self, weights: &Weights, classes: usize, seed: u64) -> Result<(TextModel, Report)> {
+        let fresh = || TextModel::classifier(&self.config, classes, self.pooling, &mut Init::new(seed));
+        let mut net = fresh()?;
+        let head = net.layer_groups().pop().unwrap_or_default();
+        let head: Vec<&str> = head.iter().map(String::as_str).collect();
+        let report = net.load(weights, &self.dialect)?.only_missing(&head)?;
         // A head of the file may have the same shape; it belongs to other classes.
-        let fresh =
-            BertForSequenceClassification::new(&self.config, classes, self.pooling, &mut Init::new(seed)).classifier;
-        net.classifier = fresh;
+        net.head = fresh()?.head;
         Ok((net, report))
     }
 }
@@ -144,10 +132,10 @@ fn usual_rate(hidden: usize) -> f64 {
 }
 
 fn fit(
-    net: &mut BertForSequenceClassification,
+    net: &mut TextModel,
     plan: &Plan,
     setup: &TrainArgs,
-    cutter: &Cutter,
+    input: &TextInput,
     learn: &TextDataset,
     exam: &TextBatches,
     quiet: bool,
@@ -155,11 +143,14 @@ fn fit(
     let loss = loss(plan, &learn.labels, learn.names.len(), setup.balance)?;
     let progress = Progress::training("training", plan.epochs, quiet);
     if setup.freeze == Freeze::Trunk {
-        let features = Features::of(net, texts::by_length(&cutter.exam(learn)?))?;
+        let features = Features::of(net, texts::by_length(&texts::exam(input, learn)?))?;
         let seen = Features::of(net, texts::by_length(exam))?;
         return train_head(net, plan, loss, &features, &seen, &progress);
     }
-    let lesson = cutter.lesson(learn, plan.batch, plan.seed)?;
+    let lesson = texts::lesson(input, learn, plan.batch, plan.seed)?;
+    if !quiet {
+        texts::warn_of_cut(&lesson, input.max_length);
+    }
     train(
         net,
         plan,

@@ -5,7 +5,7 @@ use crate::texts::table;
 use std::path::Path;
 use ukulele_data::{ImageBatch, ImageBatches, ImageDataset, Labels, Preprocess};
 use ukulele_layers::Tensor;
-use ukulele_training::{Batches, Checkpoint, Labelled};
+use ukulele_training::{Batches, Labelled, Model};
 
 /// Photos in a batch when nothing is learned.
 pub(crate) const EVALUATED_AT_ONCE: usize = 32;
@@ -73,11 +73,9 @@ pub(crate) fn kept(data: ImageDataset, preprocess: &Preprocess) -> Result<(Image
 }
 
 /// How a saved model wants its photos.
-pub(crate) fn saved_preprocess(checkpoint: &Checkpoint) -> Result<Preprocess> {
-    match &checkpoint.preprocess {
-        Some(json) => Ok(Preprocess::from_json(json)?),
-        None => Err(Failure::run("this model does not say how photos are to be prepared, so it is none for photos")),
-    }
+pub(crate) fn saved_preprocess(model: &Model) -> Result<Preprocess> {
+    let none = "this model does not say how photos are to be prepared, so it is none for photos";
+    model.preprocess.clone().ok_or_else(|| Failure::run(none))
 }
 
 fn labelled(batch: ukulele_data::Result<ImageBatch>) -> ukulele_training::Result<Labelled<Tensor>> {

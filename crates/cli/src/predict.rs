@@ -4,11 +4,11 @@ use crate::args::PredictArgs;
 use crate::errors::{Failure, Result};
 use crate::files;
 use crate::photos;
-use crate::texts::{self, Cutter};
+use crate::texts;
 use serde_json::{Map, Value as Json, json};
 use std::path::{Path, PathBuf};
 use ukulele_data::{Augment, ImageBatches, ImageDataset, Labels, Photo};
-use ukulele_training::{Checkpoint, Network, argmax, evaluate};
+use ukulele_training::{Model, Network, argmax, evaluate};
 
 /// What a model says of an input.
 pub(crate) struct Answer {
@@ -24,17 +24,17 @@ pub(crate) struct Answer {
 
 /// Runs the command.
 pub(crate) fn run(args: &PredictArgs, quiet: bool) -> Result<()> {
-    let checkpoint = Checkpoint::load(&args.model)?;
+    let model = Model::load(&args.model)?;
     files::check_file(args.json.as_deref())?;
-    let answers = match &checkpoint.network {
-        Network::Bert(_) => of_texts(&checkpoint, &lines_of(&args.inputs)?)?,
-        Network::Image(_) => of_photos(&checkpoint, &paths(&args.inputs)?, args.skip_broken, quiet)?,
+    let answers = match &model.network {
+        Network::Text(_) => of_texts(&model, &lines_of(&args.inputs)?)?,
+        Network::Image(_) => of_photos(&model, &paths(&args.inputs)?, args.skip_broken, quiet)?,
     };
     for answer in &answers {
-        println!("{}", line(answer, &checkpoint.labels));
+        println!("{}", line(answer, &model.labels));
     }
     match args.json.as_deref() {
-        Some(path) => files::write_json(path, &answers.iter().map(|a| object(a, &checkpoint.labels)).collect()),
+        Some(path) => files::write_json(path, &answers.iter().map(|a| object(a, &model.labels)).collect()),
         None => Ok(()),
     }
 }
@@ -51,31 +51,34 @@ fn object(answer: &Answer, labels: &[String]) -> Json {
 }
 
 /// Lines for the terminal about these texts.
-pub(crate) fn lines(checkpoint: &Checkpoint, texts: &[&str]) -> Result<Vec<String>> {
+pub(crate) fn lines(model: &Model, texts: &[&str]) -> Result<Vec<String>> {
     let texts: Vec<String> = texts.iter().map(|&t| t.to_owned()).collect();
-    Ok(of_texts(checkpoint, &texts)?.iter().map(|a| line(a, &checkpoint.labels)).collect())
+    Ok(of_texts(model, &texts)?.iter().map(|a| line(a, &model.labels)).collect())
 }
 
 /// Lines for the terminal about these photos.
-pub(crate) fn photo_lines(checkpoint: &Checkpoint, paths: &[PathBuf]) -> Result<Vec<String>> {
-    Ok(of_photos(checkpoint, paths, false, true)?.iter().map(|a| line(a, &checkpoint.labels)).collect())
+pub(crate) fn photo_lines(model: &Model, paths: &[PathBuf]) -> Result<Vec<String>> {
+    Ok(of_photos(model, paths, false, true)?.iter().map(|a| line(a, &model.labels)).collect())
 }
 
 /// What the model says of these texts.
-fn of_texts(checkpoint: &Checkpoint, inputs: &[String]) -> Result<Vec<Answer>> {
-    let Network::Bert(net) = &checkpoint.network else {
+fn of_texts(model: &Model, inputs: &[String]) -> Result<Vec<Answer>> {
+    let Network::Text(net) = &model.network else {
         return Err(Failure::run("this model is none for texts"));
     };
-    let found = texts::evaluated(net, &Cutter::saved(checkpoint)?.question(inputs)?)?;
-    Ok(answers(inputs, found.probabilities, &checkpoint.labels))
+    let input = texts::saved_input(model)?;
+    let question = texts::question(input, inputs)?;
+    texts::warn_of_cut(&question, input.max_length);
+    let found = texts::evaluated(net, &question)?;
+    Ok(answers(inputs, found.probabilities, &model.labels))
 }
 
 /// What the model says of these photos.
-fn of_photos(checkpoint: &Checkpoint, paths: &[PathBuf], skip: bool, quiet: bool) -> Result<Vec<Answer>> {
-    let Network::Image(net) = &checkpoint.network else {
+fn of_photos(model: &Model, paths: &[PathBuf], skip: bool, quiet: bool) -> Result<Vec<Answer>> {
+    let Network::Image(net) = &model.network else {
         return Err(Failure::run("this model is none for photos"));
     };
-    let preprocess = photos::saved_preprocess(checkpoint)?;
+    let preprocess = photos::saved_preprocess(model)?;
     let mut good = Vec::new();
     for path in paths {
         match ukulele_data::Image::open(path) {
@@ -91,13 +94,13 @@ fn of_photos(checkpoint: &Checkpoint, paths: &[PathBuf], skip: bool, quiet: bool
     if good.is_empty() {
         return Err(Failure::run("no readable photo is left"));
     }
-    let names = Labels::new(checkpoint.labels.clone())?;
+    let names = Labels::new(model.labels.clone())?;
     let data =
         ImageDataset { photos: good.iter().cloned().map(Photo::File).collect(), labels: vec![0; good.len()], names };
     let batches = ImageBatches::new(data, preprocess, Augment::default(), photos::EVALUATED_AT_ONCE, 0)?;
     let found = evaluate(net, photos::in_order(&batches))?;
     let names: Vec<String> = good.iter().map(|p| p.display().to_string()).collect();
-    Ok(answers(&names, found.probabilities, &checkpoint.labels))
+    Ok(answers(&names, found.probabilities, &model.labels))
 }
 
 fn answers(inputs: &[String], probabilities: Vec<Vec<f32>>, labels: &[String]) -> Vec<Answer> {

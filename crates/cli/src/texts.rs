@@ -2,50 +2,39 @@
 
 use crate::errors::{Failure, Result};
 use std::path::Path;
-use ukulele_data::{Casing, Table, TableFormat, TextBatch, TextBatches, TextDataset, WordPiece};
-use ukulele_models::{BertForSequenceClassification, TokenBatch};
-use ukulele_training::{Batches, Checkpoint, Evaluation, Labelled, Tokenizer, evaluate};
+use ukulele_data::{Table, TableFormat, TextBatch, TextBatches, TextDataset};
+use ukulele_models::{TextModel, TokenBatch};
+use ukulele_training::{Batches, Evaluation, Labelled, Model, TextInput, evaluate};
 
 /// Texts in a batch when nothing is learned.
 const EVALUATED_AT_ONCE: usize = 64;
 
-/// A tokenizer, and where it cuts off.
-#[derive(Debug, Clone)]
-pub(crate) struct Cutter {
-    pub(crate) tokenizer: WordPiece,
-    pub(crate) max_length: usize,
+/// How a saved model wants its texts.
+pub(crate) fn saved_input(model: &Model) -> Result<&TextInput> {
+    model.text.as_ref().ok_or_else(|| Failure::run("this model has no tokenizer, so it is none for texts"))
 }
 
-impl Cutter {
-    /// Of a saved model.
-    pub(crate) fn saved(checkpoint: &Checkpoint) -> Result<Self> {
-        let Some(saved) = &checkpoint.tokenizer else {
-            return Err(Failure::run("this model has no tokenizer, so it is none for texts"));
-        };
-        let casing = if saved.lower_case { Casing::Uncased } else { Casing::Cased };
-        Ok(Self { tokenizer: WordPiece::from_vocab(&saved.vocab, casing)?, max_length: saved.max_length })
-    }
+/// Batches to learn from.
+pub(crate) fn lesson(input: &TextInput, data: &TextDataset, batch: usize, seed: u64) -> Result<TextBatches> {
+    Ok(TextBatches::encode(&input.tokenizer, &data.texts, &data.labels, input.max_length, batch, seed)?)
+}
 
-    /// To be saved with a model.
-    pub(crate) fn to_save(&self) -> Tokenizer {
-        let lower_case = self.tokenizer.config_json()["do_lower_case"].as_bool().unwrap_or(true);
-        Tokenizer { vocab: self.tokenizer.vocab_text(), lower_case, max_length: self.max_length }
-    }
+/// Batches for a pass in which nothing is learned.
+pub(crate) fn exam(input: &TextInput, data: &TextDataset) -> Result<TextBatches> {
+    lesson(input, data, EVALUATED_AT_ONCE, 0)
+}
 
-    /// Batches to learn from.
-    pub(crate) fn lesson(&self, data: &TextDataset, batch: usize, seed: u64) -> Result<TextBatches> {
-        Ok(TextBatches::encode(&self.tokenizer, &data.texts, &data.labels, self.max_length, batch, seed)?)
-    }
+/// Batches of texts whose classes are not known.
+pub(crate) fn question(input: &TextInput, texts: &[String]) -> Result<TextBatches> {
+    let labels = vec![0; texts.len()];
+    Ok(TextBatches::encode(&input.tokenizer, texts, &labels, input.max_length, EVALUATED_AT_ONCE, 0)?)
+}
 
-    /// Batches for a pass in which nothing is learned.
-    pub(crate) fn exam(&self, data: &TextDataset) -> Result<TextBatches> {
-        self.lesson(data, EVALUATED_AT_ONCE, 0)
-    }
-
-    /// Batches of texts whose classes are not known.
-    pub(crate) fn question(&self, texts: &[String]) -> Result<TextBatches> {
-        let labels = vec![0; texts.len()];
-        Ok(TextBatches::encode(&self.tokenizer, texts, &labels, self.max_length, EVALUATED_AT_ONCE, 0)?)
+/// Says so if texts were cut.
+pub(crate) fn warn_of_cut(texts: &TextBatches, most: usize) {
+    if texts.cut() > 0 {
+        let (cut, all) = (texts.cut(), texts.len());
+        eprintln!("warning: {cut} of {all} texts are longer than {most} tokens; what is beyond is cut off");
     }
 }
 
@@ -76,10 +65,7 @@ pub(crate) fn by_length(
 }
 
 /// What the model says of the texts, in the order of the data set.
-pub(crate) fn evaluated(
-    net: &BertForSequenceClassification,
-    texts: &TextBatches,
-) -> ukulele_training::Result<Evaluation> {
+pub(crate) fn evaluated(net: &TextModel, texts: &TextBatches) -> ukulele_training::Result<Evaluation> {
     let places: Vec<usize> = texts.by_length().flat_map(|batch| batch.samples).collect();
     let found = evaluate(net, by_length(texts))?;
     let mut order: Vec<usize> = (0..places.len()).collect();

@@ -364,6 +364,55 @@ fn weights_are_inspected_and_converted() {
     assert_eq!(kinds, ["nan", "zero"]);
 }
 
+/// RoBERTa, ELECTRA, DistilBERT and ALBERT, with a tokenizer that is no WordPiece.
+#[test]
+fn relatives_of_bert_are_learned() {
+    use ukulele_data::Tokenizer;
+    use ukulele_layers::Init;
+    use ukulele_models::{BertConfig, TextModel, TextTask};
+    use ukulele_training::{Model, TextInput};
+    let pieces = ["<s>", "<pad>", "</s>", "<unk>", "▁so", "▁good", "▁bad", "▁", "g", "b"];
+    let pieces: Vec<_> = pieces.iter().enumerate().map(|(i, piece)| serde_json::json!([piece, -(i as f64)])).collect();
+    let json = serde_json::json!({
+        "added_tokens": (0..4).map(|i| serde_json::json!({ "id": i, "content": pieces[i][0], "special": true })).collect::<Vec<_>>(),
+        "pre_tokenizer": { "type": "Metaspace", "replacement": "▁", "prepend_scheme": "always" },
+        "post_processor": { "type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0] },
+        "model": { "type": "Unigram", "unk_id": 3, "vocab": pieces },
+    });
+    let tokenizer = Tokenizer::from_tokenizer_json(&json.to_string(), "tokenizer.json").unwrap();
+    let table: String = (0..20).map(|i| format!("so {0},{0}\n", if i % 2 == 0 { "good" } else { "bad" })).collect();
+    for family in weights_import::TextFamily::ALL {
+        let folder = Folder::new(&format!("relative-{}", family.prefix()));
+        let config = BertConfig {
+            vocab_size: 10,
+            hidden_size: 32,
+            num_hidden_layers: 1,
+            num_attention_heads: 2,
+            intermediate_size: 64,
+            max_position_embeddings: 20,
+            ..BertConfig::of_family(family)
+        };
+        let net = TextModel::new(&config, TextTask::MaskedLM, 0, &mut Init::new(1)).unwrap();
+        let mut model = Model::new(net, &[""; 0]).unwrap();
+        model.text = Some(TextInput { tokenizer: tokenizer.clone(), max_length: 16 });
+        model.save(folder.path("weights")).unwrap();
+        let table = folder.file("table.csv", &format!("text,label\n{table}"));
+        let (weights, out) = (folder.path("weights"), folder.path("out"));
+        let args = ["finetune", "text", "--weights", &weights, "--train", &table, "--out", &out, "--max-length", "5"];
+        let output = uke(&[&args[..], &["--rate", "0.01", "--epochs", "12", "--patience", "12"]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let long = format!("so good{}", " good".repeat(9));
+        let output = uke(&["predict", &out, "so good", "so bad", &long]);
+        let said = text(&output.stdout);
+        let first: Vec<&str> = said.lines().map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(first, ["good", "bad", "good"], "{family:?}: {said}");
+        assert!(text(&output.stderr).contains("1 of 3 texts are longer than 5 tokens"), "{}", text(&output.stderr));
+        let config: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(Path::new(&out).join("config.json")).unwrap()).unwrap();
+        assert_eq!(config["model_type"], family.prefix());
+    }
+}
+
 #[test]
 fn what_is_no_model_is_said() {
     let folder = Folder::new("nothing");
@@ -378,7 +427,7 @@ fn photos_are_learned_and_broken_ones_are_named() {
     let folder = Folder::new("photos");
     let config = ResNetConfig { width: 4, stem: 4, ..ResNetConfig::depth(18, 2).unwrap() };
     let net = ResNet::new(&config, &mut Init::new(0));
-    ukulele_training::Checkpoint::new(net, &["x", "y"]).unwrap().save(folder.path("weights")).unwrap();
+    ukulele_training::Model::new(net, &["x", "y"]).unwrap().save(folder.path("weights")).unwrap();
     let photos = folder.path("photos");
     for class in ["cat", "dog", "owl"] {
         fs::create_dir_all(Path::new(&photos).join(class)).unwrap();

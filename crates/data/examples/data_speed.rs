@@ -1,7 +1,7 @@
 //! Speed of the data paths: `cargo run --release -p ukulele-data --example data_speed`.
 
 use std::time::Instant;
-use ukulele_data::{Casing, Filter, Image, Preprocess, WordPiece, resize};
+use ukulele_data::{Casing, Filter, Image, Preprocess, Tokenizer, resize};
 
 /// Best of five runs, in seconds.
 fn best(mut run: impl FnMut()) -> f64 {
@@ -19,10 +19,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tweets = std::fs::read_to_string(root.join("assets/tweets/tweets.tsv"))?;
     let texts: Vec<&str> = tweets.lines().collect();
     let build = best(|| {
-        std::hint::black_box(WordPiece::from_vocab(&vocab, Casing::Uncased)).ok();
+        std::hint::black_box(Tokenizer::from_vocab(&vocab, Casing::Uncased)).ok();
     });
     println!("vocabulary of {} tokens       {:8.1} ms", vocab.lines().count(), build * 1e3);
-    let tokenizer = WordPiece::from_vocab(&vocab, Casing::Uncased)?;
+    let tokenizer = Tokenizer::from_vocab(&vocab, Casing::Uncased)?;
     let accents: Vec<String> = texts.iter().map(|text| text.replace('e', "é").replace('a', "ä")).collect();
     let accents: Vec<&str> = accents.iter().map(String::as_str).collect();
     for (name, texts) in [("tweets", &texts), ("tweets with accents", &accents)] {

@@ -57,16 +57,6 @@ impl Encoding {
         self.mask.push(true);
     }
 
-    /// Drops all tokens from `length` on.
-    pub(crate) fn truncate(&mut self, length: usize) {
-        self.ids.truncate(length);
-        self.types.truncate(length);
-        self.offsets.truncate(length);
-        self.special.truncate(length);
-        self.words.truncate(length);
-        self.mask.truncate(length);
-    }
-
     /// Tokens `from..to`.
     pub(crate) fn part(&self, from: usize, to: usize) -> Self {
         Self {
@@ -91,12 +81,6 @@ impl Encoding {
         self.words.extend_from_slice(&other.words);
         self.mask.extend_from_slice(&other.mask);
         self
-    }
-
-    /// Adds the tokens of a further text of this type.
-    pub(crate) fn append(&mut self, mut other: Self, kind: u32) {
-        other.types.fill(kind);
-        *self = std::mem::take(self).followed_by(&other);
     }
 
     /// Fills up to `length` tokens, at the left or the right end. Longer ones stay as they are.

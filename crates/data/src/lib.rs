@@ -6,7 +6,7 @@
 //! [`Error`] says what is wrong, in which file and line, and how to mend it.
 //!
 //! ```
-//! use ukulele_data::{Casing, Table, TableFormat, TextBatches, TextDataset, WordPiece, split};
+//! use ukulele_data::{Casing, Table, TableFormat, TextBatches, TextDataset, Tokenizer, split};
 //!
 //! let csv = b"text,label\nso good,yes\nso bad,no\ngood good,yes\nbad bad,no".to_vec();
 //! let data = TextDataset::from_table(&Table::parse(csv, "tweets.csv", TableFormat::default())?, "text", "label")?;
@@ -14,7 +14,7 @@
 //! let train = data.subset(&parts[0])?;
 //!
 //! let vocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\nso\ngood\nbad\n##d";
-//! let tokenizer = WordPiece::from_vocab(vocab, Casing::Uncased)?;
+//! let tokenizer = Tokenizer::from_vocab(vocab, Casing::Uncased)?;
 //! assert_eq!(tokenizer.encode("So GÓOD!").ids, [2, 4, 5, 1, 3]);
 //!
 //! let batches = TextBatches::encode(&tokenizer, &train.texts, &train.labels, 128, 32, 1)?;
@@ -63,10 +63,8 @@ mod table;
 mod text;
 mod text_batches;
 mod tokenizer;
-mod tokenizer_files;
 mod trie;
 mod unicode;
-mod wordpiece;
 
 pub use crate::augment::{Augment, RandomCrop};
 pub use crate::encoding::{Encoding, Side, Truncation};
@@ -76,7 +74,7 @@ pub use crate::idx::Idx;
 pub use crate::image::{Image, MAX_PIXELS};
 pub use crate::image_batches::{ImageBatch, ImageBatches, ImageEpoch};
 pub use crate::labels::Labels;
-pub use crate::normalize::Normalizer;
+pub use crate::normalize::{Casing, Normalizer};
 pub use crate::preprocess::{ColourOrder, Preprocess, Size};
 pub use crate::random::Random;
 pub use crate::resize::{Filter, resize, resize_shorter};
@@ -84,4 +82,3 @@ pub use crate::table::{Table, TableFormat};
 pub use crate::text::TextDataset;
 pub use crate::text_batches::{TextBatch, TextBatches};
 pub use crate::tokenizer::{EncodeOptions, Padding, Tokenizer};
-pub use crate::wordpiece::{Casing, Special, WordPiece};

@@ -7,6 +7,25 @@
 use crate::unicode::{CONTROL, NONSPACING, PUNCTUATION, REORDERED, holds};
 use unicode_normalization::char::{canonical_combining_class, decompose_canonical};
 
+/// How a vocabulary treats letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Casing {
+    /// Lower case without accents.
+    Uncased,
+    /// Case and accents stay.
+    Cased,
+}
+
+impl Casing {
+    /// The normalisation of this casing.
+    pub fn normalizer(self) -> Normalizer {
+        match self {
+            Self::Uncased => Normalizer::UNCASED,
+            Self::Cased => Normalizer::CASED,
+        }
+    }
+}
+
 /// What BERT's normalisation does to a text before it is split into words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Normalizer {

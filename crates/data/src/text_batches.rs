@@ -4,7 +4,7 @@ use crate::batch::{check, cut, purpose};
 use crate::encoding::Encoding;
 use crate::error::Result;
 use crate::random::Random;
-use crate::wordpiece::WordPiece;
+use crate::tokenizer::{EncodeOptions, Tokenizer};
 
 /// Encoded texts, padded to the longest; lists are [batch, length] in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +52,7 @@ pub struct TextBatches {
     pad: u32,
     batch: usize,
     seed: u64,
+    cut: usize,
 }
 
 /// Batches in a window that is sorted by length: larger pads less, smaller mixes better.
@@ -64,29 +65,39 @@ impl TextBatches {
     /// No texts, a batch of 0, or lists of unequal length.
     pub fn new(encodings: Vec<Encoding>, labels: Vec<usize>, pad: u32, batch: usize, seed: u64) -> Result<Self> {
         check(encodings.len(), labels.len(), batch)?;
-        Ok(Self { encodings, labels, pad, batch, seed })
+        Ok(Self { encodings, labels, pad, batch, seed, cut: 0 })
     }
 
     /// Encodes texts, each cut to `max_length` tokens.
     ///
     /// # Errors
-    /// As [`TextBatches::new`] and [`WordPiece::encode_truncated`].
+    /// As [`TextBatches::new`] and [`Tokenizer::encode_with`].
     pub fn encode(
-        tokenizer: &WordPiece,
+        tokenizer: &Tokenizer,
         texts: &[String],
         labels: &[usize],
         max_length: usize,
         batch: usize,
         seed: u64,
     ) -> Result<Self> {
-        let encodings = texts.iter().map(|t| tokenizer.encode_truncated(t, max_length)).collect::<Result<_>>()?;
-        Self::new(encodings, labels.to_vec(), tokenizer.special().pad, batch, seed)
+        let options = EncodeOptions { max_length: Some(max_length), ..EncodeOptions::default() };
+        let inputs: Vec<_> = texts.iter().map(|text| (text.as_str(), None)).collect();
+        let parts = tokenizer.encode_batch(&inputs, &options)?;
+        let cut = parts.iter().filter(|parts| parts.len() > 1).count();
+        let encodings = parts.into_iter().filter_map(|parts| parts.into_iter().next()).collect();
+        // Padding is masked: any id will do where the vocabulary has none for it.
+        Ok(Self { cut, ..Self::new(encodings, labels.to_vec(), tokenizer.pad_id().unwrap_or(0), batch, seed)? })
     }
 
     /// Number of texts.
     #[expect(clippy::len_without_is_empty, reason = "there is always at least one text")]
     pub fn len(&self) -> usize {
         self.encodings.len()
+    }
+
+    /// Number of texts that were longer than allowed, and lost their ends.
+    pub fn cut(&self) -> usize {
+        self.cut
     }
 
     /// Number of batches of an epoch.

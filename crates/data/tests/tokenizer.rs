@@ -3,7 +3,7 @@
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use ukulele_data::{Casing, Encoding, WordPiece};
+use ukulele_data::{Casing, Encoding, Tokenizer};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -28,7 +28,7 @@ fn expected(row: &Value) -> (Vec<u32>, Vec<(usize, usize)>) {
 
 fn check(casing: Casing, name: &str) {
     let vocab = std::fs::read_to_string(root().join("assets/bert-tiny/vocab.txt")).unwrap();
-    let tokenizer = WordPiece::from_vocab(&vocab, casing).unwrap();
+    let tokenizer = Tokenizer::from_vocab(&vocab, casing).unwrap();
     let (lines, golden) = (json_gz("lines.json.gz"), json_gz("golden.json.gz"));
     let (lines, rows) = (lines.as_array().unwrap(), golden[name].as_array().unwrap());
     assert!(lines.len() >= 5000 && lines.len() == rows.len());

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 use ukulele_layers::{Embedding, Error, Gelu, Init, Result};
-use weights_import::TextFamily;
+use weights_import::{Bert, TextFamily};
 
 /// Deviation of fresh weights.
 pub(crate) const DEVIATION: f64 = 0.02;
@@ -276,6 +276,16 @@ impl BertConfig {
             },
             ..base
         }
+    }
+
+    /// Whether tensors are of these measures: to be asked before memory is taken for a model of any size.
+    pub fn fits(&self, found: &Bert) -> bool {
+        // Layers that share their weights lie in a file once.
+        let layers = if self.family == TextFamily::Albert { self.hidden_groups } else { self.num_hidden_layers };
+        let sizes = (self.hidden_size, self.intermediate_size, self.embedding(), layers);
+        let tables = (self.vocab_size, self.max_position_embeddings, self.type_vocab_size);
+        sizes == (found.hidden, found.intermediate, found.embedding, found.layers)
+            && tables == (found.vocab, found.positions, found.types)
     }
 
     /// The entries of a Hugging Face `config.json`.

@@ -15,7 +15,6 @@
 mod albert;
 mod bert;
 mod bert_config;
-mod bert_heads;
 mod config;
 mod distilbert;
 mod googlenet;
@@ -45,7 +44,6 @@ pub use bert::{
     BertAttention, BertEmbeddings, BertEncoder, BertIntermediate, BertLayer, BertModel, BertOutput, BertPooler,
 };
 pub use bert_config::BertConfig;
-pub use bert_heads::BertForSequenceClassification;
 pub use distilbert::{
     DistilBertAttention, DistilBertEmbeddings, DistilBertFfn, DistilBertLayer, DistilBertModel, DistilBertTransformer,
 };

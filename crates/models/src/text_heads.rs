@@ -1,6 +1,7 @@
 //! The heads of BERT and its relatives, under Hugging Face's names, which differ from one to the other.
 
 use crate::bert_config::{BertConfig, DEVIATION};
+use crate::pooling::Pooling;
 use ukulele_layers::{
     Dropout, Gelu, Init, LayerNorm, Linear, Module, ModuleId, Param, Pass, Result, Role, Tensor, Value, join, module,
 };
@@ -64,13 +65,15 @@ pub struct SequenceHead {
     pub classifier: Scores,
     /// Before each dense layer but the first of DistilBERT's.
     pub dropout: Dropout,
+    /// How a text becomes the one vector.
+    pub pooling: Pooling,
 }
 
 module!(SequenceHead { pre_classifier, sequence_summary, classifier, dropout });
 
 impl SequenceHead {
     /// For `classes` classes; `choice` is the head that scores one choice of several.
-    pub(crate) fn new(config: &BertConfig, classes: usize, choice: bool, init: &mut Init) -> Self {
+    pub(crate) fn new(config: &BertConfig, classes: usize, choice: bool, pooling: Pooling, init: &mut Init) -> Self {
         let size = config.hidden_size;
         let linear = |outputs, init: &mut Init| Linear::normal(size, outputs, DEVIATION, init);
         let family = config.family;
@@ -89,7 +92,7 @@ impl SequenceHead {
             TextFamily::Roberta if choice => config.hidden_dropout_prob,
             _ => config.classifier_dropout(),
         };
-        Self { pre_classifier, sequence_summary, classifier, dropout: Dropout::new(rate) }
+        Self { pre_classifier, sequence_summary, classifier, dropout: Dropout::new(rate), pooling }
     }
 
     /// Classes out.
@@ -173,6 +176,10 @@ impl WordsHead {
             TextFamily::DistilBert => ["vocab_projector.bias", "vocab_transform", "vocab_layer_norm"],
             TextFamily::Albert => ["predictions.bias", "predictions.dense", "predictions.LayerNorm"],
         }
+    }
+
+    pub(crate) fn bias_name(&self) -> &'static str {
+        self.names()[0]
     }
 
     /// Hidden states (B, T, D) to (B, T, words); `table` is that of the word embeddings.

@@ -62,7 +62,7 @@ pub enum TextEncoder {
     Albert(AlbertModel),
 }
 
-/// Whether the models of transformers have a pooler.
+/// Whether the models of transformers have a pooler. Without one, heads look at the first token.
 fn wants_pooler(family: TextFamily, task: TextTask) -> bool {
     match family {
         TextFamily::Bert | TextFamily::Albert => {
@@ -71,6 +71,11 @@ fn wants_pooler(family: TextFamily, task: TextTask) -> bool {
         TextFamily::Roberta => matches!(task, TextTask::Features | TextTask::MultipleChoice),
         TextFamily::Electra | TextFamily::DistilBert => false,
     }
+}
+
+/// How the models of transformers make one vector of a text.
+fn usual_pooling(family: TextFamily, task: TextTask) -> Pooling {
+    if wants_pooler(family, task) { Pooling::Pooler } else { Pooling::Cls }
 }
 
 impl TextEncoder {
@@ -95,11 +100,12 @@ impl TextEncoder {
 impl TextHead {
     /// A fresh head.
     fn new(config: &BertConfig, task: TextTask, classes: usize, init: &mut Init) -> Result<Self> {
+        let pooling = usual_pooling(config.family, task);
         let linear = |outputs, init: &mut Init| Linear::normal(config.hidden_size, outputs, DEVIATION, init);
         Ok(match (task, config.family) {
             (TextTask::Features, _) => TextHead::Features,
             (TextTask::SequenceClassification, _) => {
-                TextHead::SequenceClassification(SequenceHead::new(config, classes, false, init))
+                TextHead::SequenceClassification(SequenceHead::new(config, classes, false, pooling, init))
             }
             (TextTask::TokenClassification, _) => TextHead::TokenClassification(TokenHead {
                 classifier: linear(classes, init),
@@ -113,7 +119,9 @@ impl TextHead {
                 qa_outputs: linear(2, init),
                 dropout: config.qa_dropout.map(Dropout::new),
             }),
-            (TextTask::MultipleChoice, _) => TextHead::MultipleChoice(SequenceHead::new(config, 1, true, init)),
+            (TextTask::MultipleChoice, _) => {
+                TextHead::MultipleChoice(SequenceHead::new(config, 1, true, pooling, init))
+            }
             (TextTask::MaskedLM, _) => TextHead::MaskedLM(WordsHead::new(config, init)),
             (TextTask::NextSentencePrediction, TextFamily::Bert) => {
                 TextHead::NextSentencePrediction(OrderHead::new(config, init))
@@ -207,6 +215,20 @@ impl TextModel {
         Ok(Self { encoder, head: TextHead::new(config, task, classes, init)? })
     }
 
+    /// A model with fresh weights that sorts texts into `classes` classes, by any pooling.
+    ///
+    /// # Errors
+    /// [`Pooling::Pooler`] of a family that has none.
+    pub fn classifier(config: &BertConfig, classes: usize, pooling: Pooling, init: &mut Init) -> Result<Self> {
+        let encoder = TextEncoder::new(config, pooling == Pooling::Pooler, init);
+        let head = TextHead::SequenceClassification(SequenceHead::new(config, classes, false, pooling, init));
+        let net = Self { encoder, head };
+        if pooling == Pooling::Pooler && !net.has_pooler() {
+            return Err(no_pooler());
+        }
+        Ok(net)
+    }
+
     /// The model of a file of weights or of a folder with `config.json`, and its dialect. The configuration says what the model
     /// is for; without one the tensors do. For another head see [`TextModel::replace_head`].
     ///
@@ -216,7 +238,7 @@ impl TextModel {
     pub fn from_pretrained(path: impl AsRef<Path>) -> weights_import::Result<(Self, Dialect)> {
         let weights = weights_import::open(path)?;
         let dialect = Dialect::detect(&weights)?;
-        let (config, found) = measures(&weights, &dialect)?;
+        let (config, found) = Self::measures(&weights, &dialect)?;
         let said = weights.config()?;
         let argument = |error: Error| weights_import::Error::Argument(format!("{}: {error}", weights.source()));
         let class = said.as_ref().and_then(|said| said["architectures"][0].as_str());
@@ -238,11 +260,46 @@ impl TextModel {
     /// # Errors
     /// As [`TextModel::from_pretrained`].
     pub fn encoder_of(weights: &Weights, dialect: &Dialect) -> weights_import::Result<Self> {
-        let (config, found) = measures(weights, dialect)?;
+        let (config, found) = Self::measures(weights, dialect)?;
         let encoder = TextEncoder::new(&config, found.pooler, &mut Init::zeros());
         let mut net = Self { encoder, head: TextHead::Features };
         let _complete = net.load(weights, dialect)?.only_missing(&[])?;
         Ok(net)
+    }
+
+    /// The measures that `config.json` beside the weights says, or their tensors; and what these tell.
+    ///
+    /// # Errors
+    /// No model of text, or a configuration that is not of these tensors.
+    pub fn measures(weights: &Weights, dialect: &Dialect) -> weights_import::Result<(BertConfig, Bert)> {
+        let fail = |what: String| weights_import::Error::Argument(format!("{}: {what}", weights.source()));
+        let found = match guess(weights, dialect) {
+            Some(Architecture::Bert(found)) => found,
+            Some(other) => return Err(fail(format!("these weights are of {other}, which reads no text"))),
+            None => return Err(fail("no known architecture".to_owned())),
+        };
+        let config = match weights.config()? {
+            Some(said) if said["model_type"].is_string() || found.family == TextFamily::Bert => {
+                BertConfig::from_json(&said).map_err(|error| fail(error.to_string()))?
+            }
+            _ => BertConfig::from_weights(&found, &dialect.knobs),
+        };
+        if !config.fits(&found) {
+            let layers =
+                if found.family == TextFamily::Albert { config.hidden_groups } else { config.num_hidden_layers };
+            return Err(fail(format!(
+                "holds {}; config.json beside it describes {layers} layers, hidden {}, {} words of width {}, intermediate {}, {} \
+                 positions, {} segments",
+                Architecture::Bert(found),
+                config.hidden_size,
+                config.vocab_size,
+                config.embedding(),
+                config.intermediate_size,
+                config.max_position_embeddings,
+                config.type_vocab_size
+            )));
+        }
+        Ok((config, found))
     }
 
     /// The measures.
@@ -282,8 +339,16 @@ impl TextModel {
             TextFamily::DistilBert => "DistilBert",
             TextFamily::Albert => "Albert",
         };
-        let ending =
-            TextTask::ALL.into_iter().find(|(task, _)| *task == self.task()).map_or("Model", |(_, ending)| ending);
+        // The class of transformers pools in its own way: what pools otherwise is to be read as a trunk there.
+        let task = match &self.head {
+            TextHead::SequenceClassification(head)
+                if head.pooling != usual_pooling(self.config().family, self.task()) =>
+            {
+                TextTask::Features
+            }
+            _ => self.task(),
+        };
+        let ending = TextTask::ALL.into_iter().find(|(known, _)| *known == task).map_or("Model", |(_, ending)| ending);
         config.insert("architectures".to_owned(), json!([format!("{family}{ending}")]));
         let numbered = labels.iter().enumerate();
         if !labels.is_empty() {
@@ -315,11 +380,20 @@ impl TextModel {
         })
     }
 
-    /// One vector a text, (B, D): of the pooler where there is one, else the first token's.
-    fn pooled(&self, hidden: &Value, pass: &mut Pass) -> Result<Value> {
-        match self.pooler(hidden, pass)? {
-            Some(pooled) => Ok(pooled),
-            None => hidden.select(1, 0),
+    /// Whether there is a trained projection of the first token.
+    pub fn has_pooler(&self) -> bool {
+        match &self.encoder {
+            TextEncoder::Bert(net) => net.pooler.is_some(),
+            TextEncoder::Albert(net) => net.pooler.is_some(),
+            TextEncoder::DistilBert(_) => false,
+        }
+    }
+
+    /// One vector a text: (B, D).
+    fn pooled(&self, hidden: &Value, tokens: &TokenBatch, pooling: Pooling, pass: &mut Pass) -> Result<Value> {
+        match pooling {
+            Pooling::Pooler => self.pooler(hidden, pass)?.ok_or_else(no_pooler),
+            _ => pooling.of(hidden, tokens),
         }
     }
 
@@ -330,9 +404,10 @@ impl TextModel {
     pub fn features(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
         let hidden = self.hidden(tokens, pass)?;
         match &self.head {
-            TextHead::SequenceClassification(_) | TextHead::MultipleChoice(_) | TextHead::NextSentencePrediction(_) => {
-                self.pooled(&hidden, pass)
+            TextHead::SequenceClassification(head) | TextHead::MultipleChoice(head) => {
+                self.pooled(&hidden, tokens, head.pooling, pass)
             }
+            TextHead::NextSentencePrediction(_) => self.pooled(&hidden, tokens, Pooling::Pooler, pass),
             _ => Ok(hidden),
         }
     }
@@ -343,11 +418,7 @@ impl TextModel {
     /// As [`TextModel::hidden`]; [`Pooling::Pooler`] on a model without one.
     pub fn embed(&self, tokens: &TokenBatch, pooling: Pooling, unit: bool, pass: &mut Pass) -> Result<Value> {
         let hidden = self.hidden(tokens, pass)?;
-        let none = || Error::argument("embed", "this model has no pooler; pool by mean, cls or max");
-        let vector = match pooling {
-            Pooling::Pooler => self.pooler(&hidden, pass)?.ok_or_else(none)?,
-            _ => pooling.of(&hidden, tokens)?,
-        };
+        let vector = self.pooled(&hidden, tokens, pooling, pass)?;
         if unit { normalise(&vector) } else { Ok(vector) }
     }
 
@@ -365,7 +436,7 @@ impl TextModel {
                 std::iter::once(("last_hidden_state", hidden)).chain(pooled.map(|y| ("pooler_output", y))).collect()
             }
             TextHead::SequenceClassification(head) => {
-                let pooled = self.pooled(&hidden, pass)?;
+                let pooled = self.pooled(&hidden, tokens, head.pooling, pass)?;
                 one(head.forward(&pooled, pass)?)
             }
             TextHead::TokenClassification(head) => {
@@ -385,16 +456,16 @@ impl TextModel {
                     let message = format!("{} texts are no multiple of {choices} choices", tokens.batch);
                     return Err(Error::argument("multiple choice", message));
                 }
-                let pooled = self.pooled(&hidden, pass)?;
+                let pooled = self.pooled(&hidden, tokens, head.pooling, pass)?;
                 one(head.forward(&pooled, pass)?.reshape(&[tokens.batch / choices, choices])?)
             }
             TextHead::MaskedLM(head) => one(head.forward(&hidden, self.words(), pass)?),
             TextHead::NextSentencePrediction(head) => {
-                let pooled = self.pooled(&hidden, pass)?;
+                let pooled = self.pooled(&hidden, tokens, Pooling::Pooler, pass)?;
                 one(head.forward(&pooled, pass)?)
             }
             TextHead::PreTraining(words, order) => {
-                let pooled = self.pooled(&hidden, pass)?;
+                let pooled = self.pooled(&hidden, tokens, Pooling::Pooler, pass)?;
                 let albert = self.config().family == TextFamily::Albert;
                 let name = if albert { "sop_logits" } else { "seq_relationship_logits" };
                 let words = words.forward(&hidden, self.words(), pass)?;
@@ -448,58 +519,30 @@ impl TextModel {
     pub fn layer_groups(&self) -> Vec<Vec<String>> {
         let prefix = join(self.prefix(), "");
         let mut groups = encoder!(&self.encoder, net => net.layer_groups(&prefix));
-        let mut head = vec![format!("{prefix}pooler.")];
-        let mut probe = self.head.clone();
-        head!(&mut probe, head_module => head_module.each("", &mut |name, _| {
-            let part = name.split('.').next().unwrap_or(name);
-            let part = format!("{part}.");
-            if !head.contains(&part) {
-                head.push(part);
-            }
-        }));
-        groups.push(head);
+        groups.push(std::iter::once(format!("{prefix}pooler.")).chain(self.head_names()).collect());
         groups
     }
 
-    /// Prefixes of the names of the head.
+    /// Prefixes of the names of the head, without a pooler.
     pub fn head_names(&self) -> Vec<String> {
-        self.layer_groups().pop().unwrap_or_default()
+        let mut names = Vec::new();
+        let mut add = |name: &str| {
+            let part = format!("{}.", name.split('.').next().unwrap_or(name));
+            if !name.is_empty() && !names.contains(&part) {
+                names.push(part);
+            }
+        };
+        head!(&self.head, head => head.modules("", &mut |name, _| add(name)));
+        // Its bias is of no module.
+        if let TextHead::MaskedLM(words) | TextHead::PreTraining(words, _) = &self.head {
+            add(words.bias_name());
+        }
+        names
     }
 }
 
-/// The measures that `config.json` beside the weights says, or their tensors; and what these tell.
-fn measures(weights: &Weights, dialect: &Dialect) -> weights_import::Result<(BertConfig, Bert)> {
-    let fail = |what: String| weights_import::Error::Argument(format!("{}: {what}", weights.source()));
-    let found = match guess(weights, dialect) {
-        Some(Architecture::Bert(found)) => found,
-        Some(other) => return Err(fail(format!("these weights are of {other}, which reads no text"))),
-        None => return Err(fail("no known architecture".to_owned())),
-    };
-    let config = match weights.config()? {
-        Some(said) if said["model_type"].is_string() || found.family == TextFamily::Bert => {
-            BertConfig::from_json(&said).map_err(|error| fail(error.to_string()))?
-        }
-        _ => BertConfig::from_weights(&found, &dialect.knobs),
-    };
-    // A configuration of another model would take any amount of memory before its tensors turned out not to fit.
-    let said = (config.vocab_size, config.embedding(), config.hidden_size, config.intermediate_size);
-    let held = (found.vocab, found.embedding, found.hidden, found.intermediate);
-    let rows = (config.max_position_embeddings, config.type_vocab_size) == (found.positions, found.types);
-    let layers = if found.family == TextFamily::Albert { config.hidden_groups } else { config.num_hidden_layers };
-    if said != held || !rows || layers != found.layers {
-        return Err(fail(format!(
-            "holds {}; config.json beside it describes {layers} layers, hidden {}, {} words of width {}, intermediate {}, {} \
-             positions, {} segments",
-            Architecture::Bert(found),
-            config.hidden_size,
-            config.vocab_size,
-            config.embedding(),
-            config.intermediate_size,
-            config.max_position_embeddings,
-            config.type_vocab_size
-        )));
-    }
-    Ok((config, found))
+fn no_pooler() -> Error {
+    Error::argument("text model", "this model has no pooler; pool by mean, cls or max")
 }
 
 /// What the tensors of a file without `config.json` are for.

@@ -36,7 +36,7 @@ impl TextTask {
     ];
 
     /// The task of a class of transformers, as `BertForMaskedLM`.
-    pub(crate) fn of_class(class: &str) -> Option<Self> {
+    pub fn of_class(class: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|(_, ending)| class.ends_with(ending)).map(|(task, _)| task)
     }
 }

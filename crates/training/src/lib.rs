@@ -3,11 +3,11 @@
 //! [`fit`] runs it all: it asks for the batches of each epoch, takes [`loss_and_gradients`] of them, clips
 //! ([`clip_norm`]), lets an [`Optimizer`] step at the rate of a [`Schedule`], validates, and keeps the best state. A model
 //! takes part by being a [`Classifier`]: a trunk that makes features, and a head that makes logits of them. With the trunk
-//! frozen, [`Features`] and [`HeadOnly`] run it once instead of every epoch. A [`Checkpoint`] is what remains.
+//! frozen, [`Features`] and [`HeadOnly`] run it once instead of every epoch. A [`Model`] is what it
+//! begins with and what remains: a network with its labels, tokenizer and preprocessing.
 #![forbid(unsafe_code)]
 
 mod adam;
-mod checkpoint;
 mod clip;
 mod error;
 mod evaluate;
@@ -16,13 +16,13 @@ mod frozen;
 mod groups;
 mod intervals;
 mod metrics;
+mod model;
 mod optimizer;
 mod schedule;
 mod sgd;
 mod task;
 
 pub use adam::{Adam, AdamW};
-pub use checkpoint::{Checkpoint, Network, Tokenizer, check_writable};
 pub use clip::clip_norm;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, argmax, evaluate, predict};
@@ -31,6 +31,7 @@ pub use frozen::{Features, HeadOnly};
 pub use groups::{Group, Groups};
 pub use intervals::{Interval, mean_interval, paired_difference, wilson};
 pub use metrics::{ClassScore, Confusion, class_weights_balanced};
+pub use model::{Model, Network, TextInput, check_writable};
 pub use optimizer::Optimizer;
 pub use schedule::{Decline, Schedule};
 pub use sgd::Sgd;

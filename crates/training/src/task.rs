@@ -1,7 +1,7 @@
 //! Classification: a trunk that makes features, and a head that makes logits of them.
 
 use ukulele_layers::{Error, Module, Pass, Result, Tensor, Value};
-use ukulele_models::{BertForSequenceClassification, ImageModel, ResNet, TextHead, TextModel, TokenBatch};
+use ukulele_models::{ImageModel, ResNet, TextHead, TextModel, TokenBatch};
 
 /// Inputs with the class of each.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,30 +61,6 @@ pub trait Classifier: Module + Sized {
             low.iter().any(|prefix| name.starts_with(prefix.as_str()))
                 && !head.iter().any(|prefix| name.starts_with(prefix.as_str()))
         });
-    }
-}
-
-impl Classifier for BertForSequenceClassification {
-    type Batch = TokenBatch;
-
-    fn features(&self, batch: &TokenBatch, pass: &mut Pass) -> Result<Value> {
-        Self::features(self, batch, pass)
-    }
-
-    fn head(&self, features: &Value, pass: &mut Pass) -> Result<Value> {
-        Self::head(self, features, pass)
-    }
-
-    fn classes(&self) -> usize {
-        self.classifier.outputs()
-    }
-
-    fn head_names(&self) -> Vec<String> {
-        ["dropout.", "classifier."].map(str::to_owned).to_vec()
-    }
-
-    fn groups(&self) -> Vec<Vec<String>> {
-        self.layer_groups()
     }
 }
 

@@ -15,7 +15,7 @@ use ukulele_data::{Augment, ImageBatches, ImageDataset, Labels, Photo, Preproces
 use ukulele_layers::{Init, Module, Role};
 use ukulele_models::{Pretrained, ResNet, ResNetConfig};
 use ukulele_training::{
-    Checkpoint, Classifier, CrossEntropy, Features, HeadOnly, check_writable, evaluate, paired_difference,
+    Classifier, CrossEntropy, Features, HeadOnly, Model, check_writable, evaluate, paired_difference,
 };
 use weights_import::{Architecture, Dialect, Weights, guess};
 
@@ -296,14 +296,14 @@ pub(crate) fn run(args: &DemoArgs, quiet: bool) -> Result<()> {
     }
     println!("{}\n{answer}\n", table(&rows));
     let (net, test) = kept.ok_or_else(|| Failure::run("no model was trained"))?;
-    let mut checkpoint = Checkpoint::new(net, &CLASSES)?;
-    checkpoint.preprocess = Some(knobs.preprocess().to_json());
-    checkpoint.metrics.insert("test_accuracy".into(), rows[Way::Full as usize].each[0].into());
-    checkpoint.metrics.insert("labels".into(), knobs.labels.into());
-    checkpoint.save(&out)?;
+    let mut model = Model::new(net, &CLASSES)?;
+    model.preprocess = Some(knobs.preprocess());
+    model.metrics.insert("test_accuracy".into(), rows[Way::Full as usize].each[0].into());
+    model.metrics.insert("labels".into(), knobs.labels.into());
+    model.save(&out)?;
     println!("The fine-tuned model, saved to {} and loaded again, says:", out.display());
     let some: Vec<PathBuf> = test.iter().take(4).map(|&i| task.paths[i].clone()).collect();
-    let says = predict::photo_lines(&Checkpoint::load(&out)?, &some)?;
+    let says = predict::photo_lines(&Model::load(&out)?, &some)?;
     for (line, &i) in says.iter().zip(&test) {
         println!("  {line}  (is {})", CLASSES[task.photos.labels[i]]);
     }

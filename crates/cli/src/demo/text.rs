@@ -5,15 +5,15 @@ use crate::args::DemoArgs;
 use crate::errors::{Failure, Result};
 use crate::progress::Progress;
 use crate::report::{Content, Labelled, Report, Sample, thousands};
-use crate::texts::{self, Cutter};
+use crate::texts;
 use crate::train::{Plan, train, train_head, train_head_first};
 use crate::{files, interrupt, predict};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use ukulele_data::{Casing, Labels, TextBatches, TextDataset, WordPiece, split};
+use ukulele_data::{Casing, Labels, TextBatches, TextDataset, Tokenizer, split};
 use ukulele_layers::{Init, Module};
-use ukulele_models::{BertConfig, BertForSequenceClassification, Pooling, Pretrained};
-use ukulele_training::{Checkpoint, Classifier, CrossEntropy, Features, check_writable, paired_difference};
+use ukulele_models::{BertConfig, Pooling, Pretrained, TextModel};
+use ukulele_training::{Classifier, CrossEntropy, Features, Model, TextInput, check_writable, paired_difference};
 use weights_import::Dialect;
 
 const WEIGHTS: &[u8] = include_bytes!("../../../../assets/bert-tiny/model.safetensors");
@@ -96,7 +96,7 @@ impl Knobs {
 /// The tweets, and the model they are for.
 struct Task {
     tweets: TextDataset,
-    cutter: Cutter,
+    input: TextInput,
     weights: weights_import::Weights,
     dialect: Dialect,
     config: BertConfig,
@@ -121,12 +121,12 @@ impl Task {
                 tweets.labels.push(usize::from(score > 0.0));
             }
         }
-        let tokenizer = WordPiece::from_vocab(VOCABULARY, Casing::Uncased)?;
-        let cutter = Cutter { tokenizer, max_length: knobs.max_length };
+        let tokenizer = Tokenizer::from_vocab(VOCABULARY, Casing::Uncased)?;
+        let input = TextInput { tokenizer, max_length: knobs.max_length };
         let weights = weights_import::from_bytes(WEIGHTS.to_vec(), "bert-tiny")?;
         let dialect = Dialect::detect(&weights)?;
         let config = BertConfig::from_json(&serde_json::from_str(CONFIG)?)?;
-        Ok(Self { tweets, cutter, weights, dialect, config })
+        Ok(Self { tweets, input, weights, dialect, config })
     }
 
     /// Stratified by seed. A larger pool to learn from contains the smaller ones; what is in no part is tested on.
@@ -143,9 +143,8 @@ impl Task {
     }
 
     /// The model that a way begins with.
-    fn model(&self, way: Way, knobs: &Knobs, seed: u64) -> Result<BertForSequenceClassification> {
-        let mut net =
-            BertForSequenceClassification::new(&self.config, CLASSES.len(), knobs.pooling, &mut Init::new(seed));
+    fn model(&self, way: Way, knobs: &Knobs, seed: u64) -> Result<TextModel> {
+        let mut net = TextModel::classifier(&self.config, CLASSES.len(), knobs.pooling, &mut Init::new(seed))?;
         if way != Way::Scratch {
             net.load(&self.weights, &self.dialect)?.only_missing(&["classifier."])?;
         }
@@ -161,37 +160,30 @@ impl Task {
     }
 
     /// Learns one way, and is tested.
-    fn learn(
-        &self,
-        way: Way,
-        split: &Split,
-        seed: u64,
-        knobs: &Knobs,
-        quiet: bool,
-    ) -> Result<(Run, BertForSequenceClassification)> {
+    fn learn(&self, way: Way, split: &Split, seed: u64, knobs: &Knobs, quiet: bool) -> Result<(Run, TextModel)> {
         let labels = split.learn.len();
         let plan = knobs.plan(way, labels, seed);
         let name = format!("{:<14} {:>5} labels", way.name(), thousands(labels as f64));
         let progress = Progress::bar_only(&name, plan.epochs, quiet);
         let [learn, judge, test] = [&split.learn, &split.judge, &split.test].map(|places| self.tweets.subset(places));
-        let (learn, exam, test) = (learn?, self.cutter.exam(&judge?)?, self.cutter.exam(&test?)?);
+        let (learn, exam, test) = (learn?, texts::exam(&self.input, &judge?)?, texts::exam(&self.input, &test?)?);
         ukulele_tensor::memory::reset_peak();
         let start = Instant::now();
         let mut net = self.model(way, knobs, seed)?;
         let loss = CrossEntropy::default();
         let history = if way == Way::Head {
-            let features = self.features(knobs, seed, &self.cutter.exam(&learn)?)?;
+            let features = self.features(knobs, seed, &texts::exam(&self.input, &learn)?)?;
             let seen = self.features(knobs, seed, &exam)?;
             train_head(&mut net, &plan, loss, &features, &seen, &progress)?
         } else {
             if way == Way::Full {
                 // A fresh head would first tear at the trunk: it begins as the one that the frozen trunk wants.
-                let features = self.features(knobs, seed, &self.cutter.exam(&learn)?)?;
+                let features = self.features(knobs, seed, &texts::exam(&self.input, &learn)?)?;
                 let seen = self.features(knobs, seed, &exam)?;
                 let head = Plan { rate: knobs.rates[Way::Head as usize], rate_decay: 1.0, ..plan.clone() };
                 train_head_first(&mut net, &head, loss.clone(), &features, &seen, &progress)?;
             }
-            let lesson = self.cutter.lesson(&learn, plan.batch, seed)?;
+            let lesson = texts::lesson(&self.input, &learn, plan.batch, seed)?;
             train(
                 &mut net,
                 &plan,
@@ -255,9 +247,9 @@ pub(crate) fn run(args: &DemoArgs, quiet: bool) -> Result<()> {
     println!("How many labels is pretraining worth? Test accuracy:\n{}\n{answer}\n", curve_table(&curve, knobs));
 
     let (net, test) = kept.ok_or_else(|| Failure::run("no model was trained"))?;
-    save(net, &task, &rows, &out)?;
+    save(net, task.input.clone(), &rows, &out)?;
     println!("The fine-tuned model, saved to {} and loaded again, says:", out.display());
-    for line in predict::lines(&Checkpoint::load(&out)?, &SENTENCES)? {
+    for line in predict::lines(&Model::load(&out)?, &SENTENCES)? {
         println!("  {line}");
     }
     let seconds = start.elapsed().as_secs_f64();
@@ -278,14 +270,14 @@ pub(crate) fn run(args: &DemoArgs, quiet: bool) -> Result<()> {
 }
 
 /// Saves the model with what predicting takes.
-fn save(net: BertForSequenceClassification, task: &Task, rows: &[Summary], out: &Path) -> Result<()> {
-    let mut checkpoint = Checkpoint::new(net, &CLASSES)?;
-    checkpoint.tokenizer = Some(task.cutter.to_save());
+fn save(net: TextModel, input: TextInput, rows: &[Summary], out: &Path) -> Result<()> {
+    let mut model = Model::new(net, &CLASSES)?;
+    model.text = Some(input);
     if let Some(full) = rows.iter().find(|r| r.way == Way::Full) {
-        checkpoint.metrics.insert("test_accuracy".into(), full.each[0].into());
-        checkpoint.metrics.insert("labels".into(), full.labels.into());
+        model.metrics.insert("test_accuracy".into(), full.each[0].into());
+        model.metrics.insert("labels".into(), full.labels.into());
     }
-    Ok(checkpoint.save(out)?)
+    Ok(model.save(out)?)
 }
 
 /// The answer, in words, from the numbers alone.

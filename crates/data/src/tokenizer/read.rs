@@ -2,13 +2,13 @@
 
 use super::added::{Added, AddedTokens};
 use super::bpe::{Bpe, Options};
+use super::files::json_object;
 use super::pieces::Pieces;
 use super::steps::{self, Section};
 use super::unigram::Unigram;
 use super::vocab::{MAX_ID, Vocab};
 use super::{Model, Tokenizer, blanks};
 use crate::error::{Error, Result};
-use crate::tokenizer_files::json_object;
 use serde_json::{Value, json};
 
 impl Tokenizer {

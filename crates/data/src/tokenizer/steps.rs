@@ -4,11 +4,11 @@ use super::base64;
 use super::charsmap::Charsmap;
 use super::compose::Form;
 use super::decode::Decode;
+use super::files::settings;
 use super::normal::{Normal, Pattern};
 use super::post::{Piece, Post};
 use super::pretokens::{Prefix, Split};
 use crate::error::{Error, Result};
-use crate::tokenizer_files::settings;
 use serde_json::Value;
 
 /// More steps of a kind than this are taken for a mistake.

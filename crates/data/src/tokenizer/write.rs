@@ -1,5 +1,6 @@
 //! A tokenizer as a `tokenizer.json`, which the packages `tokenizers` and `transformers` read.
 
+use super::normal::Normal;
 use super::{Model, Tokenizer};
 use crate::error::{Error, Result};
 use serde_json::{Value, json};
@@ -59,6 +60,31 @@ impl Tokenizer {
     pub fn vocab_text(&self) -> Option<String> {
         matches!(self.model, Model::WordPiece(_))
             .then(|| self.vocab.tokens.iter().flat_map(|token| [token.as_str(), "\n"]).collect())
+    }
+
+    /// The content of a `tokenizer_config.json` beside it: what transformers builds from it, and how long a sequence may be.
+    pub fn config_json(&self, max_length: usize) -> Value {
+        let mut config = json!({ "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_length });
+        if let (Model::WordPiece(_), [Normal::Bert(normalizer)]) = (&self.model, &self.normals[..]) {
+            config["tokenizer_class"] = "BertTokenizer".into();
+            config["do_lower_case"] = normalizer.lowercase.into();
+            config["strip_accents"] = normalizer.strip_accents.into();
+            config["tokenize_chinese_chars"] = normalizer.handle_chinese_chars.into();
+            config["clean_text"] = normalizer.clean_text.into();
+        }
+        let special = [
+            ("pad_token", ["[PAD]", "<pad>"]),
+            ("unk_token", ["[UNK]", "<unk>"]),
+            ("cls_token", ["[CLS]", "<s>"]),
+            ("sep_token", ["[SEP]", "</s>"]),
+            ("mask_token", ["[MASK]", "<mask>"]),
+        ];
+        for (key, names) in special {
+            if let Some(name) = names.into_iter().find(|name| self.id(name).is_some()) {
+                config[key] = name.into();
+            }
+        }
+        config
     }
 
     /// Writes `tokenizer.json`, and `vocab.txt` of a WordPiece, into a folder that is there.

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses some of them")]
 
 use ukulele_layers::{Init, Module, Tensor};
-use ukulele_models::{BertConfig, BertForSequenceClassification, Pooling, ResNet, ResNetConfig, TokenBatch};
+use ukulele_models::{BertConfig, Pooling, ResNet, ResNetConfig, TextModel, TokenBatch};
 use ukulele_training::Labelled;
 
 /// A ResNet of basic blocks.
@@ -13,7 +13,7 @@ pub(crate) fn resnet(width: usize) -> ResNet {
 }
 
 /// A BERT of two layers.
-pub(crate) fn bert(size: usize, dropout: f32, pooling: Pooling) -> BertForSequenceClassification {
+pub(crate) fn bert(size: usize, dropout: f32, pooling: Pooling) -> TextModel {
     let config = BertConfig {
         vocab_size: 97,
         hidden_size: size,
@@ -25,7 +25,7 @@ pub(crate) fn bert(size: usize, dropout: f32, pooling: Pooling) -> BertForSequen
         attention_probs_dropout_prob: dropout,
         ..BertConfig::default()
     };
-    BertForSequenceClassification::new(&config, 3, pooling, &mut Init::new(2))
+    TextModel::classifier(&config, 3, pooling, &mut Init::new(2)).expect("BERT pools in every way")
 }
 
 /// Images (count, 3, side, side), of three classes that differ in brightness.

@@ -2,7 +2,7 @@
 
 use crate::common::{bert, bits, images, resnet, tokens};
 use ukulele_layers::{Module, Tensor};
-use ukulele_models::{Pooling, ResNet};
+use ukulele_models::{Pooling, ResNet, TextHead};
 use ukulele_training::{
     AdamW, Batches, Control, Decline, Ending, Error, Event, FitOptions, Result, Schedule, Score, Sgd, evaluate, fit,
 };
@@ -103,7 +103,8 @@ fn a_diverged_training_says_so_and_puts_the_best_back() {
 fn a_parameter_without_a_way_to_the_loss_is_an_error_before_the_first_step() {
     let mut net = bert(16, 0.1, Pooling::Pooler);
     let before = bits(&mut net);
-    net.pooling = Pooling::Mean;
+    let TextHead::SequenceClassification(head) = &mut net.head else { panic!("a classifier") };
+    head.pooling = Pooling::Mean;
     let run = |net: &mut _| {
         let mut batches = |_| -> Result<Batches<'static, _>> { Ok(Box::new(std::iter::once(Ok(tokens(2, 4, 0))))) };
         fit(net, &mut AdamW::new(0.1), &options(1), &mut batches, &mut |_| Ok(None), &mut |_| Control::Continue)

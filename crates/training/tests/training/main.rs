@@ -1,11 +1,11 @@
 //! Training from the outside: optimisers against torch, freezing, the loop, checkpoints.
 
 mod accumulation;
-mod checkpoint;
 #[path = "../common/mod.rs"]
 mod common;
 mod determinism;
 mod fit;
 mod freezing;
 mod frozen;
+mod model;
 mod optimizers;

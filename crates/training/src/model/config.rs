@@ -4,7 +4,7 @@ use super::Network;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use ukulele_layers::Init;
-use ukulele_models::{BertConfig, BertForSequenceClassification, ImageConfig, ImageModel, Pooling};
+use ukulele_models::{BertConfig, ImageConfig, ImageModel, Pooling, TextHead, TextModel, TextTask};
 use weights_import::{Architecture, Dialect};
 
 /// The layout of the folder; a larger number is of a later version of this library.
@@ -25,7 +25,8 @@ pub(super) struct Config {
 
 /// What a model is built from.
 enum Measures {
-    Bert(BertConfig, Pooling),
+    /// With the pooling of a model that sorts texts.
+    Text(BertConfig, TextTask, Option<Pooling>),
     Image(ImageConfig),
 }
 
@@ -39,13 +40,12 @@ pub(super) fn to_json(
     let mut ours = json!({ "layout": LAYOUT, "version": env!("CARGO_PKG_VERSION") });
     let mut config = Map::new();
     match network {
-        Network::Bert(net) => {
-            // Hugging Face's class always has a pooler: what pools otherwise is to be read as a trunk there.
-            let class = if net.pooling == Pooling::Pooler { "BertForSequenceClassification" } else { "BertModel" };
-            config.insert("architectures".into(), json!([class]));
-            config.extend(net.bert.config().to_json());
-            config.insert("problem_type".into(), "single_label_classification".into());
-            ours["pooling"] = net.pooling.name().into();
+        Network::Text(net) => {
+            config.extend(net.to_json(labels));
+            if let TextHead::SequenceClassification(head) = &net.head {
+                config.insert("problem_type".into(), "single_label_classification".into());
+                ours["pooling"] = head.pooling.name().into();
+            }
         }
         Network::Image(net) => {
             let measures = net.config().to_json();
@@ -84,27 +84,34 @@ impl Config {
             Some(later) => return Err(format!("has layout {later}, this version reads {LAYOUT}; use a newer ukulele")),
             None => return Err("has no `layout` under `ukulele`".into()),
         }
-        let labels = labels(&config["id2label"])?;
+        let mut labels = labels(&config["id2label"]);
         let measures = match config["model_type"].as_str() {
-            Some("bert") => {
-                let measures = BertConfig::from_json(config).map_err(|error| error.to_string())?;
-                let pooling = ours["pooling"].as_str().and_then(Pooling::from_name);
-                Measures::Bert(
-                    measures,
-                    pooling.ok_or("has no `pooling` under `ukulele` that is pooler, cls, mean or max")?,
-                )
-            }
             Some(model) if model.starts_with(TORCHVISION) => {
                 // Before other networks than ResNets were saved, the entry had their name.
                 let measures = if ours["image"].is_null() { &ours["resnet"] } else { &ours["image"] };
                 let measures = ImageConfig::from_json(measures).map_err(|error| error.to_string())?;
-                Measures::Image(measures.with_classes(labels.len()))
+                Measures::Image(measures.with_classes(labels.as_ref().map_or(0, Vec::len)))
             }
-            Some(other) => {
-                return Err(format!("has the `model_type` {other}; known are bert and {TORCHVISION}resnet .. "));
+            Some(_) => {
+                let measures = BertConfig::from_json(config).map_err(|error| error.to_string())?;
+                let named = |name| {
+                    Pooling::from_name(name)
+                        .ok_or("has a `pooling` under `ukulele` that is not pooler, cls, mean or max")
+                };
+                let pooling = ours["pooling"].as_str().map(named).transpose()?;
+                let class = config["architectures"][0].as_str();
+                let task = match pooling {
+                    Some(_) => TextTask::SequenceClassification,
+                    None => class.and_then(TextTask::of_class).ok_or("has no `architectures` that are known")?,
+                };
+                if !matches!(task, TextTask::SequenceClassification | TextTask::TokenClassification) {
+                    labels = labels.or(Ok(Vec::new()));
+                }
+                Measures::Text(measures, task, pooling)
             }
-            None => return Err(format!("has no `model_type`; known are bert and {TORCHVISION}resnet ..")),
+            None => return Err(format!("has no `model_type`; known are bert, roberta .. and {TORCHVISION}resnet ..")),
         };
+        let labels = labels?;
         let files = ours["files"].as_object().ok_or("has no `files` under `ukulele`")?;
         let files =
             files.iter().map(|(name, print)| (name.clone(), print.as_str().unwrap_or_default().to_owned())).collect();
@@ -114,11 +121,7 @@ impl Config {
     /// Whether a file's tensors are of these measures: to be asked before memory is taken for a model of any size.
     pub(super) fn fits(&self, found: &Architecture) -> bool {
         match (&self.measures, found) {
-            (Measures::Bert(c, _), Architecture::Bert(f)) => {
-                let own = (c.num_hidden_layers, c.hidden_size, c.intermediate_size, c.vocab_size);
-                let (positions, types) = (c.max_position_embeddings, c.type_vocab_size);
-                own == (f.layers, f.hidden, f.intermediate, f.vocab) && (positions, types) == (f.positions, f.types)
-            }
+            (Measures::Text(config, ..), Architecture::Bert(found)) => config.fits(found),
             (Measures::Image(config), found) => ImageConfig::from_weights(found, &Dialect::plain(), config.classes())
                 .is_ok_and(|f| config.same_trunk(&f)),
             _ => false,
@@ -126,14 +129,13 @@ impl Config {
     }
 
     /// The model, with fresh weights.
-    pub(super) fn build(&self) -> Network {
-        let init = &mut Init::zeros();
-        match &self.measures {
-            Measures::Bert(config, pooling) => {
-                BertForSequenceClassification::new(config, self.labels.len(), *pooling, init).into()
-            }
+    pub(super) fn build(&self) -> ukulele_layers::Result<Network> {
+        let (init, classes) = (&mut Init::zeros(), self.labels.len());
+        Ok(match &self.measures {
+            Measures::Text(config, _, Some(pooling)) => TextModel::classifier(config, classes, *pooling, init)?.into(),
+            Measures::Text(config, task, None) => TextModel::new(config, *task, classes, init)?.into(),
             Measures::Image(config) => ImageModel::new(config, init).into(),
-        }
+        })
     }
 }
 

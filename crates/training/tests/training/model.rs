@@ -1,13 +1,16 @@
-//! Checkpoints: what is saved is loaded bit for bit, and nothing else is.
+//! Models in folders: what is saved is loaded bit for bit, and nothing else is.
 
 use crate::common::{bert, bits, images, resnet, tokens};
 use std::fs;
 use std::path::{Path, PathBuf};
-use ukulele_layers::{Init, Module};
+use ukulele_data::{Casing, Preprocess, Tokenizer};
+use ukulele_layers::{Init, Module, Pass};
 use ukulele_models::{
-    GoogLeNet, GoogLeNetConfig, ImageConfig, ImageModel, Pooling, ResNetV2Config, StemPool, Vgg, VggConfig,
+    BertConfig, GoogLeNet, GoogLeNetConfig, ImageConfig, ImageModel, Pooling, ResNetV2Config, StemPool, TextModel,
+    TextTask, Vgg, VggConfig,
 };
-use ukulele_training::{Checkpoint, Network, Tokenizer, check_writable, predict};
+use ukulele_training::{Model, Network, TextInput, check_writable, predict};
+use weights_import::TextFamily;
 
 /// A folder of one test, removed at the end.
 struct Folder(PathBuf);
@@ -39,18 +42,28 @@ fn names(folder: &Path) -> Vec<String> {
 
 const LABELS: [&str; 3] = ["good", "\"bad\"", "häßlich"];
 
-fn text(pooling: Pooling) -> Checkpoint {
-    let mut checkpoint = Checkpoint::new(bert(16, 0.1, pooling), &LABELS).unwrap();
-    let vocab = (0..97).map(|i| format!("piece{i}\n")).collect();
-    checkpoint.tokenizer = Some(Tokenizer { vocab, lower_case: true, max_length: 64 });
-    checkpoint.metrics.insert("accuracy".into(), 0.75.into());
-    checkpoint
+fn tokenizer(pieces: usize) -> Tokenizer {
+    let rest: String = (4..pieces).map(|i| format!("piece{i}\n")).collect();
+    Tokenizer::from_vocab(&format!("[PAD]\n[UNK]\n[CLS]\n[SEP]\n{rest}"), Casing::Uncased).unwrap()
 }
 
-fn photos() -> Checkpoint {
-    let mut checkpoint = Checkpoint::new(resnet(4), &LABELS).unwrap();
-    checkpoint.preprocess = Some(serde_json::json!({ "size": 32, "image_mean": [0.1, 0.2, 0.3] }));
-    checkpoint
+/// What a folder says of texts.
+fn said(text: &Option<TextInput>) -> (String, usize) {
+    let text = text.as_ref().unwrap();
+    (text.tokenizer.to_json().to_string(), text.max_length)
+}
+
+fn text(pooling: Pooling) -> Model {
+    let mut model = Model::new(bert(16, 0.1, pooling), &LABELS).unwrap();
+    model.text = Some(TextInput { tokenizer: tokenizer(97), max_length: 64 });
+    model.metrics.insert("accuracy".into(), 0.75.into());
+    model
+}
+
+fn photos() -> Model {
+    let mut model = Model::new(resnet(4), &LABELS).unwrap();
+    model.preprocess = Some(Preprocess { mean: [0.1, 0.2, 0.3], ..Preprocess::imagenet_torchvision().with_side(32) });
+    model
 }
 
 #[test]
@@ -59,14 +72,14 @@ fn a_bert_comes_back_bit_for_bit() {
     for pooling in [Pooling::Mean, Pooling::Pooler, Pooling::Cls] {
         let mut saved = text(pooling);
         saved.save(folder.join("out")).unwrap();
-        let expected = ["config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt"];
+        let expected = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
         assert_eq!(names(&folder.join("out")), expected);
-        let mut loaded = Checkpoint::load(folder.join("out")).unwrap();
+        let mut loaded = Model::load(folder.join("out")).unwrap();
         assert!(bits(&mut saved.network) == bits(&mut loaded.network));
-        assert_eq!((&loaded.labels, &loaded.tokenizer), (&saved.labels, &saved.tokenizer));
+        assert_eq!((&loaded.labels, said(&loaded.text)), (&saved.labels, said(&saved.text)));
         assert_eq!((&loaded.metrics, &loaded.preprocess), (&saved.metrics, &None));
-        let (Network::Bert(a), Network::Bert(b)) = (&saved.network, &loaded.network) else { panic!("no BERT") };
-        assert_eq!((a.pooling, a.bert.config()), (b.pooling, b.bert.config()));
+        let (Network::Text(a), Network::Text(b)) = (&saved.network, &loaded.network) else { panic!("no BERT") };
+        assert_eq!(a.config(), b.config());
         let batch = tokens(3, 5, 1).inputs;
         assert_eq!(predict(a, &batch).unwrap(), predict(b, &batch).unwrap());
     }
@@ -81,7 +94,7 @@ fn a_resnet_comes_back_bit_for_bit_and_replaces_what_was_there() {
     saved.save(&folder.0).unwrap();
     let expected = ["config.json", "model.safetensors", "preprocessor_config.json", "report.html"];
     assert_eq!(names(&folder.0), expected);
-    let mut loaded = Checkpoint::load(&folder.0).unwrap();
+    let mut loaded = Model::load(&folder.0).unwrap();
     assert!(bits(&mut saved.network) == bits(&mut loaded.network));
     assert_eq!((&loaded.labels, &loaded.preprocess), (&saved.labels, &saved.preprocess));
     let (Network::Image(a), Network::Image(b)) = (&saved.network, &loaded.network) else { panic!("no image model") };
@@ -107,9 +120,9 @@ fn other_networks_of_images_come_back() {
     for (number, network) in networks.into_iter().enumerate() {
         let side = if number < 3 { 32 } else { 75 };
         let folder = Folder::new(&format!("image-model-{number}"));
-        let mut saved = Checkpoint::new(network, &LABELS).unwrap();
+        let mut saved = Model::new(network, &LABELS).unwrap();
         saved.save(&folder.0).unwrap();
-        let mut loaded = Checkpoint::load(&folder.0).unwrap();
+        let mut loaded = Model::load(&folder.0).unwrap();
         assert!(bits(&mut saved.network) == bits(&mut loaded.network));
         let (Network::Image(a), Network::Image(b)) = (&saved.network, &loaded.network) else {
             panic!("no image model")
@@ -135,11 +148,11 @@ fn the_configuration_is_hugging_faces() {
 }
 
 /// A saved checkpoint after `harm` must not load, for a reason that names all of `words`.
-fn harmed(test: &str, mut checkpoint: Checkpoint, harm: impl FnOnce(&Path), words: &[&str]) {
+fn harmed(test: &str, mut model: Model, harm: impl FnOnce(&Path), words: &[&str]) {
     let folder = Folder::new(test);
-    checkpoint.save(&folder.0).unwrap();
+    model.save(&folder.0).unwrap();
     harm(&folder.0);
-    let error = Checkpoint::load(&folder.0).unwrap_err().to_string();
+    let error = Model::load(&folder.0).unwrap_err().to_string();
     assert!(words.iter().all(|word| error.contains(word)), "{error}");
 }
 
@@ -152,7 +165,7 @@ fn edit(folder: &Path, from: &str, to: &str) {
 
 #[test]
 fn every_missing_or_broken_piece_is_named() {
-    for name in ["config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"] {
+    for name in ["config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json"] {
         let remove = |folder: &Path| fs::remove_file(folder.join(name)).unwrap();
         harmed(&format!("missing-{name}"), text(Pooling::Mean), remove, &[name]);
         let cut = |folder: &Path| {
@@ -190,15 +203,16 @@ fn files_of_two_saves_never_load_together() {
     text(Pooling::Mean).save(&old.0).unwrap();
     let mut other = text(Pooling::Mean);
     other.network.each("", &mut |_, param| param.value.memory_mut()[0] += 1.0);
-    other.tokenizer.as_mut().unwrap().vocab.push_str("more\n");
+    other.text.as_mut().unwrap().tokenizer = tokenizer(96);
     for (name, words) in [
         ("model.safetensors", ["model.safetensors", "different saves"]),
         ("vocab.txt", ["vocab.txt", "saved with"]),
-        ("config.json", ["vocab.txt", "saved with"]),
+        ("tokenizer.json", ["tokenizer.json", "saved with"]),
+        ("config.json", ["tokenizer.json", "saved with"]),
     ] {
         other.save(&new.0).unwrap();
         fs::copy(old.join(name), new.join(name)).unwrap();
-        let error = Checkpoint::load(&new.0).unwrap_err().to_string();
+        let error = Model::load(&new.0).unwrap_err().to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     }
 }
@@ -241,7 +255,7 @@ fn what_cannot_be_written_leaves_nothing_behind() {
     assert!(blocked.save(&place).unwrap_err().to_string().contains("vocab.txt"));
     fs::remove_dir(place.join("vocab.txt")).unwrap();
     assert_eq!(names(&place), before);
-    Checkpoint::load(&place).unwrap();
+    Model::load(&place).unwrap();
 }
 
 #[test]
@@ -255,7 +269,106 @@ fn what_an_interrupted_save_left_is_cleared() {
 
 #[test]
 fn labels_are_one_per_class_and_differ() {
-    let error = Checkpoint::new(resnet(4), &["a", "b"]).unwrap_err().to_string();
+    let error = Model::new(resnet(4), &["a", "b"]).unwrap_err().to_string();
     assert_eq!(error, "2 labels for a model of 3 classes");
-    assert!(Checkpoint::new(resnet(4), &["a", "b", "a"]).unwrap_err().to_string().contains("`a`"));
+    assert!(Model::new(resnet(4), &["a", "b", "a"]).unwrap_err().to_string().contains("`a`"));
+}
+
+#[test]
+fn a_model_of_before_tokenizer_json_is_read() {
+    let folder = Folder::new("older");
+    text(Pooling::Mean).save(&folder.0).unwrap();
+    fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    let config: String = fs::read_to_string(folder.join("config.json")).unwrap();
+    let lines: Vec<&str> = config.lines().filter(|line| !line.contains("\"tokenizer.json\"")).collect();
+    assert_eq!(lines.len() + 1, config.lines().count());
+    fs::write(folder.join("config.json"), lines.join("\n")).unwrap();
+    let model = Model::load(&folder.0).unwrap();
+    assert_eq!(said(&model.text).1, 64);
+    assert_eq!(model.text.unwrap().tokenizer.vocab_text(), tokenizer(97).vocab_text());
+}
+
+/// Every family with every head, saved and read again.
+#[test]
+fn all_models_of_texts_come_back() {
+    let base = |family| BertConfig {
+        vocab_size: 40,
+        hidden_size: 8,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        intermediate_size: 16,
+        ..BertConfig::of_family(family)
+    };
+    let mut count = 0;
+    for family in TextFamily::ALL {
+        for class in [
+            "Model",
+            "ForSequenceClassification",
+            "ForTokenClassification",
+            "ForQuestionAnswering",
+            "ForMultipleChoice",
+            "ForMaskedLM",
+            "ForPreTraining",
+        ] {
+            let task = TextTask::of_class(class).unwrap();
+            let Ok(net) = TextModel::new(&base(family), task, 3, &mut Init::new(5)) else { continue };
+            let folder = Folder::new(&format!("{}-{class}", family.prefix()));
+            let labels: &[&str] = if net.classes().is_some() { &LABELS } else { &[] };
+            let mut saved = Model::new(net, labels).unwrap();
+            saved.text = Some(TextInput { tokenizer: tokenizer(40), max_length: 8 });
+            saved.save(&folder.0).unwrap();
+            let mut loaded = Model::from_pretrained(&folder.0).unwrap();
+            assert!(bits(&mut saved.network) == bits(&mut loaded.network), "{family:?} {class}");
+            let Network::Text(net) = &loaded.network else { panic!("no model of text") };
+            assert_eq!((net.task(), &loaded.labels[..]), (task, &saved.labels[..]));
+            let tokens = loaded.tokens(&["piece7", "piece9 piece10 and more than eight tokens long"]).unwrap();
+            assert_eq!((tokens.batch, tokens.length), (2, 8));
+            net.hidden(&tokens, &mut Pass::eval()).unwrap();
+            count += 1;
+        }
+    }
+    assert!(count > 25, "{count}");
+}
+
+/// A file of weights as others distribute it: the folder tells labels, tokens and preprocessing.
+#[test]
+fn foreign_folders_are_models_too() {
+    let folder = Folder::new("foreign-text");
+    let mut net = bert(16, 0.0, Pooling::Pooler);
+    let state = net.state();
+    let tensors: Vec<_> = state.iter().map(|(name, tensor)| (name.clone(), tensor)).collect();
+    weights_import::save_safetensors(folder.join("model.safetensors"), &tensors, &[], weights_import::Dtype::F32)
+        .unwrap();
+    let labels = LABELS.map(str::to_owned);
+    fs::write(folder.join("config.json"), serde_json::Value::from(net.to_json(&labels)).to_string()).unwrap();
+    let bare = Model::from_pretrained(&folder.0).unwrap();
+    assert!(bare.text.is_none() && bare.tokens(&["a"]).unwrap_err().to_string().contains("tokenizer"));
+    fs::write(folder.join("vocab.txt"), tokenizer(97).vocab_text().unwrap()).unwrap();
+    let mut model = Model::from_pretrained(&folder.0).unwrap();
+    assert_eq!((&model.labels[..], said(&model.text).1), (&labels[..], 64));
+    assert!(bits(&mut model.network) == bits(&mut net));
+    assert!(model.images(&[]).unwrap_err().to_string().contains("photos"));
+    fs::write(folder.join("vocab.txt"), tokenizer(98).vocab_text().unwrap()).unwrap();
+    assert!(Model::from_pretrained(&folder.0).unwrap_err().to_string().contains("98 tokens"));
+    assert!(model.replace_head(&["a", "a"], &mut Init::new(0)).unwrap_err().to_string().contains("`a`"));
+    model.replace_head(&["a", "b"], &mut Init::new(0)).unwrap();
+    assert_eq!((model.network.classes(), model.labels.len()), (2, 2));
+
+    let folder = Folder::new("foreign-image");
+    let mut net = resnet(4);
+    let state = net.state();
+    let tensors: Vec<_> = state.iter().map(|(name, tensor)| (name.clone(), tensor)).collect();
+    weights_import::save_safetensors(folder.join("model.safetensors"), &tensors, &[], weights_import::Dtype::F32)
+        .unwrap();
+    fs::write(
+        folder.join("config.json"),
+        r#"{"label_names": ["a", "b", "c"], "pretrained_cfg": {"input_size": [3, 96, 96]}}"#,
+    )
+    .unwrap();
+    let model = Model::from_pretrained(folder.join("model.safetensors")).unwrap();
+    assert_eq!(model.labels, ["a", "b", "c"]);
+    let photo = ukulele_data::Image::new(120, 100, vec![7; 120 * 100 * 3]).unwrap();
+    assert_eq!(model.images(&[photo]).unwrap().shape(), [1, 3, 96, 96]);
+    fs::write(folder.join("config.json"), "{").unwrap();
+    assert!(Model::from_pretrained(&folder.0).unwrap_err().to_string().contains("config.json"));
 }

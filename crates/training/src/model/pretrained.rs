@@ -1,0 +1,76 @@
+//! Models out of whatever file the world distributes.
+
+use super::{CONFIG, Model, Network, TextInput, files};
+use crate::{Error, Result};
+use serde_json::{Map, Value as Json};
+use std::path::Path;
+use ukulele_data::{Preprocess, Tokenizer};
+use ukulele_models::{ImageModel, TextModel};
+use weights_import::{Architecture, Dialect, guess};
+
+/// Files out of which [`Tokenizer::from_files`] makes a tokenizer.
+const TOKENIZERS: [&str; 5] = ["tokenizer.json", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "vocab.txt"];
+
+impl Model {
+    /// The model of a file of weights or of a folder: one that [`Model::save`] wrote, or pretrained weights in any format and
+    /// naming that is known. Labels, tokenizer and preprocessing come from the files beside it; what these do not say of photos,
+    /// the dialect does. Weights without a head for classes become a model without labels: see [`Model::replace_head`].
+    ///
+    /// # Errors
+    /// No file of weights, no architecture that is known, or a file beside them that is broken.
+    pub fn from_pretrained(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+        let config = Some(folder.join(CONFIG)).filter(|path| path.is_file());
+        let config = config.map(|path| files::read_json(&path)).transpose()?.unwrap_or(Json::Null);
+        if path.is_dir() && config["ukulele"].is_object() {
+            return Self::load(path);
+        }
+        let weights = weights_import::open(path)?;
+        let dialect = Dialect::detect(&weights)?;
+        let found = guess(&weights, &dialect);
+        let mut model = Self {
+            labels: Vec::new(),
+            text: None,
+            preprocess: None,
+            metrics: Map::new(),
+            network: match &found {
+                Some(Architecture::Bert(_)) => TextModel::from_pretrained(path)?.0.into(),
+                _ => ImageModel::from_pretrained(path)?.0.into(),
+            },
+        };
+        match &model.network {
+            Network::Text(net) => {
+                if TOKENIZERS.iter().any(|name| folder.join(name).is_file()) {
+                    let tokenizer = Tokenizer::from_files(folder).map_err(Error::data)?;
+                    let (size, most) = (tokenizer.vocab_size(), net.config().vocab_size);
+                    if size > most {
+                        let message = format!(
+                            "the vocabulary has {size} tokens, the model's table {most}: they do not belong together"
+                        );
+                        return Err(Error::checkpoint(folder, message));
+                    }
+                    model.text = Some(TextInput { tokenizer, max_length: net.config().longest() });
+                }
+            }
+            Network::Image(net) => {
+                let said = Preprocess::beside(path).map_err(Error::data)?;
+                let side = net.config().image_size();
+                let preset = || Some(Preprocess::preset(dialect.preprocess())?.with_side(side));
+                model.preprocess = said.filter(|said| said.output_size().is_some()).or_else(preset);
+            }
+        }
+        let classes = found.and_then(|found| found.classes());
+        if classes == Some(model.network.classes()) {
+            model.labels = labels(&config, model.network.classes());
+        }
+        Ok(model)
+    }
+}
+
+/// The names of the classes that `config.json` states (Hugging Face: `id2label`; timm: `label_names`), if it names them all.
+fn labels(config: &Json, classes: usize) -> Vec<String> {
+    let numbered = |i: usize| config["id2label"][&i.to_string()].as_str().or(config["label_names"][i].as_str());
+    let labels: Option<Vec<String>> = (0..classes).map(|i| numbered(i).map(str::to_owned)).collect();
+    labels.unwrap_or_default()
+}
