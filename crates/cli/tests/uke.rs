@@ -396,7 +396,7 @@ fn relatives_of_bert_are_learned() {
         let mut model = Model::new(net, &[""; 0]).unwrap();
         model.text = Some(TextInput { tokenizer: tokenizer.clone(), max_length: 16 });
         model.save(folder.path("weights")).unwrap();
-        let table = folder.file("table.csv", &format!("text,label\n{table}"));
+        let table = folder.file("table.csv", format!("text,label\n{table}"));
         let (weights, out) = (folder.path("weights"), folder.path("out"));
         let args = ["finetune", "text", "--weights", &weights, "--train", &table, "--out", &out, "--max-length", "5"];
         let output = uke(&[&args[..], &["--rate", "0.01", "--epochs", "12", "--patience", "12"]].concat());
