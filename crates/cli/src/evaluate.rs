@@ -6,7 +6,7 @@ use crate::files;
 use crate::outcome::Outcome;
 use crate::photos;
 use crate::texts;
-use ukulele_data::{Augment, ImageBatches, Labels, TextDataset};
+use ukulele_data::{Labels, TextDataset};
 use ukulele_training::{Evaluation, Model, Network, evaluate};
 
 /// Runs the command.
@@ -46,6 +46,6 @@ fn of_photos(model: &Model, args: &EvaluateArgs) -> Result<Evaluation> {
     let data = photos::read(&args.data, &args.path_column, &args.label_column, Some(&names))?;
     let data = photos::checked_some(data, args.skip_broken)?;
     let preprocess = photos::saved_preprocess(model)?;
-    let batches = ImageBatches::new(data, preprocess, Augment::default(), photos::EVALUATED_AT_ONCE, 0)?;
+    let batches = photos::still(data, preprocess)?;
     Ok(evaluate(net, photos::in_order(&batches))?)
 }

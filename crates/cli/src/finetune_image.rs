@@ -4,7 +4,7 @@ use crate::args::{AugmentArg, Freeze, ImageArgs};
 use crate::errors::{Failure, Result, printable};
 use crate::files;
 use crate::outcome::Outcome;
-use crate::photos::{self, EVALUATED_AT_ONCE};
+use crate::photos;
 use crate::progress::Progress;
 use crate::report::thousands;
 use crate::train::{Plan, apply_freeze, finish, loss, split_off, train, train_head, with_frozen_trunk};
@@ -12,7 +12,7 @@ use std::time::Instant;
 use ukulele_data::{Augment, ImageBatches, Preprocess, RandomCrop, Size};
 use ukulele_layers::{Init, Module, Role};
 use ukulele_models::{ImageConfig, ImageModel, Pretrained};
-use ukulele_training::{Features, Model, check_writable, evaluate};
+use ukulele_training::{Model, check_writable, evaluate};
 use weights_import::{Architecture, Dialect, Weights, guess};
 
 /// Learning rate of the last stage.
@@ -65,13 +65,13 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
         );
     }
     let loss = loss(&plan, &learn.labels, names.len(), setup.balance)?;
-    let still = |(data, left)| ImageBatches::new(data, left, Augment::default(), EVALUATED_AT_ONCE, 0);
-    let exam = still(photos::kept(judge, &preprocess)?)?;
-    let progress = Progress::training("training", plan.epochs, quiet);
+    let (judge, left) = photos::kept(judge, &preprocess)?;
+    let exam = photos::still(judge, left)?;
+    let progress = || Progress::training("training", plan.epochs, quiet);
     let history = if setup.freeze == Freeze::Trunk {
-        let features = Features::of(&mut net, photos::in_order(&still((learn, preprocess.clone()))?))?;
-        let seen = Features::of(&mut net, photos::in_order(&exam))?;
-        train_head(&mut net, &plan, loss, &features, &seen, &progress)?
+        let features = photos::features(&mut net, &photos::still(learn, preprocess.clone())?, quiet)?;
+        let seen = photos::features(&mut net, &exam, quiet)?;
+        train_head(&mut net, &plan, loss, &features, &seen, &progress())?
     } else {
         // A random crop is one of the whole photo, which then is decoded anew in each epoch.
         let (learn, left) = match augment.crop {
@@ -80,8 +80,8 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
         };
         // A fresh head would first tear at the trunk: it begins as the one that the frozen trunk wants.
         with_frozen_trunk(&mut net, |net| {
-            let features = Features::of(net, photos::in_order(&still((learn.clone(), left.clone()))?))?;
-            let seen = Features::of(net, photos::in_order(&exam))?;
+            let features = photos::features(net, &photos::still(learn.clone(), left.clone())?, quiet)?;
+            let seen = photos::features(net, &exam, quiet)?;
             let plan = plan.of_head(learn.len());
             let progress = Progress::bar_only("the new head", plan.epochs, quiet);
             train_head(net, &plan, loss.clone(), &features, &seen, &progress)
@@ -93,10 +93,9 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
             loss,
             &mut |epoch| Ok(photos::epoch(&lesson, epoch)),
             &mut |net| Ok(Some(evaluate(net, photos::in_order(&exam))?.score())),
-            &progress,
+            &progress(),
         )?
     };
-    drop(progress);
     let found = evaluate(&net, photos::in_order(&exam))?;
     let outcome = Outcome::of(&found, names.names())?;
     let mut model = Model::new(net, names.names())?;

@@ -1,14 +1,16 @@
 //! Photos as a model takes them.
 
 use crate::errors::{Failure, Result};
+use crate::interrupt;
+use crate::progress::counter;
 use crate::texts::table;
 use std::path::Path;
-use ukulele_data::{ImageBatch, ImageBatches, ImageDataset, Labels, Preprocess};
+use ukulele_data::{Augment, ImageBatch, ImageBatches, ImageDataset, Labels, Preprocess};
 use ukulele_layers::Tensor;
-use ukulele_training::{Batches, Labelled, Model};
+use ukulele_training::{Batches, Classifier, Features, Labelled, Model};
 
 /// Photos in a batch when nothing is learned.
-pub(crate) const EVALUATED_AT_ONCE: usize = 32;
+const EVALUATED_AT_ONCE: usize = 32;
 
 /// Reads a folder of a folder per class, or a table of paths and labels; paths are relative to the table. With `names`,
 /// these are the classes.
@@ -78,6 +80,11 @@ pub(crate) fn saved_preprocess(model: &Model) -> Result<Preprocess> {
     model.preprocess.clone().ok_or_else(|| Failure::run(none))
 }
 
+/// Batches for a pass in which nothing is learned.
+pub(crate) fn still(photos: ImageDataset, preprocess: Preprocess) -> Result<ImageBatches> {
+    Ok(ImageBatches::new(photos, preprocess, Augment::default(), EVALUATED_AT_ONCE, 0)?)
+}
+
 fn labelled(batch: ukulele_data::Result<ImageBatch>) -> ukulele_training::Result<Labelled<Tensor>> {
     let batch = batch.map_err(ukulele_training::Error::data)?;
     Ok(Labelled { inputs: batch.images, labels: batch.labels.iter().map(|&l| l as i64).collect() })
@@ -91,4 +98,20 @@ pub(crate) fn epoch(photos: &ImageBatches, epoch: usize) -> Batches<'static, Ten
 /// All batches in the order of the data set, nothing changed.
 pub(crate) fn in_order(photos: &ImageBatches) -> impl Iterator<Item = ukulele_training::Result<Labelled<Tensor>>> {
     photos.in_order().map(labelled)
+}
+
+/// What the frozen trunk of `net` says of the photos, in order and unchanged. Ctrl-C is an error.
+pub(crate) fn features<N: Classifier<Batch = Tensor>>(
+    net: &mut N,
+    photos: &ImageBatches,
+    quiet: bool,
+) -> Result<Features> {
+    let bar = counter("features of the frozen trunk", photos.len(), quiet);
+    let batches = in_order(photos).take_while(|_| !interrupt::asked());
+    let found = Features::of(net, batches.inspect(|_| bar.inc(EVALUATED_AT_ONCE as u64)));
+    bar.finish_and_clear();
+    if interrupt::asked() {
+        return Err(Failure::Interrupted("nothing was learned yet; nothing was saved".to_owned()));
+    }
+    Ok(found?)
 }

@@ -7,7 +7,7 @@ use crate::photos;
 use crate::texts;
 use serde_json::{Map, Value as Json, json};
 use std::path::{Path, PathBuf};
-use ukulele_data::{Augment, ImageBatches, ImageDataset, Labels, Photo};
+use ukulele_data::{ImageDataset, Labels, Photo};
 use ukulele_training::{Model, Network, argmax, evaluate};
 
 /// What a model says of an input.
@@ -97,7 +97,7 @@ fn of_photos(model: &Model, paths: &[PathBuf], skip: bool, quiet: bool) -> Resul
     let names = Labels::new(model.labels.clone())?;
     let data =
         ImageDataset { photos: good.iter().cloned().map(Photo::File).collect(), labels: vec![0; good.len()], names };
-    let batches = ImageBatches::new(data, preprocess, Augment::default(), photos::EVALUATED_AT_ONCE, 0)?;
+    let batches = photos::still(data, preprocess)?;
     let found = evaluate(net, photos::in_order(&batches))?;
     let names: Vec<String> = good.iter().map(|p| p.display().to_string()).collect();
     Ok(answers(&names, found.probabilities, &model.labels))

@@ -8,14 +8,15 @@ use crate::text::{check, numbers};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A picture of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Photo {
     /// A file, decoded whenever it is needed.
     File(PathBuf),
-    /// Decoded already.
-    Memory(Image),
+    /// Decoded already; copies of a data set share it.
+    Memory(Arc<Image>),
 }
 
 impl Photo {
@@ -134,7 +135,7 @@ impl ImageDataset {
             let message = format!("label {label} is no class, there are {}: {}", names.len(), listed(names.names()));
             return Err(Error::argument("data set", message));
         }
-        Ok(Self { photos: images.into_iter().map(Photo::Memory).collect(), labels, names })
+        Ok(Self { photos: images.into_iter().map(|image| Photo::Memory(Arc::new(image))).collect(), labels, names })
     }
 
     /// Number of pictures.
@@ -184,7 +185,7 @@ impl ImageDataset {
     /// The first picture, in order, that cannot be decoded or shaped.
     pub fn into_memory(mut self, shape: impl Fn(&Image) -> Result<Image> + Sync) -> Result<Self> {
         let photos: Vec<Result<Photo>> =
-            self.photos.par_iter().map(|photo| Ok(Photo::Memory(shape(&*photo.load()?)?))).collect();
+            self.photos.par_iter().map(|photo| Ok(Photo::Memory(Arc::new(shape(&*photo.load()?)?)))).collect();
         self.photos = photos.into_iter().collect::<Result<_>>()?;
         Ok(self)
     }

@@ -4,8 +4,8 @@
 use super::{Run, Summary, Way, answer_of_ways, megabytes, peak_memory, results, summary, table, write};
 use crate::args::DemoArgs;
 use crate::errors::{Failure, Result};
-use crate::photos::{EVALUATED_AT_ONCE, epoch, in_order};
-use crate::progress::{Progress, counter};
+use crate::photos::{self, epoch, in_order};
+use crate::progress::Progress;
 use crate::report::{Content, Report, Sample, data_uri, thousands};
 use crate::train::{Plan, train, train_head, train_head_first};
 use crate::{files, interrupt, predict};
@@ -148,25 +148,13 @@ impl Task {
         Ok(net)
     }
 
-    fn batches(&self, places: &[usize], augment: Augment, batch: usize, seed: u64) -> Result<ImageBatches> {
-        // Resize and crop are done.
-        let normalise = Preprocess { size: None, crop: None, ..Preprocess::caffe_bgr() };
-        Ok(ImageBatches::new(self.photos.subset(places)?, normalise, augment, batch, seed)?)
-    }
-
     fn exam(&self, places: &[usize]) -> Result<ImageBatches> {
-        self.batches(places, Augment::default(), EVALUATED_AT_ONCE, 0)
+        photos::still(self.photos.subset(places)?, normalise())
     }
 
     /// What the pretrained trunk says of all photos: the same for all seeds, as it is frozen.
     fn features(&self, quiet: bool) -> Result<Features> {
-        let all: Vec<usize> = (0..self.photos.len()).collect();
-        let bar = counter("features of the frozen trunk", all.len(), quiet);
-        let mut net = self.model(Way::Head, 0)?;
-        let batches = self.exam(&all)?;
-        let features = Features::of(&mut net, in_order(&batches).inspect(|_| bar.inc(EVALUATED_AT_ONCE as u64)))?;
-        bar.finish_and_clear();
-        Ok(features)
+        photos::features(&mut self.model(Way::Head, 0)?, &photos::still(self.photos.clone(), normalise())?, quiet)
     }
 
     /// Learns one way, and is tested. `features` are those of all photos, and took `each` seconds a photo.
@@ -193,7 +181,7 @@ impl Task {
         } else {
             // A solar cell upside down is as whole as it was.
             let augment = Augment { flip_horizontal: true, flip_vertical: true, ..Augment::default() };
-            let lesson = self.batches(learn, augment, plan.batch, seed)?;
+            let lesson = ImageBatches::new(self.photos.subset(learn)?, normalise(), augment, plan.batch, seed)?;
             let exam = self.exam(judge)?;
             if way == Way::Full {
                 // A fresh head would first tear at the trunk: it begins as the one that the frozen trunk wants.
@@ -225,6 +213,11 @@ impl Task {
         let run = Run::new(way, learn.len(), seed, seconds, net.parameter_count().1, peak_bytes, &history, &found)?;
         Ok((run, net))
     }
+}
+
+/// What is left to be done to photos whose resize and crop are done.
+fn normalise() -> Preprocess {
+    Preprocess { size: None, crop: None, ..Preprocess::caffe_bgr() }
 }
 
 fn part(features: &Features, places: &[usize]) -> Result<Features> {
