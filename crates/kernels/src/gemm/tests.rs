@@ -42,7 +42,7 @@ proptest! {
         (m, n, k) in prop_oneof![
             (0usize..40, 0usize..80, 0usize..40),
             (1usize..4, 1usize..200, 1usize..300),
-            (60usize..150, 1usize..100, prop_oneof![Just(256usize), Just(512), 1usize..600]),
+            (60usize..150, 1usize..100, prop_oneof![Just(64usize), Just(512), 1usize..600]),
         ],
         (la, lb) in (0usize..3, 0usize..3),
         (gap_a, gap_b, gap_c) in (0usize..3, 0usize..3, 0usize..3),

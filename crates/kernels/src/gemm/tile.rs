@@ -153,7 +153,7 @@ unsafe fn sum_tile<S: Simd>(s: S, rows: usize, taps: &[Tap], depth: usize, panel
 }
 
 /// Products that are added one after the other. Longer sums are sums of such: rounding grows with the length of a chain.
-const CHAIN: usize = 256;
+const CHAIN: usize = 64;
 
 /// sums[row] = sum over taps and k of source[tap][row][k] * panel[tap][k].
 ///
