@@ -141,7 +141,11 @@ pub(crate) struct VerifyArgs {
 
 /// Names of networks.
 fn models() -> PossibleValuesParser {
-    PossibleValuesParser::new(ukulele_models::ImageConfig::NAMES.into_iter().chain(["bert"]))
+    PossibleValuesParser::new(
+        ukulele_models::ImageConfig::NAMES
+            .into_iter()
+            .chain(weights_import::TextFamily::ALL.map(|family| family.prefix())),
+    )
 }
 
 /// Arguments of `uke pull`.

@@ -12,6 +12,8 @@ pub(crate) const DEVIATION: f64 = 0.02;
 pub struct BertConfig {
     /// Which of them.
     pub family: TextFamily,
+    /// The `model_type` in `config.json` where it is not the family's own: `xlm-roberta` or `camembert`, of RoBERTa.
+    pub alias: Option<&'static str>,
     /// Word pieces in the table.
     pub vocab_size: usize,
     /// Width of the embeddings, where it is not D: of ELECTRA and ALBERT.
@@ -53,6 +55,7 @@ impl Default for BertConfig {
     fn default() -> Self {
         Self {
             family: TextFamily::Bert,
+            alias: None,
             vocab_size: 30522,
             embedding_size: None,
             hidden_size: 768,
@@ -75,6 +78,81 @@ impl Default for BertConfig {
 }
 
 impl BertConfig {
+    const ALIASES: [&'static str; 2] = ["xlm-roberta", "camembert"];
+
+    /// The names that [`BertConfig::named`] knows.
+    pub const NAMES: [&'static str; 21] = [
+        "bert_tiny",
+        "bert_mini",
+        "bert_small",
+        "bert_medium",
+        "bert_base",
+        "bert_base_cased",
+        "bert_base_multilingual",
+        "bert_large",
+        "bert_large_cased",
+        "minilm_l6",
+        "minilm_l12",
+        "roberta_base",
+        "roberta_large",
+        "xlm_roberta_base",
+        "distilbert_base",
+        "electra_small",
+        "electra_base",
+        "electra_large",
+        "albert_base",
+        "albert_large",
+        "albert_xlarge",
+    ];
+
+    /// The measures of a published model: Google's BERTs, ELECTRAs and ALBERTs, Microsoft's MiniLMs as sentence-transformers
+    /// distribute them, Facebook's RoBERTas, Hugging Face's DistilBERT. Source: the `config.json` of each.
+    pub fn named(name: &str) -> Option<Self> {
+        let sized = |family, layers, hidden: usize| Self {
+            num_hidden_layers: layers,
+            hidden_size: hidden,
+            num_attention_heads: hidden / 64,
+            intermediate_size: 4 * hidden,
+            ..Self::of_family(family)
+        };
+        let bert = |layers, hidden| sized(TextFamily::Bert, layers, hidden);
+        let minilm = |layers| Self { num_attention_heads: 12, ..bert(layers, 384) };
+        let roberta = |layers, hidden| Self {
+            max_position_embeddings: 514,
+            type_vocab_size: 1,
+            layer_norm_eps: 1e-5,
+            ..sized(TextFamily::Roberta, layers, hidden)
+        };
+        let electra =
+            |layers, hidden| Self { embedding_size: Some(hidden), ..sized(TextFamily::Electra, layers, hidden) };
+        let albert =
+            |layers, hidden, heads| Self { num_attention_heads: heads, ..sized(TextFamily::Albert, layers, hidden) };
+        Some(match name {
+            "bert_tiny" => bert(2, 128),
+            "bert_mini" => bert(4, 256),
+            "bert_small" => bert(4, 512),
+            "bert_medium" => bert(8, 512),
+            "bert_base" => bert(12, 768),
+            "bert_base_cased" => Self { vocab_size: 28996, ..bert(12, 768) },
+            "bert_base_multilingual" => Self { vocab_size: 119_547, ..bert(12, 768) },
+            "bert_large" => bert(24, 1024),
+            "bert_large_cased" => Self { vocab_size: 28996, ..bert(24, 1024) },
+            "minilm_l6" => minilm(6),
+            "minilm_l12" => minilm(12),
+            "roberta_base" => roberta(12, 768),
+            "roberta_large" => roberta(24, 1024),
+            "xlm_roberta_base" => Self { alias: Some("xlm-roberta"), vocab_size: 250_002, ..roberta(12, 768) },
+            "distilbert_base" => sized(TextFamily::DistilBert, 6, 768),
+            "electra_small" => Self { embedding_size: Some(128), ..electra(12, 256) },
+            "electra_base" => electra(12, 768),
+            "electra_large" => electra(24, 1024),
+            "albert_base" => albert(12, 768, 12),
+            "albert_large" => albert(24, 1024, 16),
+            "albert_xlarge" => albert(24, 2048, 16),
+            _ => return None,
+        })
+    }
+
     /// What a `config.json` of this family means where it is silent.
     pub fn of_family(family: TextFamily) -> Self {
         let base = Self { family, ..Self::default() };
@@ -142,9 +220,10 @@ impl BertConfig {
     pub fn from_json(config: &Json) -> Result<Self> {
         let wrong =
             |key: &str, what: &str| Error::argument("config.json", format!("`{key}` is {}; {what}", config[key]));
+        let alias = Self::ALIASES.into_iter().find(|alias| config["model_type"] == *alias);
         let family = match config["model_type"].as_str() {
             None => TextFamily::Bert,
-            Some("xlm-roberta" | "camembert") => TextFamily::Roberta,
+            Some(_) if alias.is_some() => TextFamily::Roberta,
             Some(kind) => TextFamily::ALL.into_iter().find(|family| family.prefix() == kind).ok_or_else(|| {
                 wrong("model_type", "bert, roberta, xlm-roberta, electra, distilbert and albert are known")
             })?,
@@ -176,6 +255,7 @@ impl BertConfig {
         let narrow = matches!(family, TextFamily::Electra | TextFamily::Albert);
         let config = Self {
             family,
+            alias,
             vocab_size: size("vocab_size", base.vocab_size)?,
             embedding_size: if narrow { Some(size("embedding_size", base.embedding())?) } else { None },
             hidden_size,
@@ -262,8 +342,12 @@ impl BertConfig {
             vocab_size: found.vocab,
             embedding_size: Some(found.embedding).filter(|&width| width != found.hidden),
             hidden_size: found.hidden,
-            // How often shared layers are gone through, no tensor tells.
-            num_hidden_layers: if shared { base.num_hidden_layers } else { found.layers },
+            // How often shared layers are gone through, no tensor tells; the published ones of these widths do so 24 times.
+            num_hidden_layers: match (shared, found.hidden) {
+                (true, 1024 | 2048) => 24,
+                (true, _) => base.num_hidden_layers,
+                _ => found.layers,
+            },
             hidden_groups: if shared { found.layers } else { 1 },
             num_attention_heads: found.heads,
             intermediate_size: found.intermediate,
@@ -292,7 +376,7 @@ impl BertConfig {
     pub fn to_json(&self) -> Map<String, Json> {
         let [width, layers, heads, wide, act, dropout, attention, classifier] = Self::keys(self.family);
         let config = json!({
-            "model_type": self.family.prefix(),
+            "model_type": self.alias.unwrap_or(self.family.prefix()),
             "vocab_size": self.vocab_size,
             width: self.hidden_size,
             layers: self.num_hidden_layers,

@@ -244,6 +244,13 @@ impl TextModel {
         let class = said.as_ref().and_then(|said| said["architectures"][0].as_str());
         let has = |name: &str| weights.entries().iter().any(|entry| entry.name.ends_with(name));
         let task = class.and_then(TextTask::of_class).unwrap_or_else(|| task_of(&found, &has));
+        if matches!(task, TextTask::MaskedLM | TextTask::PreTraining)
+            && said.as_ref().is_some_and(|said| said["tie_word_embeddings"] == false)
+        {
+            let message =
+                "its head has a matrix of its own for words (`tie_word_embeddings` is false), which is not read";
+            return Err(argument(Error::argument("config.json", message)));
+        }
         let labels = said.as_ref().and_then(|said| said["id2label"].as_object().map(Map::len));
         let classes = found.classes.or(labels).unwrap_or(2);
         let mut net = Self::new(&config, task, classes, &mut Init::zeros()).map_err(argument)?;
@@ -334,6 +341,8 @@ impl TextModel {
         let mut config = self.config().to_json();
         let family = match self.config().family {
             TextFamily::Bert => "Bert",
+            TextFamily::Roberta if self.config().alias == Some("xlm-roberta") => "XLMRoberta",
+            TextFamily::Roberta if self.config().alias == Some("camembert") => "Camembert",
             TextFamily::Roberta => "Roberta",
             TextFamily::Electra => "Electra",
             TextFamily::DistilBert => "DistilBert",

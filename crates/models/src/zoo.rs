@@ -5,9 +5,9 @@ use ukulele_layers::{Module, Pass};
 /// A network of the zoo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variant {
-    /// As [`crate::ImageConfig::named`] knows it, or Google's name of a BERT.
+    /// As [`crate::ImageConfig::named`] or [`crate::BertConfig::named`] knows it.
     pub name: &'static str,
-    /// Trained numbers, with the original's classes (1000; 10 for small images) and heads; of a BERT with pooler.
+    /// Trained numbers, with the original's classes (1000; 10 for small images) and heads; of a model of text without, but with a pooler where it has one.
     pub parameters: usize,
     /// Multiplications of one input, without those of norms and activations.
     pub multiply_adds: u64,
@@ -78,7 +78,22 @@ pub const ZOO: &[Variant] = &[
     text("bert_small", 28_763_648, 1_677_721_600),
     text("bert_medium", 41_373_184, 3_355_443_200),
     text("bert_base", 109_482_240, 11_173_625_856),
+    text("bert_base_cased", 108_310_272, 11_173_625_856),
+    text("bert_base_multilingual", 177_853_440, 11_173_625_856),
     text("bert_large", 335_141_888, 39_460_012_032),
+    text("bert_large_cased", 333_579_264, 39_460_012_032),
+    text("minilm_l6", 22_713_216, 1_434_451_968),
+    text("minilm_l12", 33_360_000, 2_868_903_936),
+    text("roberta_base", 124_645_632, 11_173_625_856),
+    text("roberta_large", 355_359_744, 39_460_012_032),
+    text("xlm_roberta_base", 278_043_648, 11_173_625_856),
+    text("distilbert_base", 66_362_880, 5_586_812_928),
+    text("electra_small", 13_483_008, 1_312_817_152),
+    text("electra_base", 108_891_648, 11_173_625_856),
+    text("electra_large", 334_092_288, 39_460_012_032),
+    text("albert_base", 11_683_584, 11_186_208_768),
+    text("albert_large", 17_683_968, 39_476_789_248),
+    text("albert_xlarge", 58_724_864, 156_262_989_824),
 ];
 
 /// Multiplications of a forward pass that watched all of `net`: those of convolutions and dense layers. (Products within
@@ -87,11 +102,13 @@ pub fn multiply_adds(net: &mut impl Module, pass: &Pass) -> u64 {
     let mut total = 0;
     net.each("", &mut |name, param| {
         let shape = param.value.shape();
-        let layer = name.strip_suffix(".weight").filter(|_| shape.len() >= 2);
-        let Some(y) = layer.and_then(|layer| pass.tapped(layer)) else { return };
+        let Some(layer) = name.strip_suffix(".weight").filter(|_| shape.len() >= 2) else { return };
         // A table of embeddings is looked up.
         if !name.ends_with("embeddings.weight") {
-            total += (y.tensor().numel() * param.value.numel() / shape[0].max(1)) as u64;
+            // Layers that share their weights are gone through several times.
+            let taps = pass.taps().iter().filter(|(tapped, _)| tapped == layer);
+            let outputs: usize = taps.map(|(_, y)| y.tensor().numel()).sum();
+            total += (outputs * param.value.numel() / shape[0].max(1)) as u64;
         }
     });
     total

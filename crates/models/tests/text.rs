@@ -183,6 +183,21 @@ fn labels_that_do_not_fit_are_errors() {
 }
 
 #[test]
+fn names_of_relatives_are_kept() {
+    for name in BertConfig::NAMES {
+        let config = BertConfig::named(name).unwrap();
+        assert_eq!(BertConfig::from_json(&config.to_json().into()).unwrap(), config, "{name}");
+    }
+    let config = BertConfig { alias: Some("xlm-roberta"), ..config(TextFamily::Roberta) };
+    let net = TextModel::new(&config, TextTask::MaskedLM, 0, &mut Init::new(1)).unwrap();
+    let json = net.to_json(&[]);
+    assert_eq!(
+        (&json["model_type"], &json["architectures"][0]),
+        (&"xlm-roberta".into(), &"XLMRobertaForMaskedLM".into())
+    );
+}
+
+#[test]
 fn a_head_that_the_file_lacks_is_an_error() {
     let config = config(TextFamily::Bert);
     let mut net = TextModel::new(&config, TextTask::Features, 0, &mut Init::new(1)).unwrap();
@@ -213,6 +228,7 @@ fn configurations_that_do_not_fit_are_errors() {
         (error("pad_token_id", 9.into()), "10 positions, of which a RoBERTa with padding 9 uses none"),
         (error("layer_norm_eps", (-1.0).into()), "`layer_norm_eps` is -1.0"),
         (error("hidden_act", "relu".into()), "relu"),
+        (error("tie_word_embeddings", false.into()), "a matrix of its own"),
     ];
     for (error, words) in said {
         assert!(error.contains(words), "{error}");

@@ -2,7 +2,9 @@
 #![allow(missing_docs)]
 
 use ukulele_layers::{Init, Module, Pass, Tensor};
-use ukulele_models::{BertConfig, BertModel, ImageConfig, ImageModel, TokenBatch, Variant, ZOO, multiply_adds};
+use ukulele_models::{
+    BertConfig, ImageConfig, ImageModel, TextModel, TextTask, TokenBatch, Variant, ZOO, multiply_adds,
+};
 
 fn image(name: &'static str) -> Variant {
     let classes = if name.starts_with("cifar") { 10 } else { 1000 };
@@ -16,38 +18,22 @@ fn image(name: &'static str) -> Variant {
     Variant { name, parameters, multiply_adds: multiply_adds(&mut net, &pass), input, text: false }
 }
 
-/// Google's sizes.
-fn bert(name: &'static str) -> Variant {
-    let (num_hidden_layers, hidden_size) = match name {
-        "bert_tiny" => (2, 128),
-        "bert_mini" => (4, 256),
-        "bert_small" => (4, 512),
-        "bert_medium" => (8, 512),
-        "bert_base" => (12, 768),
-        "bert_large" => (24, 1024),
-        other => panic!("{other}"),
-    };
-    let config = BertConfig {
-        num_hidden_layers,
-        hidden_size,
-        intermediate_size: 4 * hidden_size,
-        num_attention_heads: hidden_size / 64,
-        ..BertConfig::default()
-    };
-    let mut net = BertModel::new(&config, true, &mut Init::zeros());
+fn text(name: &'static str) -> Variant {
+    let config = BertConfig::named(name).unwrap();
+    let mut net = TextModel::new(&config, TextTask::Features, 0, &mut Init::zeros()).unwrap();
     let (parameters, _) = net.parameter_count();
     let (mut pass, input) = (Pass::eval(), 128);
     pass.watch_all(&net);
-    let _hidden = net.forward(&TokenBatch::unpadded(1, input, vec![7; input]).unwrap(), &mut pass).unwrap();
+    let _hidden = net.hidden(&TokenBatch::unpadded(1, input, vec![7; input]).unwrap(), &mut pass).unwrap();
     // Q·Kᵀ and the product with V.
-    let attention = 2 * num_hidden_layers * input * input * hidden_size;
+    let attention = 2 * config.num_hidden_layers * input * input * config.hidden_size;
     let multiply_adds = multiply_adds(&mut net, &pass) + attention as u64;
     Variant { name, parameters, multiply_adds, input, text: true }
 }
 
 #[test]
 fn the_table_is_right() {
-    let names: Vec<&str> = ZOO.iter().filter(|v| !v.text).map(|v| v.name).collect();
+    let names = |text| ZOO.iter().filter(|v| v.text == text).map(|v| v.name).collect::<Vec<_>>();
     let mut wrong = Vec::new();
     for name in ImageConfig::NAMES {
         let variant = image(name);
@@ -56,12 +42,12 @@ fn the_table_is_right() {
                 .push(format!("image({name:?}, {}, {}, {})", variant.parameters, variant.multiply_adds, variant.input));
         }
     }
-    for name in ["bert_tiny", "bert_mini", "bert_small", "bert_medium", "bert_base", "bert_large"] {
-        let variant = bert(name);
+    for name in BertConfig::NAMES {
+        let variant = text(name);
         if !ZOO.contains(&variant) {
             wrong.push(format!("text({name:?}, {}, {})", variant.parameters, variant.multiply_adds));
         }
     }
     assert!(wrong.is_empty(), "these rows belong in the table:\n    {},\n", wrong.join(",\n    "));
-    assert_eq!(names, ImageConfig::NAMES);
+    assert_eq!((names(false), names(true)), (ImageConfig::NAMES.to_vec(), BertConfig::NAMES.to_vec()));
 }
