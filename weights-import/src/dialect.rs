@@ -313,7 +313,7 @@ impl Dialect {
                 let Some(wrapper) = wrapper(table, signs[0], &entry.name) else { continue };
                 wrappers.entry(wrapper).or_insert((0, &entry.name)).0 += 1;
             }
-            // A file of more models than any has: looking at each would take too long.
+            // None, or more models than any file has: looking at each would take too long.
             if wrappers.is_empty() || wrappers.len() > MOST_WRAPPERS {
                 continue;
             }

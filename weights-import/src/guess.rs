@@ -184,6 +184,8 @@ pub struct Bert {
     pub embedding: usize,
     /// Number of encoder layers; of ALBERT those in the file, which are gone through several times.
     pub layers: usize,
+    /// ALBERT: layers in each of those; else 1.
+    pub inner: usize,
     /// Width of a token.
     pub hidden: usize,
     /// Attention heads: from `config.json`, else `hidden / 64`, as the shapes do not tell.
@@ -493,6 +495,10 @@ fn bert(shapes: &BTreeMap<&str, &[usize]>, family: Option<TextFamily>) -> Option
         },
         embedding,
         layers,
+        inner: match alike {
+            TextFamily::Albert => count(&|l| format!("encoder.albert_layer_groups.0.albert_layers.{l}.ffn.weight")),
+            _ => 1,
+        },
         hidden,
         heads: (hidden / 64).max(1),
         intermediate,

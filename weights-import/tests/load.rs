@@ -360,6 +360,7 @@ fn the_configuration_sets_knobs_or_refuses() {
         family: TextFamily::Bert,
         embedding: 8,
         layers: 1,
+        inner: 1,
         hidden: 8,
         heads: 2,
         intermediate: 16,

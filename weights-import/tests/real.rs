@@ -11,6 +11,7 @@ fn bert_tiny() -> Bert {
         family: TextFamily::Bert,
         embedding: 128,
         layers: 2,
+        inner: 1,
         hidden: 128,
         heads: 2,
         intermediate: 512,
@@ -63,6 +64,7 @@ mod fetched {
         let dialect = Dialect::detect(&weights).unwrap();
         let expected = Bert {
             layers: 6,
+            inner: 1,
             embedding: 384,
             hidden: 384,
             heads: 12,

@@ -130,13 +130,9 @@ fn measures(weights: &Weights, dialect: &Dialect, model: Option<&str>) -> Result
 
 /// As the weights were trained; at the side that is asked for, or at `side` if nothing is said but the dialect's preset.
 fn preprocess(args: &ImageArgs, dialect: &Dialect, side: usize) -> Result<Preprocess> {
-    let said = Preprocess::beside(&args.weights)?.filter(|said| said.output_size().is_some());
-    let asked = args.size.map(|side| side as usize);
-    let side = asked.or(if said.is_none() { Some(side) } else { None });
-    let preset = || Preprocess::preset(dialect.preprocess()).unwrap_or_else(Preprocess::imagenet_torchvision);
-    let mut preprocess = said.unwrap_or_else(preset);
-    if let Some(side) = side {
-        preprocess = preprocess.with_side(side);
+    let mut preprocess = Preprocess::of_weights(&args.weights, dialect.preprocess(), side)?;
+    if let Some(side) = args.size {
+        preprocess = preprocess.with_side(side as usize);
     }
     if args.whole
         && let Some((height, width)) = preprocess.crop.take()

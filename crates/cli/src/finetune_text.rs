@@ -14,7 +14,7 @@ use ukulele_data::{TextBatches, TextDataset, Tokenizer};
 use ukulele_layers::{Init, Module};
 use ukulele_models::{BertConfig, Pooling, Pretrained, TextModel};
 use ukulele_training::{Features, History, Model, TextInput, check_writable};
-use weights_import::{Dialect, Report, Weights};
+use weights_import::{Dialect, Report, TextFamily, Weights};
 
 /// Runs the command.
 pub(crate) fn run(args: &TextArgs, quiet: bool) -> Result<()> {
@@ -70,6 +70,8 @@ struct Encoder {
     pooling: Pooling,
     /// Why this pooling.
     why: String,
+    /// Whether the file has a pooler.
+    pooler: bool,
     input: TextInput,
     dialect: Dialect,
 }
@@ -82,10 +84,18 @@ impl Encoder {
             Some(PoolingArg::Mean) => (Pooling::Mean, "pooling by mean, as asked"),
             Some(PoolingArg::Cls) => (Pooling::Cls, "pooling by the first token, as asked"),
             Some(PoolingArg::Pooler) if bert.pooler => (Pooling::Pooler, "pooling by the trained pooler, as asked"),
+            Some(PoolingArg::Pooler) if args.training.freeze == Freeze::Trunk => {
+                let message = "--pooling pooler --freeze trunk: the file has no pooler, and a fresh one would not learn; \
+                               pool by mean";
+                return Err(Failure::usage(message));
+            }
             Some(PoolingArg::Pooler) => {
                 (Pooling::Pooler, "pooling by a pooler that is not in the file and begins fresh")
             }
-            None if bert.pooler => (Pooling::Pooler, "pooling by the trained pooler of the file"),
+            // The pooler in files of RoBERTa was never trained.
+            None if bert.pooler && matches!(config.family, TextFamily::Bert | TextFamily::Albert) => {
+                (Pooling::Pooler, "pooling by the trained pooler of the file")
+            }
             None => (Pooling::Mean, "pooling by mean, as the file has no trained pooler"),
         };
         let most = config.longest();
@@ -107,17 +117,18 @@ impl Encoder {
             );
             return Err(Failure::run(message));
         }
-        Ok(Self { config, pooling, why: why.to_owned(), input, dialect })
+        Ok(Self { config, pooling, why: why.to_owned(), pooler: bert.pooler, input, dialect })
     }
 
     fn model(&self, weights: &Weights, classes: usize, seed: u64) -> Result<(TextModel, Report)> {
-        let fresh = || TextModel::classifier(&self.config, classes, self.pooling, &mut Init::new(seed));
-        let mut net = fresh()?;
-        let head = net.layer_groups().pop().unwrap_or_default();
-        let head: Vec<&str> = head.iter().map(String::as_str).collect();
-        let report = net.load(weights, &self.dialect)?.only_missing(&head)?;
+        let mut net = TextModel::classifier(&self.config, classes, self.pooling, &mut Init::new(seed))?;
+        let fresh = net.head.clone();
+        let mut open = net.head_names();
+        open.extend((!self.pooler).then(|| format!("{}.pooler.", self.config.family.prefix())));
+        let open: Vec<&str> = open.iter().map(String::as_str).collect();
+        let report = net.load(weights, &self.dialect)?.only_missing(&open)?;
         // A head of the file may have the same shape; it belongs to other classes.
-        net.head = fresh()?.head;
+        net.head = fresh;
         Ok((net, report))
     }
 }
@@ -141,15 +152,15 @@ fn fit(
     quiet: bool,
 ) -> Result<History> {
     let loss = loss(plan, &learn.labels, learn.names.len(), setup.balance)?;
+    let lesson = texts::lesson(input, learn, plan.batch, plan.seed)?;
+    if !quiet {
+        texts::warn_of_cut(&lesson, input.max_length);
+    }
     let progress = Progress::training("training", plan.epochs, quiet);
     if setup.freeze == Freeze::Trunk {
         let features = Features::of(net, texts::by_length(&texts::exam(input, learn)?))?;
         let seen = Features::of(net, texts::by_length(exam))?;
         return train_head(net, plan, loss, &features, &seen, &progress);
-    }
-    let lesson = texts::lesson(input, learn, plan.batch, plan.seed)?;
-    if !quiet {
-        texts::warn_of_cut(&lesson, input.max_length);
     }
     train(
         net,

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &PredictArgs, quiet: bool) -> Result<()> {
     let model = Model::load(&args.model)?;
     files::check_file(args.json.as_deref())?;
     let answers = match &model.network {
-        Network::Text(_) => of_texts(&model, &lines_of(&args.inputs)?)?,
+        Network::Text(_) => of_texts(&model, &lines_of(&args.inputs)?, quiet)?,
         Network::Image(_) => of_photos(&model, &paths(&args.inputs)?, args.skip_broken, quiet)?,
     };
     for answer in &answers {
@@ -53,7 +53,7 @@ fn object(answer: &Answer, labels: &[String]) -> Json {
 /// Lines for the terminal about these texts.
 pub(crate) fn lines(model: &Model, texts: &[&str]) -> Result<Vec<String>> {
     let texts: Vec<String> = texts.iter().map(|&t| t.to_owned()).collect();
-    Ok(of_texts(model, &texts)?.iter().map(|a| line(a, &model.labels)).collect())
+    Ok(of_texts(model, &texts, true)?.iter().map(|a| line(a, &model.labels)).collect())
 }
 
 /// Lines for the terminal about these photos.
@@ -62,13 +62,15 @@ pub(crate) fn photo_lines(model: &Model, paths: &[PathBuf]) -> Result<Vec<String
 }
 
 /// What the model says of these texts.
-fn of_texts(model: &Model, inputs: &[String]) -> Result<Vec<Answer>> {
+fn of_texts(model: &Model, inputs: &[String], quiet: bool) -> Result<Vec<Answer>> {
     let Network::Text(net) = &model.network else {
         return Err(Failure::run("this model is none for texts"));
     };
     let input = texts::saved_input(model)?;
     let question = texts::question(input, inputs)?;
-    texts::warn_of_cut(&question, input.max_length);
+    if !quiet {
+        texts::warn_of_cut(&question, input.max_length);
+    }
     let found = texts::evaluated(net, &question)?;
     Ok(answers(inputs, found.probabilities, &model.labels))
 }

@@ -45,6 +45,16 @@ impl Preprocess {
         Ok(known.then(|| Self { size: Some(Size::Shorter(232)), ..Self::imagenet_torchvision() }))
     }
 
+    /// [`Preprocess::beside`]; where that says no size, the preset of this name, or else ImageNet's, at `side` pixels.
+    ///
+    /// # Errors
+    /// As [`Preprocess::beside`].
+    pub fn of_weights(path: impl AsRef<Path>, preset: &str, side: usize) -> Result<Self> {
+        let said = Self::beside(path)?.filter(|said| said.output_size().is_some());
+        let usual = || Self::preset(preset).unwrap_or_else(Self::imagenet_torchvision).with_side(side);
+        Ok(said.unwrap_or_else(usual))
+    }
+
     /// From timm's `config.json`: the shorter side becomes `input_size` / `crop_pct`, rounded down, and the middle is cut out
     /// (`crop_mode` center), or the picture is stretched to that size first (squash). Source: timm `data/transforms_factory.py`.
     ///

@@ -349,6 +349,7 @@ impl BertConfig {
                 _ => found.layers,
             },
             hidden_groups: if shared { found.layers } else { 1 },
+            inner_group_num: found.inner,
             num_attention_heads: found.heads,
             intermediate_size: found.intermediate,
             max_position_embeddings: found.positions,
@@ -366,9 +367,10 @@ impl BertConfig {
     pub fn fits(&self, found: &Bert) -> bool {
         // Layers that share their weights lie in a file once.
         let layers = if self.family == TextFamily::Albert { self.hidden_groups } else { self.num_hidden_layers };
-        let sizes = (self.hidden_size, self.intermediate_size, self.embedding(), layers);
+        let inner = if self.family == TextFamily::Albert { self.inner_group_num } else { 1 };
+        let sizes = (self.hidden_size, self.intermediate_size, self.embedding(), layers, inner);
         let tables = (self.vocab_size, self.max_position_embeddings, self.type_vocab_size);
-        sizes == (found.hidden, found.intermediate, found.embedding, found.layers)
+        sizes == (found.hidden, found.intermediate, found.embedding, found.layers, found.inner)
             && tables == (found.vocab, found.positions, found.types)
     }
 

@@ -218,7 +218,7 @@ impl TextModel {
     /// A model with fresh weights that sorts texts into `classes` classes, by any pooling.
     ///
     /// # Errors
-    /// [`Pooling::Pooler`] of a family that has none.
+    /// [`Pooling::Pooler`] of DistilBERT, which has none.
     pub fn classifier(config: &BertConfig, classes: usize, pooling: Pooling, init: &mut Init) -> Result<Self> {
         let encoder = TextEncoder::new(config, pooling == Pooling::Pooler, init);
         let head = TextHead::SequenceClassification(SequenceHead::new(config, classes, false, pooling, init));
@@ -254,12 +254,35 @@ impl TextModel {
         let labels = said.as_ref().and_then(|said| said["id2label"].as_object().map(Map::len));
         let classes = found.classes.or(labels).unwrap_or(2);
         let mut net = Self::new(&config, task, classes, &mut Init::zeros()).map_err(argument)?;
-        // An encoder alone may have been saved without its pooler.
-        if task == TextTask::Features && !found.pooler {
-            net.encoder.set_pooler(false, &mut Init::zeros());
-        }
+        net.keep_pooler(found.pooler);
         let _complete = net.load(&weights, &dialect)?.only_missing(&[])?;
         Ok((net, dialect))
+    }
+
+    /// Makes room for the pooler of a file, or takes it away from a model whose head does not look at it. One that no head looks
+    /// at is frozen: it waits for [`TextModel::replace_head`].
+    pub fn keep_pooler(&mut self, kept: bool) {
+        let needed = match &self.head {
+            TextHead::Features => false,
+            TextHead::SequenceClassification(head) | TextHead::MultipleChoice(head) => head.pooling == Pooling::Pooler,
+            TextHead::NextSentencePrediction(_) | TextHead::PreTraining(..) => true,
+            _ => {
+                self.encoder.set_pooler(kept, &mut Init::zeros());
+                return self.freeze_pooler(true);
+            }
+        };
+        self.encoder.set_pooler(kept || needed, &mut Init::zeros());
+        let idle = !needed && !matches!(self.head, TextHead::Features);
+        self.freeze_pooler(idle);
+    }
+
+    fn freeze_pooler(&mut self, frozen: bool) {
+        let pooler = join(self.prefix(), "pooler.");
+        self.each("", &mut |name, param| {
+            if name.starts_with(&pooler) {
+                param.frozen = frozen;
+            }
+        });
     }
 
     /// The encoder alone of any such weights, with its pooler if they have one.
@@ -512,15 +535,22 @@ impl TextModel {
     }
 
     /// Gives the model a fresh head for `classes` classes of texts; of tokens, if its head was for tokens. The encoder keeps its
-    /// weights; a pooler that it lacks is fresh too.
+    /// weights. Texts are pooled as the family does; by the mean where that is a pooler which the model has not.
     pub fn replace_head(&mut self, classes: usize, init: &mut Init) {
         let config = self.config().clone();
         let task = match self.head {
             TextHead::TokenClassification(_) => TextTask::TokenClassification,
             _ => TextTask::SequenceClassification,
         };
-        self.encoder.set_pooler(wants_pooler(config.family, task), init);
         self.head = TextHead::new(&config, task, classes, init).expect("every family classifies");
+        let trained = self.has_pooler();
+        if let TextHead::SequenceClassification(head) = &mut self.head
+            && head.pooling == Pooling::Pooler
+            && !trained
+        {
+            head.pooling = Pooling::Mean;
+        }
+        self.keep_pooler(trained);
     }
 
     /// Prefixes of names from the input to the output, one list per group: embeddings, layers, head. The last is the head, with

@@ -197,6 +197,17 @@ fn names_of_relatives_are_kept() {
     );
 }
 
+/// Far more memory than there is: refused before any is taken.
+#[test]
+fn layers_within_a_group_are_those_of_the_file() {
+    let mut net = TextModel::new(&config(TextFamily::Albert), TextTask::Features, 0, &mut Init::new(1)).unwrap();
+    let folder = Folder::new("inner", &mut net);
+    let mut json = serde_json::Value::from(net.to_json(&[]));
+    json["inner_group_num"] = 4096.into();
+    folder.config(json);
+    assert!(TextModel::from_pretrained(&folder.0).unwrap_err().to_string().contains("config.json beside it"));
+}
+
 #[test]
 fn a_head_that_the_file_lacks_is_an_error() {
     let config = config(TextFamily::Bert);

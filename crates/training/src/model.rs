@@ -352,18 +352,18 @@ impl Model {
             return Err(Error::checkpoint(&path, message));
         }
         let found = weights_import::guess(&weights, &Dialect::plain());
-        if !found.as_ref().is_some_and(|found| config.fits(found)) {
+        let Some(found) = found.as_ref().filter(|found| config.fits(found)) else {
             let found = found.map_or("no model that is known".to_owned(), |found| found.to_string());
             return Err(Error::checkpoint(&path, format!("holds {found}; config.json describes another model")));
-        }
-        let mut network = config.build()?;
+        };
+        let mut network = config.build(found)?;
         let _everything = network.load(&weights, &Dialect::plain())?.strict()?;
         Ok(Self { network, labels: config.labels, text, preprocess, metrics: config.metrics })
     }
 }
 
 /// Names that all differ.
-fn distinct(labels: &[impl AsRef<str>]) -> Result<Vec<String>> {
+pub(crate) fn distinct(labels: &[impl AsRef<str>]) -> Result<Vec<String>> {
     let labels: Vec<String> = labels.iter().map(|label| label.as_ref().to_owned()).collect();
     match labels.iter().enumerate().find_map(|(i, label)| labels[..i].contains(label).then_some(label)) {
         Some(twice) => Err(Error::Argument(format!("two classes are named `{twice}`"))),

@@ -18,6 +18,8 @@ const TORCHVISION: &str = "torchvision-";
 pub(super) struct Config {
     measures: Measures,
     pub(super) labels: Vec<String>,
+    /// As many as labels, where there are any.
+    classes: usize,
     pub(super) metrics: Map<String, Json>,
     /// Fingerprints of the other files.
     pub(super) files: BTreeMap<String, String>,
@@ -41,9 +43,8 @@ pub(super) fn to_json(
     let mut config = Map::new();
     match network {
         Network::Text(net) => {
-            config.extend(net.to_json(labels));
+            config.extend(net.to_json(&[]));
             if let TextHead::SequenceClassification(head) = &net.head {
-                config.insert("problem_type".into(), "single_label_classification".into());
                 ours["pooling"] = head.pooling.name().into();
             }
         }
@@ -54,13 +55,17 @@ pub(super) fn to_json(
             ours["image"] = measures.into();
         }
     }
-    config.insert("num_labels".into(), labels.len().into());
-    let numbered = labels.iter().enumerate();
-    config.insert(
-        "id2label".into(),
-        numbered.clone().map(|(i, l)| (i.to_string(), l.clone().into())).collect::<Map<_, _>>().into(),
-    );
-    config.insert("label2id".into(), numbered.map(|(i, l)| (l.clone(), i.into())).collect::<Map<_, _>>().into());
+    if labels.is_empty() {
+        if network.classes() > 0 {
+            config.insert("num_labels".into(), network.classes().into());
+        }
+    } else {
+        let numbered = labels.iter().enumerate();
+        let names: Map<_, _> = numbered.clone().map(|(i, label)| (i.to_string(), label.clone().into())).collect();
+        config.insert("id2label".into(), names.into());
+        let numbers: Map<_, _> = numbered.map(|(i, label)| (label.clone(), i.into())).collect();
+        config.insert("label2id".into(), numbers.into());
+    }
     ours["metrics"] = metrics.clone().into();
     ours["files"] = files.into();
     config.insert("ukulele".into(), ours);
@@ -84,13 +89,20 @@ impl Config {
             Some(later) => return Err(format!("has layout {later}, this version reads {LAYOUT}; use a newer ukulele")),
             None => return Err("has no `layout` under `ukulele`".into()),
         }
-        let mut labels = labels(&config["id2label"]);
+        let labels = labels(&config["id2label"])?;
+        let classes = match &config["num_labels"] {
+            number if labels.is_empty() => {
+                number.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|&n| n <= 1 << 24)
+            }
+            _ => Some(labels.len()),
+        };
+        let classes = classes.unwrap_or(0);
         let measures = match config["model_type"].as_str() {
             Some(model) if model.starts_with(TORCHVISION) => {
                 // Before other networks than ResNets were saved, the entry had their name.
                 let measures = if ours["image"].is_null() { &ours["resnet"] } else { &ours["image"] };
                 let measures = ImageConfig::from_json(measures).map_err(|error| error.to_string())?;
-                Measures::Image(measures.with_classes(labels.as_ref().map_or(0, Vec::len)))
+                Measures::Image(measures.with_classes(classes))
             }
             Some(_) => {
                 let measures = BertConfig::from_json(config).map_err(|error| error.to_string())?;
@@ -104,18 +116,17 @@ impl Config {
                     Some(_) => TextTask::SequenceClassification,
                     None => class.and_then(TextTask::of_class).ok_or("has no `architectures` that are known")?,
                 };
-                if !matches!(task, TextTask::SequenceClassification | TextTask::TokenClassification) {
-                    labels = labels.or(Ok(Vec::new()));
+                if classes == 0 && matches!(task, TextTask::SequenceClassification | TextTask::TokenClassification) {
+                    return Err("has neither `id2label` nor `num_labels`".into());
                 }
                 Measures::Text(measures, task, pooling)
             }
             None => return Err(format!("has no `model_type`; known are bert, roberta .. and {TORCHVISION}resnet ..")),
         };
-        let labels = labels?;
         let files = ours["files"].as_object().ok_or("has no `files` under `ukulele`")?;
         let files =
             files.iter().map(|(name, print)| (name.clone(), print.as_str().unwrap_or_default().to_owned())).collect();
-        Ok(Self { measures, labels, metrics: ours["metrics"].as_object().cloned().unwrap_or_default(), files })
+        Ok(Self { measures, labels, classes, metrics: ours["metrics"].as_object().cloned().unwrap_or_default(), files })
     }
 
     /// Whether a file's tensors are of these measures: to be asked before memory is taken for a model of any size.
@@ -128,20 +139,24 @@ impl Config {
         }
     }
 
-    /// The model, with fresh weights.
-    pub(super) fn build(&self) -> ukulele_layers::Result<Network> {
-        let (init, classes) = (&mut Init::zeros(), self.labels.len());
-        Ok(match &self.measures {
-            Measures::Text(config, _, Some(pooling)) => TextModel::classifier(config, classes, *pooling, init)?.into(),
-            Measures::Text(config, task, None) => TextModel::new(config, *task, classes, init)?.into(),
-            Measures::Image(config) => ImageModel::new(config, init).into(),
-        })
+    /// The model of a file with such tensors, with fresh weights.
+    pub(super) fn build(&self, found: &Architecture) -> ukulele_layers::Result<Network> {
+        let init = &mut Init::zeros();
+        let mut net = match &self.measures {
+            Measures::Text(config, _, Some(pooling)) => TextModel::classifier(config, self.classes, *pooling, init)?,
+            Measures::Text(config, task, None) => TextModel::new(config, *task, self.classes, init)?,
+            Measures::Image(config) => return Ok(ImageModel::new(config, init).into()),
+        };
+        net.keep_pooler(matches!(found, Architecture::Bert(found) if found.pooler));
+        Ok(net.into())
     }
 }
 
-/// The labels in order of their numbers.
+/// The labels in order of their numbers; none where none are named.
 fn labels(numbered: &Json) -> Result<Vec<String>, String> {
-    let entries = numbered.as_object().filter(|entries| !entries.is_empty()).ok_or("has no `id2label`")?;
+    let Some(entries) = numbered.as_object() else {
+        return if numbered.is_null() { Ok(Vec::new()) } else { Err("has an `id2label` that is no object".into()) };
+    };
     let label = |i: usize| entries.get(&i.to_string()).and_then(Json::as_str).map(str::to_owned);
     let count = entries.len();
     (0..count).map(|i| label(i).ok_or_else(|| format!("`id2label` of {count} labels has no text for {i}"))).collect()

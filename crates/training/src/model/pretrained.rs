@@ -1,6 +1,6 @@
 //! Models out of whatever file the world distributes.
 
-use super::{CONFIG, Model, Network, TextInput, files};
+use super::{CONFIG, Model, Network, TextInput, WEIGHTS, distinct, files};
 use crate::{Error, Result};
 use serde_json::{Map, Value as Json};
 use std::path::Path;
@@ -23,8 +23,9 @@ impl Model {
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
         let config = Some(folder.join(CONFIG)).filter(|path| path.is_file());
         let config = config.map(|path| files::read_json(&path)).transpose()?.unwrap_or(Json::Null);
-        if path.is_dir() && config["ukulele"].is_object() {
-            return Self::load(path);
+        let ours = path.is_dir() || path.file_name().is_some_and(|name| name == WEIGHTS);
+        if ours && config["ukulele"].is_object() {
+            return Self::load(folder);
         }
         let weights = weights_import::open(path)?;
         let dialect = Dialect::detect(&weights)?;
@@ -54,10 +55,9 @@ impl Model {
                 }
             }
             Network::Image(net) => {
-                let said = Preprocess::beside(path).map_err(Error::data)?;
                 let side = net.config().image_size();
-                let preset = || Some(Preprocess::preset(dialect.preprocess())?.with_side(side));
-                model.preprocess = said.filter(|said| said.output_size().is_some()).or_else(preset);
+                let preprocess = Preprocess::of_weights(path, dialect.preprocess(), side).map_err(Error::data)?;
+                model.preprocess = Some(preprocess);
             }
         }
         let classes = found.and_then(|found| found.classes());
@@ -68,9 +68,13 @@ impl Model {
     }
 }
 
-/// The names of the classes that `config.json` states (Hugging Face: `id2label`; timm: `label_names`), if it names them all.
+/// The names of the classes that `config.json` states (Hugging Face: `id2label`; timm: `label_names`), if it names just these.
 fn labels(config: &Json, classes: usize) -> Vec<String> {
+    let count = config["id2label"].as_object().map(Map::len).or(config["label_names"].as_array().map(Vec::len));
+    if count != Some(classes) {
+        return Vec::new();
+    }
     let numbered = |i: usize| config["id2label"][&i.to_string()].as_str().or(config["label_names"][i].as_str());
-    let labels: Option<Vec<String>> = (0..classes).map(|i| numbered(i).map(str::to_owned)).collect();
-    labels.unwrap_or_default()
+    let labels: Option<Vec<&str>> = (0..classes).map(numbered).collect();
+    labels.and_then(|labels| distinct(&labels).ok()).unwrap_or_default()
 }

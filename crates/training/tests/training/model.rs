@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use ukulele_data::{Casing, Preprocess, Tokenizer};
 use ukulele_layers::{Init, Module, Pass};
 use ukulele_models::{
-    BertConfig, GoogLeNet, GoogLeNetConfig, ImageConfig, ImageModel, Pooling, ResNetV2Config, StemPool, TextModel,
-    TextTask, Vgg, VggConfig,
+    BertConfig, GoogLeNet, GoogLeNetConfig, ImageConfig, ImageModel, Pooling, ResNetV2Config, StemPool, TextHead,
+    TextModel, TextTask, Vgg, VggConfig,
 };
 use ukulele_training::{Model, Network, TextInput, check_writable, predict};
 use weights_import::TextFamily;
@@ -190,6 +190,7 @@ fn configurations_that_do_not_fit_are_errors() {
     case("type", "\"model_type\": \"bert\"", "\"model_type\": \"gpt2\"", &["gpt2", "bert"]);
     case("pooling", "\"pooling\": \"mean\"", "\"pooling\": \"median\"", &["pooling"]);
     case("label", "\"1\":", "\"7\":", &["id2label", "1"]);
+    case("labels", "\"id2label\"", "\"names\"", &["neither `id2label` nor"]);
     // Far more memory than there is: refused before any is taken.
     case("huge", "\"hidden_size\": 16", "\"hidden_size\": 16777216", &["describes another model", "hidden 16"]);
     case("zero", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 0", &["num_hidden_layers"]);
@@ -330,6 +331,74 @@ fn all_models_of_texts_come_back() {
     assert!(count > 25, "{count}");
 }
 
+/// A pooler that was trained is there for the next head, though the head of now does not look at it.
+#[test]
+fn a_trained_pooler_outlives_other_heads() {
+    let folder = Folder::new("pooler");
+    let mut trained = bert(16, 0.0, Pooling::Pooler);
+    let mut state = trained.state();
+    state.retain(|(name, _)| !name.starts_with("classifier."));
+    let words = TextModel::new(trained.config(), TextTask::MaskedLM, 0, &mut Init::new(3)).unwrap();
+    state.extend(words.clone().state().into_iter().filter(|(name, _)| name.starts_with("cls.")));
+    let tensors: Vec<_> = state.iter().map(|(name, tensor)| (name.clone(), tensor)).collect();
+    weights_import::save_safetensors(folder.join("model.safetensors"), &tensors, &[], weights_import::Dtype::F32)
+        .unwrap();
+    fs::write(folder.join("config.json"), serde_json::Value::from(words.to_json(&[])).to_string()).unwrap();
+
+    let mut model = Model::from_pretrained(&folder.0).unwrap();
+    assert_eq!(model.text_model().unwrap().task(), TextTask::MaskedLM);
+    model.network.each("", &mut |name, param| assert_eq!(param.frozen, name.contains("pooler"), "{name}"));
+    // It is saved and read again, too.
+    model.save(folder.join("again")).unwrap();
+    let mut model = Model::from_pretrained(folder.join("again")).unwrap();
+    model.replace_head(&["a", "b"], &mut Init::new(0)).unwrap();
+    model.network.each("", &mut |name, param| assert!(!param.frozen, "{name}"));
+    let pooler = |network: &mut Network| -> Vec<_> {
+        bits(network).into_iter().filter(|(name, _)| name.starts_with("bert.pooler.")).collect()
+    };
+    let (ours, theirs) = (pooler(&mut model.network), pooler(&mut trained.into()));
+    assert!(ours.len() == 2 && ours == theirs);
+    let TextHead::SequenceClassification(head) = &model.text_model().unwrap().head else { panic!("a classifier") };
+    assert_eq!(head.pooling, Pooling::Pooler);
+}
+
+/// Where no pooler was trained, the mean of the tokens is taken.
+#[test]
+fn a_model_without_pooler_pools_by_mean() {
+    let words =
+        TextModel::new(bert(16, 0.0, Pooling::Mean).config(), TextTask::MaskedLM, 0, &mut Init::new(3)).unwrap();
+    let mut model = Model::new(words, &[""; 0]).unwrap();
+    model.replace_head(&["a", "b"], &mut Init::new(0)).unwrap();
+    let TextHead::SequenceClassification(head) = &model.text_model().unwrap().head else { panic!("a classifier") };
+    assert_eq!((head.pooling, model.text_model().unwrap().has_pooler()), (Pooling::Mean, false));
+    let folder = Folder::new("mean");
+    model.save(&folder.0).unwrap();
+    // The folder or its weights: the same model.
+    for path in [folder.0.clone(), folder.join("model.safetensors")] {
+        let mut again = Model::from_pretrained(path).unwrap();
+        assert!(again.labels == ["a", "b"] && bits(&mut again.network) == bits(&mut model.network));
+    }
+}
+
+#[test]
+fn models_without_names_of_classes_come_back() {
+    let folder = Folder::new("nameless");
+    let mut model = Model::new(resnet(4), &LABELS).unwrap();
+    model.labels.clear();
+    model.save(&folder.0).unwrap();
+    let again = Model::load(&folder.0).unwrap();
+    assert_eq!((again.network.classes(), again.labels.len()), (3, 0));
+    let mut net =
+        TextModel::new(bert(16, 0.0, Pooling::Mean).config(), TextTask::Features, 0, &mut Init::new(3)).unwrap();
+    for pooler in [true, false] {
+        net.keep_pooler(pooler);
+        Model::new(net.clone(), &[""; 0]).unwrap().save(&folder.0).unwrap();
+        let config = fs::read_to_string(folder.join("config.json")).unwrap();
+        assert!(!config.contains("num_labels") && !config.contains("id2label"), "{config}");
+        assert_eq!(Model::load(&folder.0).unwrap().text_model().unwrap().has_pooler(), pooler);
+    }
+}
+
 /// A file of weights as others distribute it: the folder tells labels, tokens and preprocessing.
 #[test]
 fn foreign_folders_are_models_too() {
@@ -369,6 +438,9 @@ fn foreign_folders_are_models_too() {
     assert_eq!(model.labels, ["a", "b", "c"]);
     let photo = ukulele_data::Image::new(120, 100, vec![7; 120 * 100 * 3]).unwrap();
     assert_eq!(model.images(&[photo]).unwrap().shape(), [1, 3, 96, 96]);
+    // The names of another model's classes are none of ours.
+    fs::write(folder.join("config.json"), r#"{"label_names": ["a", "b", "c", "d"]}"#).unwrap();
+    assert!(Model::from_pretrained(&folder.0).unwrap().labels.is_empty());
     fs::write(folder.join("config.json"), "{").unwrap();
     assert!(Model::from_pretrained(&folder.0).unwrap_err().to_string().contains("config.json"));
 }
