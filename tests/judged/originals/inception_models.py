@@ -54,7 +54,7 @@ def original(source, build, name, taps=None, **facts):
         loss=loss(0.0),
         adjust=adjust,
         taps=taps,
-        tries=range(number, number + 4),
+        tries=range(number, number + 1),
         facts={"family": "image", **facts},
     )
 
