@@ -12,12 +12,15 @@ from originals import keras_models
 from originals.timm_v2 import taps
 from originals.torchvision_models import CLASSES, images, loss, outputs
 
-# Shapes of the evaluation input and of an odd one. Of the training input 3x3 pixels are left at the end where there are no
-# shortcuts past the norms, which magnify rounding over fewer values; fewer pixels meet fewer ReLUs and pools near a tie.
+# Shapes of the evaluation input and of an odd one.
 SHAPES = ([2, 3, 107, 107], [1, 3, 97, 161])
-TRAINING = {"inception_v4": [4, 3, 139, 139], "inception_resnet_v2": [4, 3, 107, 107]}
-# The norm of facenet-pytorch's embedding sees one value an image. Of hundreds of inputs one is without near ties.
-FACES, FACES_TRIES = [4, 3, 107, 107], range(169, 177)
+# Of the training input, and its number: of tens or hundreds of inputs one is without near ties, mostly of max pools. 3x3 pixels
+# are left at the end where there are no shortcuts past the norms, which magnify rounding over fewer values; facenet-pytorch's
+# last norm sees one value an image.
+TRAINING = {"inception_v4": ([2, 3, 139, 139], 36), "inception_resnet_v2": ([4, 3, 107, 107], 14), "inception_resnet_v1": ([4, 3, 107, 107], 169)}
+# Shifts of batch norms that leave few inputs of ReLUs near zero; but where another norm follows without padding, what shifts all
+# pixels has no gradient, and the few below zero are all that has.
+SHIFT, SHIFTS = 3.0, {"conv2d_1a.": 1.0, "block8.": 1.0, "features.0.": 1.0} | {f"features.{b}.": 2.0 for b in (19, 20, 21)}
 
 
 def facenet(**options):
@@ -31,27 +34,16 @@ def facenet(**options):
 
 
 def adjust(net):
-    """Shifts of batch norms that leave few inputs of ReLUs near zero, and residual blocks that add little, so that they stay so.
-    What shifts all pixels has next to no gradient: so little of it in the first, which another norm follows without padding."""
+    """And residual blocks that add little, so that inputs of ReLUs stay where they are."""
     for name, module in net.named_modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.bias += 1.0 if name == "conv2d_1a.bn" else 2.5
+            module.bias += next((shift for start, shift in SHIFTS.items() if name.startswith(start)), SHIFT)
         elif name.endswith(".conv2d"):
             module.weight *= 0.2
 
 
-def adjust_faces(net):
-    """As `adjust`, farther from zero; but not where only a norm follows the last block, and the few below zero are all that has a
-    gradient."""
-    for name, module in net.named_modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.bias += 1.0 if name.startswith(("conv2d_1a.", "block8.")) else 3.0
-        elif name.endswith(".conv2d"):
-            module.weight *= 0.2
-
-
-def original(source, build, training, taps=None, adjust=adjust, tries=range(12), **facts):
-    evaluation, odd = SHAPES
+def original(source, build, name, taps=None, **facts):
+    (evaluation, odd), (training, number) = SHAPES, TRAINING[name]
     return judge.Original(
         source=source,
         build=build,
@@ -62,13 +54,13 @@ def original(source, build, training, taps=None, adjust=adjust, tries=range(12),
         loss=loss(0.0),
         adjust=adjust,
         taps=taps,
-        tries=tries,
+        tries=range(number, number + 1),
         facts={"family": "image", **facts},
     )
 
 
 def of_timm(name):
-    return original(f"timm {timm.__version__}", lambda: timm.create_model(name, pretrained=False, num_classes=CLASSES), TRAINING[name], taps)
+    return original(f"timm {timm.__version__}", lambda: timm.create_model(name, pretrained=False, num_classes=CLASSES), name, taps)
 
 
 def keras_modules():
@@ -81,8 +73,11 @@ def keras_modules():
 
 
 def fill_keras(net):
-    """As `adjust`."""
+    """As `adjust`: the first norm, and those of the last block, are closer to zero."""
     keras_models.fill(net)
+    shifts = [v for v in net.variables if v.path.startswith("batch_normalization") and v.path.endswith("/beta")]
+    for place, variable in enumerate(shifts):
+        variable.assign(variable - keras_models.INCEPTION_SHIFT + (SHIFT if 0 < place < len(shifts) - 4 else 1.0))
     for variable in net.variables:
         if variable.path.startswith("block") and variable.path.endswith("_conv/kernel"):
             variable.assign(variable * 0.2)
@@ -96,8 +91,8 @@ FACENET = f"facenet-pytorch {importlib.metadata.version('facenet-pytorch')}"
 ORIGINALS = {
     "inception_v4": of_timm("inception_v4"),
     "inception_resnet_v2": of_timm("inception_resnet_v2"),
-    "inception_resnet_v1": original(FACENET, lambda: facenet(classify=True, num_classes=CLASSES), FACES, adjust=adjust_faces, tries=FACES_TRIES),
+    "inception_resnet_v1": original(FACENET, lambda: facenet(classify=True, num_classes=CLASSES), "inception_resnet_v1"),
     # Directions of 512 numbers come out.
-    "inception_resnet_v1_embedding": original(FACENET, facenet, FACES, adjust=adjust_faces, tries=FACES_TRIES, embeds=True),
+    "inception_resnet_v1_embedding": original(FACENET, facenet, "inception_resnet_v1", embeds=True),
     "keras_inception_resnet_v2": dataclasses.replace(keras_models.original("keras_inception_resnet_v2"), fill=fill_keras, tries=range(12)),
 }

@@ -15,6 +15,8 @@ for module in (keras.src.backend, keras.src.backend.common.dtypes):
     module.result_type = lambda *types: "float64" if any(str(t).endswith("float64") for t in types) else of_floats(*types)
 
 CLASSES = 10
+# Of norms: Inception's many units want to be farther away from zero.
+INCEPTION_SHIFT = 4.0
 SOURCE = f"keras {keras.__version__}"
 
 
@@ -63,8 +65,7 @@ def weight(name, shape):
         # As in torchvision's: the last norm of a bottleneck small, the others shifted away from zero.
         v = (0.2 if name.endswith("_3_bn/gamma") else 1.0) * (1.0 + 0.1 * v)
     else:
-        # Inception's many units want to be farther away.
-        shift = 4.0 if name.startswith("batch_normalization") else 2.5
+        shift = INCEPTION_SHIFT if name.startswith("batch_normalization") else 2.5
         v = 0.1 * v + (shift if kind == "beta" and "_3_bn" not in name else 0.0)
     return v.astype(np.float32)
 

@@ -13,8 +13,8 @@ SHAPES = {
     "inception_v3": ([2, 3, 139, 139], [1, 3, 97, 161], [2, 3, 299, 299]),
     "googlenet": ([2, 3, 96, 96], [1, 3, 97, 161], [4, 3, 64, 64]),
 }
-# GoogLeNet pools in every block: inputs without near ties are rare, and those before lie on one.
-TRIES = {"googlenet": range(30, 62)}
+# Inputs without near ties are rare where much is pooled: those before lie on one.
+TRIES = {"googlenet": range(30, 62), "vgg11_bn": range(9, 10)}
 NAMES = [f"vgg{d}{bn}" for d in (11, 13, 16, 19) for bn in ("", "_bn")] + [
     *(f"resnet{d}" for d in (18, 34, 50, 101, 152)),
     "wide_resnet50_2",
