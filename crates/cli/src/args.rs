@@ -327,7 +327,7 @@ pub(crate) struct TextColumns {
 /// Arguments of `uke finetune text`.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct TextArgs {
-    /// Folder with model.safetensors, config.json and vocab.txt (or tokenizer.json), or the weights file among them
+    /// Folder with model.safetensors, config.json and tokenizer.json (or vocab.txt, vocab.json, spiece.model), or the weights file among them
     #[arg(long, value_name = "DIR|FILE")]
     pub(crate) weights: PathBuf,
     /// Table of the training data, CSV or TSV with a header line
@@ -341,10 +341,10 @@ pub(crate) struct TextArgs {
     /// Column of the labels
     #[arg(long, value_name = "NAME", default_value = "label")]
     pub(crate) label_column: String,
-    /// Longest text in word pieces; what is beyond is cut off
+    /// Longest text in tokens; what is beyond is cut off
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(3..=4096))]
     pub(crate) max_length: u32,
-    /// How a text becomes one vector [default: the pooler if the file has a trained one, else the mean]
+    /// How a text becomes one vector [default: the pooler if the file has one that was trained (BERT, ALBERT), else the mean]
     #[arg(long, value_enum)]
     pub(crate) pooling: Option<PoolingArg>,
     #[command(flatten)]
