@@ -152,13 +152,16 @@ fn fit(
     quiet: bool,
 ) -> Result<History> {
     let loss = loss(plan, &learn.labels, learn.names.len(), setup.balance)?;
-    let lesson = texts::lesson(input, learn, plan.batch, plan.seed)?;
+    let lesson = match setup.freeze {
+        Freeze::Trunk => texts::exam(input, learn)?,
+        _ => texts::lesson(input, learn, plan.batch, plan.seed)?,
+    };
     if !quiet {
         texts::warn_of_cut(&lesson, input.max_length);
     }
     let progress = Progress::training("training", plan.epochs, quiet);
     if setup.freeze == Freeze::Trunk {
-        let features = Features::of(net, texts::by_length(&texts::exam(input, learn)?))?;
+        let features = Features::of(net, texts::by_length(&lesson))?;
         let seen = Features::of(net, texts::by_length(exam))?;
         return train_head(net, plan, loss, &features, &seen, &progress);
     }

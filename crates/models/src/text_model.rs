@@ -263,24 +263,16 @@ impl TextModel {
     /// at is frozen: it waits for [`TextModel::replace_head`].
     pub fn keep_pooler(&mut self, kept: bool) {
         let needed = match &self.head {
-            TextHead::Features => false,
             TextHead::SequenceClassification(head) | TextHead::MultipleChoice(head) => head.pooling == Pooling::Pooler,
             TextHead::NextSentencePrediction(_) | TextHead::PreTraining(..) => true,
-            _ => {
-                self.encoder.set_pooler(kept, &mut Init::zeros());
-                return self.freeze_pooler(true);
-            }
+            _ => false,
         };
         self.encoder.set_pooler(kept || needed, &mut Init::zeros());
         let idle = !needed && !matches!(self.head, TextHead::Features);
-        self.freeze_pooler(idle);
-    }
-
-    fn freeze_pooler(&mut self, frozen: bool) {
         let pooler = join(self.prefix(), "pooler.");
         self.each("", &mut |name, param| {
             if name.starts_with(&pooler) {
-                param.frozen = frozen;
+                param.frozen = idle;
             }
         });
     }

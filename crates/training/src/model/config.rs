@@ -92,7 +92,7 @@ impl Config {
         let labels = labels(&config["id2label"])?;
         let classes = match &config["num_labels"] {
             number if labels.is_empty() => {
-                number.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|&n| n <= 1 << 24)
+                number.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|&n| n <= 1 << 16)
             }
             _ => Some(labels.len()),
         };
@@ -131,6 +131,9 @@ impl Config {
 
     /// Whether a file's tensors are of these measures: to be asked before memory is taken for a model of any size.
     pub(super) fn fits(&self, found: &Architecture) -> bool {
+        if self.classes > 0 && found.classes().is_some_and(|classes| classes != self.classes) {
+            return false;
+        }
         match (&self.measures, found) {
             (Measures::Text(config, ..), Architecture::Bert(found)) => config.fits(found),
             (Measures::Image(config), found) => ImageConfig::from_weights(found, &Dialect::plain(), config.classes())

@@ -8,8 +8,8 @@ use ukulele_data::{Preprocess, Tokenizer};
 use ukulele_models::{ImageModel, TextModel};
 use weights_import::{Architecture, Dialect, guess};
 
-/// Files out of which [`Tokenizer::from_files`] makes a tokenizer.
-const TOKENIZERS: [&str; 5] = ["tokenizer.json", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "vocab.txt"];
+/// Files out of which [`Tokenizer::from_files`] makes a tokenizer (`merges.txt` with `vocab.json`).
+const TOKENIZERS: [&str; 5] = ["tokenizer.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model", "vocab.txt"];
 
 impl Model {
     /// The model of a file of weights or of a folder: one that [`Model::save`] wrote, or pretrained weights in any format and

@@ -399,6 +399,15 @@ fn models_without_names_of_classes_come_back() {
     }
 }
 
+/// Far more memory than there is: refused before any is taken.
+#[test]
+fn a_number_of_classes_that_the_file_has_not_is_an_error() {
+    let mut model = Model::new(resnet(4), &LABELS).unwrap();
+    model.labels.clear();
+    let edited = |f: &Path| edit(f, "\"num_labels\": 3", "\"num_labels\": 60000");
+    harmed("classes", model, edited, &["describes another model"]);
+}
+
 /// A file of weights as others distribute it: the folder tells labels, tokens and preprocessing.
 #[test]
 fn foreign_folders_are_models_too() {
@@ -411,6 +420,9 @@ fn foreign_folders_are_models_too() {
     let labels = LABELS.map(str::to_owned);
     fs::write(folder.join("config.json"), serde_json::Value::from(net.to_json(&labels)).to_string()).unwrap();
     let bare = Model::from_pretrained(&folder.0).unwrap();
+    fs::write(folder.join("vocab.json"), "{}").unwrap();
+    assert!(Model::from_pretrained(&folder.0).unwrap().text.is_none());
+    fs::remove_file(folder.join("vocab.json")).unwrap();
     assert!(bare.text.is_none() && bare.tokens(&["a"]).unwrap_err().to_string().contains("tokenizer"));
     fs::write(folder.join("vocab.txt"), tokenizer(97).vocab_text().unwrap()).unwrap();
     let mut model = Model::from_pretrained(&folder.0).unwrap();
