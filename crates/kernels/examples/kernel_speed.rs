@@ -70,8 +70,10 @@ const RESNET50_TAIL: [(usize, usize, usize, usize, usize, usize); 3] =
     [(14, 1024, 2048, 1, 2, 1), (7, 2048, 512, 1, 1, 2), (7, 512, 512, 3, 1, 2)];
 
 fn conv_speed(batch: usize) {
-    let mut total = [0.0; 5];
-    println!("ResNet-50, batch {batch}                   packed forward   backward data   backward weight");
+    let mut total = [0.0; 6];
+    println!(
+        "ResNet-50, batch {batch}                   packed          winograd         forward   backward data   backward weight"
+    );
     for (size, cin, cout, kernel, stride, count) in RESNET50.into_iter().chain(RESNET50_TAIL) {
         let pad = [kernel / 2; 4];
         let g = Conv2d {
@@ -90,9 +92,13 @@ fn conv_speed(batch: usize) {
         let (mut x, w, mut y) = (numbers(g.x_len()), numbers(g.w_len()), numbers(g.y_len()));
         let (bias, mut dw) = (numbers(cout), w.clone());
         let epilogue = Epilogue { bias: Some(&bias), residual: None, activation: Activation::Relu };
-        let packed = PackedConv::new(&g, &w);
+        let [packed, winograd] = [Algorithm::Direct, Algorithm::Winograd].map(|algorithm| {
+            let algorithm = if algorithm.supports(&g) { algorithm } else { Algorithm::Direct };
+            PackedConv::new(&g, &w, algorithm)
+        });
         let times = [
-            best(|| conv2d_packed(&g, &x, &packed, &mut y, &epilogue)),
+            best(|| conv2d_packed(&g, Pixels::dense(&x, cin), &packed, &mut y, cout, &epilogue)),
+            best(|| conv2d_packed(&g, Pixels::dense(&x, cin), &winograd, &mut y, cout, &epilogue)),
             best(|| conv2d(&g, &x, &w, &mut y, &epilogue)),
             best(|| conv2d_backward_data(&g, &y, &w, &mut x)),
             best(|| conv2d_backward_weight(&g, &x, &y, &mut dw)),
@@ -103,11 +109,11 @@ fn conv_speed(batch: usize) {
             print!("{:8.2} ms {:6.1}", time * 1e3, flops / time);
             *total += time * count as f64;
         }
-        total[4] += flops * count as f64;
+        total[5] += flops * count as f64;
         println!();
     }
-    for (what, time) in ["packed", "forward", "backward data", "backward weight"].iter().zip(total) {
-        println!("{what:16} {:7.1} ms, {:6.1} GFLOP/s", time * 1e3, total[4] / time);
+    for (what, time) in ["packed", "winograd", "forward", "backward data", "backward weight"].iter().zip(total) {
+        println!("{what:16} {:7.1} ms, {:6.1} GFLOP/s", time * 1e3, total[5] / time);
     }
 }
 
@@ -123,6 +129,7 @@ fn main() {
         }
     }
     if wants("conv") {
+        conv_speed(1);
         conv_speed(8);
     }
 }

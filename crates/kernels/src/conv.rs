@@ -4,13 +4,16 @@
 
 mod dense;
 mod depthwise;
+mod packed;
 mod walk;
+mod winograd;
 
 use crate::element::{as_f32, as_f32_mut, cast, cast_mut};
 use crate::gemm::Epilogue;
 use crate::gemm::pack::with_buffer;
 use crate::isa::{self, Isa};
 use crate::{Element, naive};
+pub use packed::{Algorithm, PackedConv, Pixels, conv2d_packed};
 
 /// The sizes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,50 +102,6 @@ fn out_size(padded: usize, kernel: usize, stride: usize, dilation: usize) -> usi
     if padded < span { 0 } else { (padded - span) / stride + 1 }
 }
 
-/// A weight rearranged once for many convolutions.
-#[derive(Clone, Debug)]
-pub struct PackedConv<T> {
-    form: Form<T>,
-    isa: Isa,
-    /// The convolution it belongs to, up to what does not matter for the weight.
-    g: Conv2d,
-}
-
-#[derive(Clone, Debug)]
-enum Form<T> {
-    /// As it came, for elements without fast kernels.
-    Plain(Vec<T>),
-    /// Panels of the groups.
-    Dense(Vec<f32>),
-    /// [tap][channel].
-    Depthwise(Vec<f32>),
-}
-
-impl<T: Element> PackedConv<T> {
-    /// Packs the weight `w` of the convolution `g`, whose `n`, `h`, `w`, `stride` and `pad` do not matter.
-    ///
-    /// # Panics
-    /// If the sizes do not fit.
-    pub fn new(g: &Conv2d, w: &[T]) -> Self {
-        Self::new_with(isa::current(), g, w)
-    }
-
-    /// [`PackedConv::new`] for an instruction set.
-    pub(crate) fn new_with(isa: Isa, g: &Conv2d, w: &[T]) -> Self {
-        assert_eq!(w.len(), g.w_len(), "{g:?}: weight");
-        let form = match as_f32(w) {
-            None => Form::Plain(w.to_vec()),
-            Some(w) if g.is_depthwise() => Form::Depthwise(depthwise::pack(g, w)),
-            Some(w) => {
-                let mut panels = vec![0.0; dense::packed_forward_len(isa, g)];
-                dense::pack_forward(isa, g, w, &mut panels);
-                Form::Dense(panels)
-            }
-        };
-        PackedConv { form, isa, g: *g }
-    }
-}
-
 /// y = act(conv(x, w) + bias + residual); the residual has the layout of y, the bias one number per output channel.
 ///
 /// # Panics
@@ -165,30 +124,10 @@ pub(crate) fn conv2d_with<T: Element>(isa: Isa, g: &Conv2d, x: &[T], w: &[T], y:
         (Some(x), Some(w), Some(y), Some(epilogue)) => {
             with_buffer(dense::packed_forward_len(isa, g), |panels| {
                 dense::pack_forward(isa, g, w, panels);
-                dense::forward(isa, g, x, panels, y, epilogue);
+                dense::forward(isa, g, Pixels::dense(x, g.cin), panels, y, g.cout, epilogue);
             });
         }
         _ => naive::conv::conv2d(g, x, w, y, epilogue),
-    }
-}
-
-/// [`conv2d`] with a weight that was packed before.
-///
-/// # Panics
-/// If the sizes do not fit.
-pub fn conv2d_packed<T: Element>(g: &Conv2d, x: &[T], w: &PackedConv<T>, y: &mut [T], epilogue: &Epilogue<T>) {
-    let same = Conv2d { n: g.n, h: g.h, w: g.w, stride: g.stride, pad: g.pad, ..w.g };
-    assert_eq!(*g, same, "the weight was packed for another convolution");
-    g.check(x.len(), g.w_len(), y.len());
-    epilogue.check(g.cout, y.len());
-    if y.is_empty() {
-        return;
-    }
-    match (&w.form, cast(x), cast_mut(y), epilogue.cast()) {
-        (Form::Dense(panels), Some(x), Some(y), Some(epilogue)) => dense::forward(w.isa, g, x, panels, y, epilogue),
-        (Form::Depthwise(w_), Some(x), Some(y), Some(epilogue)) => depthwise::forward(w.isa, g, x, w_, y, &epilogue),
-        (Form::Plain(w), ..) => naive::conv::conv2d(g, x, w, y, epilogue),
-        _ => unreachable!("only f32 is packed in panels"),
     }
 }
 

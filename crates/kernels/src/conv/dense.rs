@@ -1,8 +1,8 @@
 //! Convolution and the gradient of its input as matrix products over a [`Walk`], and the gradient of its weight as a sum
 //! of outer products.
 
-use super::Conv2d;
 use super::walk::Walk;
+use super::{Conv2d, Pixels};
 use crate::gemm::blocks::{run_blocks, tile_size};
 use crate::gemm::outer::{Factor, Meeting, Outer, outer};
 use crate::gemm::pack::{pack, packed_len, with_buffer};
@@ -21,18 +21,26 @@ fn row_taps(g: &Conv2d) -> bool {
     g.groups == 1 && g.cin < FEW && g.kw > 1 && g.dilation.1 == 1
 }
 
-/// The same convolution over the input with its padding written out.
-fn padded<'a>(g: &Conv2d, x: &'a [f32]) -> (Conv2d, Cow<'a, [f32]>) {
+/// The same convolution over the input with its padding written out, and pixels one right after the other.
+fn padded<'a>(g: &Conv2d, x: Pixels<'a>) -> (Conv2d, Cow<'a, [f32]>) {
     let [top, bottom, left, right] = g.pad;
     let (h, w) = (g.h + top + bottom, g.w + left + right);
     let padded = Conv2d { h, w, pad: [0; 4], ..*g };
-    if g.pad == [0; 4] || g.h == 0 || g.w == 0 {
-        return (padded, if padded.x_len() == x.len() { x.into() } else { vec![0.0; padded.x_len()].into() });
+    if g.h == 0 || g.w == 0 {
+        return (padded, vec![0.0; padded.x_len()].into());
+    }
+    if g.pad == [0; 4] && x.stride == g.cin {
+        return (padded, (&x.data[..g.x_len()]).into());
     }
     let mut out = vec![0.0; padded.x_len()];
-    for (i, row) in x.chunks_exact(g.w * g.cin).enumerate() {
+    for i in 0..g.n * g.h {
         let y = i / g.h * h + top + i % g.h;
-        out[(y * w + left) * g.cin..][..row.len()].copy_from_slice(row);
+        let (from, to) = (&x.data[i * g.w * x.stride..], &mut out[(y * w + left) * g.cin..][..g.w * g.cin]);
+        if x.stride == g.cin {
+            to.copy_from_slice(&from[..to.len()]);
+        } else {
+            from.chunks(x.stride).zip(to.chunks_exact_mut(g.cin)).for_each(|(x, to)| to.copy_from_slice(&x[..g.cin]));
+        }
     }
     (padded, out.into())
 }
@@ -63,11 +71,20 @@ pub(super) fn pack_forward(isa: Isa, g: &Conv2d, w: &[f32], out: &mut [f32]) {
     }
 }
 
-/// See [`super::conv2d`]; `panels` come from [`pack_forward`].
-pub(super) fn forward(isa: Isa, g: &Conv2d, x: &[f32], panels: &[f32], y: &mut [f32], epilogue: Epilogue<f32>) {
+/// See [`super::conv2d_packed`]; `panels` come from [`pack_forward`].
+pub(super) fn forward(
+    isa: Isa,
+    g: &Conv2d,
+    x: Pixels,
+    panels: &[f32],
+    y: &mut [f32],
+    stride: usize,
+    epilogue: Epilogue<f32>,
+) {
     let cout = g.cout / g.groups;
-    let mut source: Cow<[f32]> = x.into();
+    let mut source: Cow<[f32]> = x.data.into();
     let mut walks: Vec<_> = (0..g.groups).map(|group| Walk::forward(g, group)).collect();
+    walks.iter_mut().for_each(|walk| walk.source.channels = x.stride);
     if row_taps(g) {
         let (padded, numbers) = padded(g, x);
         let mut walk = Walk::forward(&padded, 0);
@@ -76,7 +93,8 @@ pub(super) fn forward(isa: Isa, g: &Conv2d, x: &[f32], panels: &[f32], y: &mut [
         (walks, source) = (vec![walk], numbers);
     }
     let size = panels.len() / g.groups;
-    for (group, walk) in walks.iter().enumerate() {
+    for (group, walk) in walks.iter_mut().enumerate() {
+        walk.out.channels = stride;
         let bias = epilogue.bias.map(|bias| &bias[group * cout..][..cout]);
         let panels = &panels[group * size..][..size];
         multiply(isa, walk, &source, panels, cout, y, Epilogue { bias, ..epilogue });
@@ -126,7 +144,7 @@ pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mu
 /// See [`super::conv2d_backward_weight`].
 pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (cout, rows) = (g.cout / g.groups, row_taps(g));
-    let (seen, x) = if rows { padded(g, x) } else { (*g, x.into()) };
+    let (seen, x) = if rows { padded(g, Pixels::dense(x, g.cin)) } else { (*g, x.into()) };
     let (taps, cols) = taps_and_depth(g);
     let (out_h, out_w) = (g.out_h(), g.out_w());
     let meeting = |pixels: Range<usize>| {

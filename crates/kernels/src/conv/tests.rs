@@ -54,6 +54,32 @@ fn assert_close(got: &[f32], want: &[f32], k: usize, what: &str) {
     }
 }
 
+/// `numbers` as pixels of `channels` channels that are `apart` numbers further from each other, with sevens between.
+fn spread(numbers: &[f32], channels: usize, apart: usize) -> Vec<f32> {
+    let mut out = vec![7.0; numbers.len() / channels * (channels + apart)];
+    for (from, to) in numbers.chunks(channels).zip(out.chunks_mut(channels + apart)) {
+        to[..channels].copy_from_slice(from);
+    }
+    out
+}
+
+/// The prepared convolution by every algorithm, from and to pixels that lie apart, gives `want` and leaves what is between.
+fn check_apart(isa: Isa, g: &Conv2d, x: &[f32], w: &[f32], want: &[f32], epilogue: &Epilogue<f32>) {
+    let (apart_x, residual) = (spread(x, g.cin, 3), epilogue.residual.map(|residual| spread(residual, g.cout, 5)));
+    let epilogue = Epilogue { residual: residual.as_deref(), ..*epilogue };
+    let want = spread(want, g.cout, 5);
+    for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
+        if !algorithm.supports(g) {
+            continue;
+        }
+        let packed = PackedConv::new_with(isa, g, w, algorithm);
+        let mut got = vec![7.0; want.len()];
+        conv2d_packed(g, Pixels { data: &apart_x, stride: g.cin + 3 }, &packed, &mut got, g.cout + 5, &epilogue);
+        let factor = if algorithm == Algorithm::Winograd { 8 } else { 1 };
+        assert_close(&got, &want, factor * g.kh * g.kw * g.cin, &format!("{isa:?} {algorithm:?}"));
+    }
+}
+
 /// All three passes on every instruction set.
 fn check(g: &Conv2d, seed: u64, residual: bool, activation: Activation) {
     let (x, w, dy) = (numbers(g.x_len(), seed), numbers(g.w_len(), seed + 1), numbers(g.y_len(), seed + 2));
@@ -67,8 +93,12 @@ fn check(g: &Conv2d, seed: u64, residual: bool, activation: Activation) {
         let (mut fast_y, mut fast_dx, mut fast_dw) = (dy.clone(), x.clone(), w.clone());
         let mut packed_y = dy.clone();
         conv2d_with(isa, g, &x, &w, &mut fast_y, &epilogue);
-        conv2d_packed(g, &x, &PackedConv::new_with(isa, g, &w), &mut packed_y, &epilogue);
-        assert_eq!(fast_y, packed_y, "{isa:?} packed");
+        if !g.is_depthwise() {
+            let packed = PackedConv::new_with(isa, g, &w, Algorithm::Direct);
+            conv2d_packed(g, Pixels::dense(&x, g.cin), &packed, &mut packed_y, g.cout, &epilogue);
+            assert_eq!(fast_y, packed_y, "{isa:?} packed");
+        }
+        check_apart(isa, g, &x, &w, &y, &epilogue);
         backward_data_with(isa, g, &dy, &w, &mut fast_dx);
         backward_weight_with(isa, g, &x, &dy, &mut fast_dw);
         let taps = g.kh * g.kw;
@@ -114,6 +144,45 @@ fn special_cases_agree_with_the_naive_twin() {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn winograd_agrees_with_the_naive_twin(
+        image in (0usize..4, 0usize..20, 0usize..20),
+        channels in (1usize..70, 1usize..70),
+        pad in prop::array::uniform4(0usize..4),
+        seed in 0u64..1000,
+        residual in any::<bool>(),
+    ) {
+        let (n, h, w) = image;
+        let (cin, cout) = channels;
+        let g = Conv2d { n, h, w, cin, cout, kh: 3, kw: 3, stride: (1, 1), pad, dilation: (1, 1), groups: 1 };
+        check(&g, seed, residual, Activation::Relu);
+    }
+}
+
+/// Relative to the largest output; the direct sum's is 2e-7.
+#[test]
+fn winograds_error_is_as_stated() {
+    let (n, h, w, cin, cout) = (1, 28, 28, 256, 64);
+    let g = Conv2d { n, h, w, cin, cout, kh: 3, kw: 3, stride: (1, 1), pad: [1; 4], dilation: (1, 1), groups: 1 };
+    let (x, weight) = (numbers(g.x_len(), 1), numbers(g.w_len(), 2));
+    let f64s = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+    let mut exact = vec![0.0; g.y_len()];
+    naive::conv::conv2d(&g, &f64s(&x), &f64s(&weight), &mut exact, &Epilogue::NONE);
+    let largest = exact.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+    for isa in available() {
+        for (algorithm, stated) in [(Algorithm::Direct, 3e-7), (Algorithm::Winograd, 1.5e-6)] {
+            let mut y = vec![0.0; g.y_len()];
+            let packed = PackedConv::new_with(isa, &g, &weight, algorithm);
+            conv2d_packed(&g, Pixels::dense(&x, cin), &packed, &mut y, cout, &Epilogue::NONE);
+            let worst = y.iter().zip(&exact).fold(0.0f64, |m, (y, x)| m.max((f64::from(*y) - x).abs()));
+            println!("{isa:?} {algorithm:?}: {:.1e}", worst / largest);
+            assert!(worst / largest < stated, "{isa:?} {algorithm:?}: {:.1e}", worst / largest);
+        }
+    }
+}
+
 #[test]
 fn the_result_does_not_depend_on_the_number_of_threads() {
     let g = Conv2d {
@@ -135,10 +204,15 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
-            conv2d_packed(g, &x, &PackedConv::new_with(isa, g, &w), &mut y, &Epilogue::NONE);
+            conv2d_with(isa, g, &x, &w, &mut y, &Epilogue::NONE);
+            let mut winograd = dy.clone();
+            if Algorithm::Winograd.supports(g) {
+                let packed = PackedConv::new_with(isa, g, &w, Algorithm::Winograd);
+                conv2d_packed(g, Pixels::dense(&x, g.cin), &packed, &mut winograd, g.cout, &Epilogue::NONE);
+            }
             backward_data_with(isa, g, &dy, &w, &mut dx);
             backward_weight_with(isa, g, &x, &dy, &mut dw);
-            (y, dx, dw)
+            (y, winograd, dx, dw)
         })
     };
     for isa in available() {

@@ -227,12 +227,7 @@ unsafe fn store_tile<S: Simd>(s: S, sums: &Sums<S>, out: &[usize], column: usize
             if let Some(residual) = residual {
                 v = s.add(v, load(s, &residual[at..at + cols]));
             }
-            v = match activation {
-                Activation::None => v,
-                Activation::Relu => s.max(s.zero(), v),
-                Activation::GeluErf => gelu_erf(s, v),
-                Activation::GeluTanh => gelu_tanh(s, v),
-            };
+            v = activate(s, activation, v);
             if cols == S::LANES {
                 s.store(c, v);
             } else {
@@ -242,8 +237,19 @@ unsafe fn store_tile<S: Simd>(s: S, sums: &Sums<S>, out: &[usize], column: usize
     }
 }
 
+/// The activation of each lane.
+#[inline(always)]
+pub(crate) fn activate<S: Simd>(s: S, activation: Activation, v: S::V) -> S::V {
+    match activation {
+        Activation::None => v,
+        Activation::Relu => s.max(s.zero(), v),
+        Activation::GeluErf => gelu_erf(s, v),
+        Activation::GeluTanh => gelu_tanh(s, v),
+    }
+}
+
 /// A whole vector if the slice has one, else what it has.
 #[inline(always)]
-fn load<S: Simd>(s: S, x: &[f32]) -> S::V {
+pub(crate) fn load<S: Simd>(s: S, x: &[f32]) -> S::V {
     if x.len() >= S::LANES { s.load(x) } else { s.load_partial(x) }
 }

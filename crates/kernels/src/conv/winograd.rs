@@ -1,0 +1,294 @@
+//! Winograd's F(4×4, 3×3): a tile of 4×4 outputs of a 3×3 convolution with stride 1 from 6×6 inputs by 36 multiplications
+//! instead of 144.
+//!
+//! Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. The product ⊙, summed over the input channels, is 36 matrix products, one for each place of
+//! the 6×6, of [tiles][cin] and [cin][cout]. The transforms evaluate polynomials at 0, ±a, ±b and ∞, where a = 5/8 and
+//! b = 3/2: with 0, ±1, ±2 as in the paper rounding grows several times more.
+//!
+//! Source: Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks"; the points are those that Barabasz et
+//! al. 2018, "Error Analysis and Improving the Accuracy of Winograd Convolution", find among the best.
+
+use super::{Conv2d, Pixels};
+use crate::gemm::blocks::{pieces, tile_size};
+use crate::gemm::pack::{pack, packed_len, with_buffer};
+use crate::gemm::tile::{Block, Job, Panels, Target, activate, load, run};
+use crate::gemm::{Epilogue, Mat};
+use crate::isa::Isa;
+use crate::simd::Simd;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Outputs of a tile, each way.
+const OUT: usize = 4;
+/// Inputs of a tile, each way.
+const IN: usize = 6;
+/// Places of a tile.
+const PLACES: usize = IN * IN;
+/// The points.
+const A: f64 = 0.625;
+const B: f64 = 1.5;
+/// Transformed numbers of a block of tiles that a task works on, about: they stay in the second-level cache.
+const BLOCK: usize = 192 * 1024;
+/// Transformed weights of more numbers do not stay in the last-level cache: then they are read for more tiles at a time.
+const LARGE: usize = 4 * 1024 * 1024;
+/// Blocks that are enough to keep some cores busy.
+const TASKS: usize = 4;
+
+/// Can it be computed so?
+pub(super) fn supports(g: &Conv2d) -> bool {
+    (g.kh, g.kw, g.stride, g.dilation, g.groups) == (3, 3, (1, 1), (1, 1), 1)
+}
+
+/// Numbers that [`pack_weight`] writes.
+pub(super) fn weight_len(isa: Isa, g: &Conv2d) -> usize {
+    packed_len(PLACES, g.cin, g.cout, tile_size(isa).1)
+}
+
+/// G g Gᵀ of every pair of channels, computed in f64, as panels with one tap per place.
+pub(super) fn pack_weight(isa: Isa, g: &Conv2d, w: &[f32], out: &mut [f32]) {
+    let (na, nb) = (2.0 * A * A * (A * A - B * B), 2.0 * B * B * (B * B - A * A));
+    // Row p of G is 1, p, p² over the product of the distances of p to the other points.
+    let row = |p: f64, n: f64| [1.0 / n, p / n, p * p / n];
+    let matrix: [[f64; 3]; IN] =
+        [row(0.0, A * A * B * B), row(A, na), row(-A, na), row(B, nb), row(-B, nb), [0.0, 0.0, 1.0]];
+    // [place][cin][cout]
+    let mut all = vec![0.0; PLACES * g.cin * g.cout];
+    for (o, w) in w.chunks_exact(9 * g.cin).enumerate() {
+        for c in 0..g.cin {
+            let tap = |y: usize, x: usize| f64::from(w[(y * 3 + x) * g.cin + c]);
+            let dot = |row: &[f64; 3], f: &dyn Fn(usize) -> f64| row[0] * f(0) + row[1] * f(1) + row[2] * f(2);
+            for (i, left) in matrix.iter().enumerate() {
+                let half = [0, 1, 2].map(|x| dot(left, &|y| tap(y, x)));
+                for (j, right) in matrix.iter().enumerate() {
+                    all[((i * IN + j) * g.cin + c) * g.cout + o] = dot(right, &|x| half[x]) as f32;
+                }
+            }
+        }
+    }
+    let places: Vec<_> =
+        all.chunks_exact((g.cin * g.cout).max(1)).map(|place| Mat::new(place, g.cin, g.cout)).collect();
+    pack(false, &places, tile_size(isa).1, out);
+}
+
+/// The tiles of a convolution, and where their numbers lie.
+struct Tiles<'a> {
+    g: &'a Conv2d,
+    /// Tiles of an image, each way.
+    grid: (usize, usize),
+    x: Pixels<'a>,
+    weight: &'a [f32],
+    /// Distance of places in the transformed input, `[tile][place][pitch]`: an odd number of cache lines.
+    pitch: usize,
+}
+
+/// Where the result goes.
+#[derive(Clone, Copy)]
+struct Output<'a> {
+    y: *mut f32,
+    stride: usize,
+    epilogue: Epilogue<'a, f32>,
+}
+// SAFETY: tasks write to different pixels or channels through it.
+unsafe impl Send for Output<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Output<'_> {}
+
+/// See [`super::conv2d_packed`], which has checked the sizes; `weight` comes from [`pack_weight`].
+pub(super) fn forward(
+    isa: Isa,
+    g: &Conv2d,
+    x: Pixels,
+    weight: &[f32],
+    y: &mut [f32],
+    stride: usize,
+    epilogue: Epilogue<f32>,
+) {
+    let grid = (g.out_h().div_ceil(OUT), g.out_w().div_ceil(OUT));
+    let tiles = Tiles { g, grid, x, weight, pitch: (g.cin.div_ceil(16) | 1) * 16 };
+    let output = Output { y: y.as_mut_ptr(), stride, epilogue };
+    let (rows, width) = tile_size(isa);
+    let (count, panels) = (g.n * grid.0 * grid.1, g.cout.div_ceil(width));
+    let size = PLACES * tiles.pitch;
+    let most = (if weight.len() > LARGE { 8 * BLOCK } else { BLOCK } / size).clamp(2 * rows, 16 * rows) / rows * rows;
+    let blocks: Vec<_> = pieces(0..count, most).collect();
+    if blocks.len() >= TASKS {
+        return blocks.into_par_iter().with_max_len(1).for_each(|block| {
+            with_buffer(block.len() * (size + PLACES * width), |buffer| {
+                let (v, products) = buffer.split_at_mut(block.len() * size);
+                v.chunks_exact_mut(size).zip(block.clone()).for_each(|(v, tile)| transform_input(isa, &tiles, tile, v));
+                tiles.multiply(isa, block, v, products, 0..panels, output);
+            });
+        });
+    }
+    // Few tiles: the panels are cut instead, and all tasks see the same transformed input.
+    with_buffer(count * size, |v| {
+        v.par_chunks_exact_mut(size).enumerate().for_each(|(tile, v)| transform_input(isa, &tiles, tile, v));
+        let (v, chunks) = (&*v, panels.min(2 * TASKS));
+        (0..chunks).into_par_iter().with_max_len(1).for_each(|i| {
+            with_buffer(count * PLACES * width, |products| {
+                tiles.multiply(isa, 0..count, v, products, panels * i / chunks..panels * (i + 1) / chunks, output);
+            });
+        });
+    });
+}
+
+impl Tiles<'_> {
+    /// The image of a tile, and the row and column of its first output.
+    fn place(&self, tile: usize) -> (usize, usize, usize) {
+        let (rest, x) = (tile / self.grid.1, tile % self.grid.1);
+        (rest / self.grid.0, rest % self.grid.0 * OUT, x * OUT)
+    }
+
+    /// The outputs of some tiles in the columns of some panels. `v` holds the transformed inputs of the tiles, `products` is
+    /// room for one panel, `[place][tile][width]`.
+    fn multiply(
+        &self,
+        isa: Isa,
+        tiles: Range<usize>,
+        v: &[f32],
+        products: &mut [f32],
+        panels: Range<usize>,
+        output: Output,
+    ) {
+        let (tile_rows, width) = tile_size(isa);
+        let (count, size) = (tiles.len(), PLACES * self.g.cin * width);
+        let mut block = Block::default();
+        for place in 0..PLACES {
+            for rows in pieces(0..count, tile_rows) {
+                block.tile(rows.clone().map(|t| (place * count + t) * width));
+                block.tap(place, rows.map(|t| v[(t * PLACES + place) * self.pitch..][..self.g.cin].as_ptr()));
+            }
+        }
+        assert!(products.len() >= PLACES * count * width);
+        for panel in panels {
+            let data = &self.weight[panel * size..][..size];
+            let b = Panels { data, taps: PLACES, depth: self.g.cin, cols: width };
+            let target = Target { c: products.as_mut_ptr(), accumulate: false, epilogue: Epilogue::NONE };
+            // SAFETY: the sources are slices of `cin` numbers, and the products are this task's own, of `width` numbers a row.
+            run(isa, &unsafe { Job::new(&block, b, 0..1, target) });
+            for (t, tile) in tiles.clone().enumerate() {
+                transform_output(isa, self, tile, &products[t * width..], count * width, panel * width, output);
+            }
+        }
+    }
+}
+
+/// Bᵀ d of one column or row.
+#[inline(always)]
+fn input_points<S: Simd>(s: S, d: [S::V; IN]) -> [S::V; IN] {
+    let (aa, bb) = (s.splat((A * A) as f32), s.splat((B * B) as f32));
+    let (sum, product) = (s.splat((A * A + B * B) as f32), s.splat((A * A * B * B) as f32));
+    // At ±a: d4 - b² d2 ± a (d3 - b² d1); at ±b with a and b changed.
+    let pair = |other: S::V, own: f64| {
+        let even = s.sub(d[4], s.mul(other, d[2]));
+        let odd = s.mul(s.splat(own as f32), s.sub(d[3], s.mul(other, d[1])));
+        (s.add(even, odd), s.sub(even, odd))
+    };
+    let ((a_plus, a_minus), (b_plus, b_minus)) = (pair(bb, A), pair(aa, B));
+    let zero = s.add(d[4], s.sub(s.mul(product, d[0]), s.mul(sum, d[2])));
+    let infinity = s.add(d[5], s.sub(s.mul(product, d[1]), s.mul(sum, d[3])));
+    [zero, a_plus, a_minus, b_plus, b_minus, infinity]
+}
+
+/// Aᵀ m of one column or row.
+#[inline(always)]
+fn output_points<S: Simd>(s: S, m: [S::V; IN]) -> [S::V; OUT] {
+    let splat = |x: f64| s.splat(x as f32);
+    let (a_sum, a_difference) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+    let (b_sum, b_difference) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+    [
+        s.add(m[0], s.add(a_sum, b_sum)),
+        s.mul_add(splat(A), a_difference, s.mul(splat(B), b_difference)),
+        s.mul_add(splat(A * A), a_sum, s.mul(splat(B * B), b_sum)),
+        s.add(m[5], s.mul_add(splat(A * A * A), a_difference, s.mul(splat(B * B * B), b_difference))),
+    ]
+}
+
+#[inline(always)]
+fn input_body<S: Simd>(s: S, tiles: &Tiles, tile: usize, v: &mut [f32]) {
+    let Tiles { g, x, pitch, .. } = tiles;
+    let (n, oy, ox) = tiles.place(tile);
+    // First numbers of the 6 x 6 pixels, where there are any.
+    let mut pixels = [[None; IN]; IN];
+    for (y, row) in pixels.iter_mut().enumerate() {
+        for (x_, pixel) in row.iter_mut().enumerate() {
+            *pixel = g
+                .source(oy + y, ox + x_, 0, 0)
+                .map(|(iy, ix)| &x.data[((n * g.h + iy) * g.w + ix) * x.stride..][..g.cin]);
+        }
+    }
+    for c in (0..g.cin).step_by(S::LANES) {
+        let number = |pixel: Option<&[f32]>| pixel.map_or(s.zero(), |pixel| load(s, &pixel[c..]));
+        let mut half = [[s.zero(); IN]; IN];
+        for (j, half) in half.iter_mut().enumerate() {
+            *half = input_points(s, std::array::from_fn(|i| number(pixels[i][j])));
+        }
+        for i in 0..IN {
+            let row = input_points(s, std::array::from_fn(|j| half[j][i]));
+            for (j, &number) in row.iter().enumerate() {
+                s.store(&mut v[(i * IN + j) * pitch + c..], number);
+            }
+        }
+    }
+}
+
+dispatch!(
+    /// Bᵀ d B of a tile, `[place][pitch]`.
+    fn transform_input(tiles: &Tiles, tile: usize, v: &mut [f32]) = input_body
+);
+
+#[inline(always)]
+fn output_body<S: Simd>(
+    s: S,
+    tiles: &Tiles,
+    tile: usize,
+    products: &[f32],
+    place_pitch: usize,
+    column: usize,
+    output: Output,
+) {
+    let g = tiles.g;
+    let (n, oy, ox) = tiles.place(tile);
+    let (height, width) = (g.out_h(), g.out_w());
+    let Epilogue { bias, residual, activation } = output.epilogue;
+    for first in (column..g.cout.min(column + 2 * S::LANES)).step_by(S::LANES) {
+        let cols = S::LANES.min(g.cout - first);
+        let mut half = [[s.zero(); OUT]; IN];
+        for (j, half) in half.iter_mut().enumerate() {
+            let product = |i: usize| s.load(&products[(i * IN + j) * place_pitch + first - column..]);
+            *half = output_points(s, std::array::from_fn(product));
+        }
+        let bias = bias.map_or(s.zero(), |bias| load(s, &bias[first..first + cols]));
+        let rows: [_; OUT] = std::array::from_fn(|i| output_points(s, std::array::from_fn(|j| half[j][i])));
+        for (i, row) in rows.iter().enumerate().take(height - oy) {
+            for (j, &sum) in row[..OUT.min(width - ox)].iter().enumerate() {
+                let at = ((n * height + oy + i) * width + ox + j) * output.stride + first;
+                let mut v = s.add(sum, bias);
+                if let Some(residual) = residual {
+                    v = s.add(v, load(s, &residual[at..at + cols]));
+                }
+                v = activate(s, activation, v);
+                // SAFETY: `conv2d_packed` has checked that y has all channels of all pixels; no other task has these.
+                let y = unsafe { std::slice::from_raw_parts_mut(output.y.add(at), cols) };
+                if cols == S::LANES {
+                    s.store(y, v);
+                } else {
+                    s.store_partial(y, v);
+                }
+            }
+        }
+    }
+}
+
+dispatch!(
+    /// Writes the outputs of a tile, two vectors of channels from `column` on. `products` begins at the tile, its places are
+    /// `place_pitch` apart.
+    fn transform_output(
+        tiles: &Tiles,
+        tile: usize,
+        products: &[f32],
+        place_pitch: usize,
+        column: usize,
+        output: Output,
+    ) = output_body
+);
