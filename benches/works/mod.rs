@@ -1,8 +1,8 @@
 //! The works that are measured: whole models, forward and training steps.
 
 use ukulele::{
-    AdamW, BertConfig, Dialect, Init, Optimizer, Pass, Pooling, Pretrained, ResNet, Result, Sgd, Tensor, TextModel,
-    TokenBatch, Value, weights_import,
+    AdamW, BertConfig, Dialect, ImageConfig, ImageModel, Init, Optimizer, Pass, Plan, Pooling, Pretrained, ResNet,
+    Result, Sgd, Tensor, TextModel, TokenBatch, Value, weights_import,
 };
 
 /// All names that [`prepare`] is asked for.
@@ -14,15 +14,41 @@ pub(crate) const NAMES: [&str; 4] =
 pub(crate) type Work = Box<dyn FnMut() -> std::result::Result<(), Box<dyn std::error::Error>>>;
 
 /// Numbers that look like an image.
-fn image(batch: usize) -> Result<Value> {
-    let count = batch * 3 * 224 * 224;
+fn image(batch: usize, size: usize) -> Result<Value> {
+    let count = batch * 3 * size * size;
     let data = (0..count).map(|i| ((i * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0).collect();
-    Ok(Tensor::from_vec(&[batch, 3, 224, 224], data)?.channels_last().into())
+    Ok(Tensor::from_vec(&[batch, 3, size, size], data)?.channels_last().into())
+}
+
+/// Inference of any network of the zoo, by its plan.
+fn infer(config: &ImageConfig, batch: usize) -> Result<Work> {
+    let mut net = ImageModel::new(config, &mut Init::new(0));
+    net.remove_aux();
+    let x = image(batch, config.image_size())?.into_tensor();
+    let plan = Plan::compile(|x, pass| Ok(net.forward(x, pass)?.logits), &x)?;
+    drop(net);
+    if std::env::var_os("UKULELE_PROFILE").is_some() {
+        let mut steps = plan.profile(&x)?;
+        for _ in 0..20 {
+            for (best, step) in steps.iter_mut().zip(plan.profile(&x)?) {
+                best.seconds = best.seconds.min(step.seconds);
+            }
+        }
+        for step in &steps {
+            let flops = 2e-9 * step.multiply_adds as f64 / step.seconds;
+            eprintln!("{:60} {:8.3} ms {flops:7.1} GFLOP/s", step.what, step.seconds * 1e3);
+        }
+        eprintln!("{:60} {:8.3} ms", "sum", steps.iter().map(|step| step.seconds * 1e3).sum::<f64>());
+    }
+    Ok(Box::new(move || {
+        std::hint::black_box(plan.run(&x)?);
+        Ok(())
+    }))
 }
 
 fn resnet50(train: bool, batch: usize) -> Result<Work> {
     let mut net = ResNet::resnet50(1000);
-    let x = image(batch)?;
+    let x = image(batch, 224)?;
     let labels: Vec<i64> = (0..batch as i64).collect();
     let mut sgd = Sgd::new(1e-3).momentum(0.9);
     let mut step = 0;
@@ -122,6 +148,10 @@ pub(crate) fn prepare(name: &str) -> std::result::Result<(Work, u64), Box<dyn st
     };
     let train = mode == "train";
     let mut work = match (model, size.split_once('x')) {
+        (model, None) if !train && ImageConfig::named(model, 1000).is_some() => {
+            let config = ImageConfig::named(model, 1000).ok_or("no such network")?;
+            infer(&config, size.parse()?)?
+        }
         ("resnet50", None) => resnet50(train, size.parse()?)?,
         ("bert-base", Some((batch, length))) => bert(train, batch.parse()?, length.parse()?)?,
         _ => {

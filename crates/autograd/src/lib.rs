@@ -17,12 +17,14 @@
 
 mod audit;
 pub mod gradcheck;
+mod graph;
 mod op;
 pub mod ops;
 mod tape;
 mod value;
 
 pub use audit::Unreached;
+pub use graph::{Graph, GraphInput, GraphNode};
 pub use op::{Keeps, Kept, Op, Slots};
 pub use ops::attention::AttentionOptions;
 pub use ops::batch_norm_train::{BatchNormOptions, BatchStatistics};

@@ -18,7 +18,9 @@ pub(crate) struct Node<T: Element> {
     pub(crate) name: String,
     pub(crate) inputs: Vec<Option<usize>>,
     shapes: Vec<Shape>,
-    kept: Vec<Option<Tensor<T>>>,
+    /// The shape of the output.
+    pub(crate) shape: Shape,
+    pub(crate) kept: Vec<Option<Tensor<T>>>,
     output: Option<Tensor<T>>,
 }
 
@@ -29,6 +31,8 @@ pub(crate) struct Record<T: Element> {
     pub(crate) cuts: Vec<(&'static str, usize)>,
     /// Set by backward: the records are gone.
     pub(crate) spent: bool,
+    /// Keeps what ops read besides traced values, and nothing for backward.
+    graph: bool,
 }
 
 /// The record of one forward pass. A handle: clones share the record.
@@ -45,7 +49,7 @@ impl<T: Element> Clone for Tape<T> {
 
 impl<T: Element> Default for Tape<T> {
     fn default() -> Self {
-        Self { record: Arc::new(Mutex::new(Record { nodes: Vec::new(), cuts: Vec::new(), spent: false })) }
+        Self::of_kind(false)
     }
 }
 
@@ -78,6 +82,30 @@ impl<T: Element> Tape<T> {
         Self::default()
     }
 
+    /// An empty tape that records ops instead of what gradients need: see [`Tape::graph`].
+    pub fn recorder() -> Self {
+        Self::of_kind(true)
+    }
+
+    fn of_kind(graph: bool) -> Self {
+        let record = Record { nodes: Vec::new(), cuts: Vec::new(), spent: false, graph };
+        Self { record: Arc::new(Mutex::new(record)) }
+    }
+
+    /// Whether the tape records for gradients.
+    pub fn differentiates(&self) -> bool {
+        !self.lock().graph
+    }
+
+    /// Takes the records, once.
+    pub(crate) fn take_nodes(&self, op: &'static str) -> Result<Vec<Node<T>>> {
+        let mut record = self.lock();
+        if std::mem::replace(&mut record.spent, true) {
+            return Err(spent(op));
+        }
+        Ok(std::mem::take(&mut record.nodes))
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Record<T>> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,7 +126,9 @@ impl<T: Element> Tape<T> {
 
     /// A trainable value: what the loss is differentiated by. `name` is what messages call it.
     pub fn leaf(&self, name: &str, tensor: Tensor<T>) -> Value<T> {
-        let node = Node { op: None, name: name.to_owned(), inputs: vec![], shapes: vec![], kept: vec![], output: None };
+        let shape = Shape::new(tensor.shape()).unwrap_or_default();
+        let name = name.to_owned();
+        let node = Node { op: None, name, inputs: vec![], shapes: vec![], shape, kept: vec![], output: None };
         let id = self.push(node);
         Value::traced(tensor, self.clone(), id)
     }
@@ -126,12 +156,15 @@ impl<T: Element> Tape<T> {
     ) -> NodeId {
         let wants: Vec<bool> = nodes.iter().map(Option::is_some).collect();
         let keeps = op.keeps(&wants);
+        let graph = !self.differentiates();
+        let keep = |i: usize| if graph { !wants[i] } else { keeps.has_input(i) };
         self.push(Node {
             name: op.name().to_owned(),
             inputs: nodes.iter().map(|n| n.map(|n| n.0)).collect(),
             shapes: inputs.iter().map(|t| Shape::new(t.shape()).unwrap_or_default()).collect(),
-            kept: inputs.iter().enumerate().map(|(i, t)| keeps.has_input(i).then(|| (*t).clone())).collect(),
-            output: keeps.has_output().then(|| output.clone()),
+            shape: Shape::new(output.shape()).unwrap_or_default(),
+            kept: inputs.iter().enumerate().map(|(i, t)| keep(i).then(|| (*t).clone())).collect(),
+            output: (keeps.has_output() && !graph).then(|| output.clone()),
             op: Some(op),
         })
     }
@@ -162,16 +195,10 @@ impl<T: Element> Tape<T> {
         if value.shape() != gradient.shape() {
             return Err(Error::shapes("backward", value.shape(), gradient.shape()));
         }
-        let mut nodes = {
-            let mut record = self.lock();
-            if std::mem::replace(&mut record.spent, true) {
-                return Err(Error::argument(
-                    "backward",
-                    "this tape was already used; run the forward pass again on a new one",
-                ));
-            }
-            std::mem::take(&mut record.nodes)
-        };
+        if !self.differentiates() {
+            return Err(Error::argument("backward", "a recorder's tape has no gradients; use Tape::new"));
+        }
+        let mut nodes = self.take_nodes("backward")?;
         nodes.truncate(end + 1);
         let mut gradients: Vec<Option<Tensor<T>>> = vec![None; end + 1];
         gradients[end] = Some(gradient);

@@ -78,7 +78,7 @@ impl<T: Element> Value<T> {
             tape = Some(other);
         }
         let tensors: Vec<&Tensor<T>> = inputs.iter().map(|v| &v.tensor).collect();
-        let output = op.forward(&tensors, tape.is_some())?;
+        let output = op.forward(&tensors, tape.is_some_and(Tape::differentiates))?;
         let found = read(&op);
         let Some(tape) = tape else { return Ok((output.into(), found)) };
         let nodes: Vec<Option<NodeId>> = inputs.iter().map(|v| v.trace.as_ref().map(|(_, n)| *n)).collect();

@@ -2,7 +2,7 @@
 
 use crate::{Error, Module, ModuleId, Param, ParamId, Result};
 use std::collections::BTreeMap;
-use ukulele_autograd::{NodeId, Tape, Tensor, Unreached, Value};
+use ukulele_autograd::{Graph, NodeId, Tape, Tensor, Unreached, Value};
 use ukulele_kernels::random;
 
 /// ONE forward pass: its mode, tape, randomness, and the changes of statistics it asks for.
@@ -56,6 +56,31 @@ impl Pass {
         Self::new(false, Some(Tape::new()), 0)
     }
 
+    /// A pass that computes as in inference and records every op that depends on its input ([`Pass::input`]), for
+    /// [`Pass::graph`].
+    pub fn record() -> Self {
+        Self::new(false, Some(Tape::recorder()), 0)
+    }
+
+    /// An input of the pass. Only a recording pass treats it otherwise than any tensor.
+    pub fn input(&self, x: Tensor) -> Value {
+        match &self.tape {
+            Some(tape) if !tape.differentiates() => tape.leaf("input", x),
+            _ => x.into(),
+        }
+    }
+
+    /// The ops that lead from the inputs to `output`.
+    ///
+    /// # Errors
+    /// The pass was not made by [`Pass::record`]; `output` depends on no input.
+    pub fn graph(&self, output: &Value) -> Result<Graph> {
+        self.tape
+            .as_ref()
+            .ok_or_else(|| Error::argument("graph", "this pass records nothing; use Pass::record"))?
+            .graph(output)
+    }
+
     /// Whether this pass trains.
     pub fn is_training(&self) -> bool {
         self.training
@@ -69,7 +94,7 @@ impl Pass {
     /// The parameter as a value of this pass: traced if it is trainable and the pass records. A parameter used twice
     /// (tied weights) is one leaf, and its gradients add up.
     pub fn param(&mut self, param: &Param) -> Value {
-        let Some(tape) = self.tape.as_ref().filter(|_| param.is_trainable()) else {
+        let Some(tape) = self.tape.as_ref().filter(|tape| param.is_trainable() && tape.differentiates()) else {
             return param.value.clone().into();
         };
         if let Some((_, value)) = self.leaves.get(&param.id()) {

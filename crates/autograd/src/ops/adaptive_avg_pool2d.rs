@@ -16,7 +16,10 @@ pub struct AdaptiveAvgPool2d {
 
 impl AdaptiveAvgPool2d {
     /// The sizes for the kernel.
-    fn geometry(&self, x: &[usize]) -> Result<AdaptivePool2d> {
+    ///
+    /// # Errors
+    /// No image (N, C, H, W) of at least one pixel, or no bins.
+    pub fn geometry(&self, x: &[usize]) -> Result<AdaptivePool2d> {
         let &[n, c, h, w] = x else { return Err(Error::shape("adaptive_avg_pool2d", x, "(N, C, H, W)")) };
         let [out_h, out_w] = self.size;
         if h == 0 || w == 0 || out_h == 0 || out_w == 0 {

@@ -37,7 +37,10 @@ pub struct Conv2d {
 
 impl Conv2d {
     /// The sizes for the kernel.
-    fn geometry(&self, x: &[usize], w: &[usize]) -> Result<conv::Conv2d> {
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn geometry(&self, x: &[usize], w: &[usize]) -> Result<conv::Conv2d> {
         let &[n, cin, h, width] = x else { return Err(Error::shape("conv2d", x, "(N, C, H, W)")) };
         let &[cout, per_group, kh, kw] = w else {
             return Err(Error::shape("conv2d", w, "a weight (O, C/groups, kh, kw)"));

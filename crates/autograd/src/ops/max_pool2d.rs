@@ -29,7 +29,10 @@ impl Default for Pool2d {
 
 impl Pool2d {
     /// The sizes for the kernel.
-    pub(crate) fn geometry(&self, op: &'static str, x: &[usize]) -> Result<pool::Pool2d> {
+    ///
+    /// # Errors
+    /// Shapes that do not fit; `op` is who asks.
+    pub fn geometry(&self, op: &'static str, x: &[usize]) -> Result<pool::Pool2d> {
         let &[n, c, h, w] = x else { return Err(Error::shape(op, x, "(N, C, H, W)")) };
         let Self { kernel, stride, padding, ceil_mode, count_include_pad } = *self;
         check_window(op, [h, w], kernel, stride, padding, [1; 2])?;

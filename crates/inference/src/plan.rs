@@ -1,0 +1,366 @@
+//! The plan: compiled once, run many times.
+
+use crate::lower::{EXAMPLES, Program, Value as Shape, lower};
+use crate::memory::{Group, Memory, Place};
+use crate::step::{Id, Kernel, Source, Step};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use ukulele_kernels::conv::{Algorithm, Conv2d, PackedConv, Pixels, conv2d_packed};
+use ukulele_kernels::gemm::{Epilogue, Mat, Packed, gemm_packed};
+use ukulele_kernels::{elementwise, norm, pool};
+use ukulele_layers::{Error, Pass, Result, Tensor, Value};
+
+/// How far a plan's numbers may be from the pass's, relative in norm.
+const TOLERANCE: f64 = 1e-4;
+/// Channels from which on Winograd's transforms are little beside the products.
+const WINOGRAD_CHANNELS: usize = 16;
+/// Products in the time in which a number of a weight comes from memory, in direct and in Winograd's convolutions: about
+/// 100 of 200 GFLOP/s with their transforms, 6 billion numbers a second.
+const PRODUCTS_PER_WEIGHT: [usize; 2] = [16, 12];
+
+/// What a plan may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Whether 3×3 convolutions may be computed by Winograd's algorithm, whose rounding is a few times larger.
+    pub winograd: bool,
+}
+
+impl Default for PlanOptions {
+    /// All that the tolerance allows.
+    fn default() -> Self {
+        Self { winograd: true }
+    }
+}
+
+/// A forward pass, compiled. Running it takes `&self`; several threads may.
+#[derive(Debug)]
+pub struct Plan {
+    steps: Vec<Ready>,
+    values: Vec<Shape>,
+    memory: Memory,
+    output: Id,
+    error: f64,
+    /// Memory of earlier runs.
+    idle: Mutex<Vec<Room>>,
+}
+
+/// What a step of a run did, and how long it took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepProfile {
+    /// The step, with the dimensions of its result.
+    pub what: String,
+    /// Seconds.
+    pub seconds: f64,
+    /// Multiplications of the definition, padding included; Winograd's algorithm has fewer.
+    pub multiply_adds: u64,
+    /// Numbers read and written, without weights.
+    pub numbers: u64,
+    /// Numbers of the prepared weight.
+    pub weights: u64,
+}
+
+/// A step with its weights packed.
+#[derive(Debug)]
+struct Ready {
+    step: Step,
+    weight: Weight,
+}
+
+#[derive(Debug)]
+enum Weight {
+    None,
+    Conv(PackedConv),
+    Linear(Packed<f32>),
+    /// Zeros and ones: the statistics of a norm that only scales.
+    Scale(Vec<f32>, Vec<f32>),
+}
+
+/// The memory of a run.
+#[derive(Debug, Default)]
+struct Room {
+    slots: Vec<Vec<f32>>,
+    indices: Vec<u32>,
+}
+
+impl Plan {
+    /// Compiles `forward`, run once on the images of `example` (N, ..), for any number of images of its size. The weights are
+    /// those of now: a plan does not follow a model that learns.
+    ///
+    /// If the plan's numbers are further than 1e-4 from the pass's, relative in norm, it is compiled without Winograd's
+    /// algorithm.
+    ///
+    /// ```
+    /// use ukulele_inference::Plan;
+    /// use ukulele_layers::{Conv2d, Conv2dOptions, Init, Pass, Tensor};
+    /// let conv = Conv2d::new(3, 8, 3, Conv2dOptions { padding: [1; 4], ..Default::default() }, &mut Init::new(0));
+    /// let plan = Plan::compile(|x, pass| conv.forward(x, pass)?.relu(), &Tensor::ones(&[1, 3, 32, 32])?)?;
+    /// assert_eq!(plan.run(&Tensor::ones(&[5, 3, 32, 32])?)?.shape(), [5, 8, 32, 32]);
+    /// # Ok::<(), ukulele_layers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the pass; an op that plans do not know, or one that mixes images.
+    pub fn compile(forward: impl FnOnce(&Value, &mut Pass) -> Result<Value>, example: &Tensor) -> Result<Self> {
+        Self::compile_with(forward, example, PlanOptions::default())
+    }
+
+    /// As [`Plan::compile`], with options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn compile_with(
+        forward: impl FnOnce(&Value, &mut Pass) -> Result<Value>,
+        example: &Tensor,
+        options: PlanOptions,
+    ) -> Result<Self> {
+        let expected = example.shape().first().copied().unwrap_or(0);
+        let images = match example.shape().first() {
+            None | Some(0) => return Err(Error::shape("plan", example.shape(), "an example of at least one image")),
+            Some(1) => Tensor::concat(&[example, example], 0)?,
+            Some(_) => example.narrow(0, 0, EXAMPLES)?,
+        };
+        let mut pass = Pass::record();
+        let y = forward(&pass.input(images.clone()), &mut pass)?;
+        let program = lower(pass.graph(&y)?)?;
+        let mut plan = Self::new(program, options, expected);
+        plan.error = relative(&plan.run(&images)?, y.tensor());
+        if plan.error > TOLERANCE && options.winograd {
+            plan.pack(PlanOptions { winograd: false }, expected);
+            plan.error = relative(&plan.run(&images)?, y.tensor());
+        }
+        Ok(plan)
+    }
+
+    fn new(program: Program, options: PlanOptions, images: usize) -> Self {
+        let memory = Memory::plan(&program);
+        let steps = program.steps.into_iter().map(|step| Ready { step, weight: Weight::None }).collect();
+        let (values, output) = (program.values, program.output);
+        let mut plan = Self { steps, values, memory, output, error: 0.0, idle: Mutex::default() };
+        plan.pack(options, images);
+        plan
+    }
+
+    /// Packs the weights, for so many images a run.
+    fn pack(&mut self, options: PlanOptions, images: usize) {
+        let together = self.memory.groups.iter().flat_map(|group| {
+            let images = group.images.map_or(images, |most| most.min(images));
+            group.steps.clone().map(move |_| images)
+        });
+        for (Ready { step, weight: packed }, n) in self.steps.iter_mut().zip(together) {
+            *packed = match &step.kernel {
+                Kernel::Conv { g, weight, .. } => {
+                    let winograd = options.winograd && pays(&Conv2d { n, ..*g });
+                    let algorithm = if winograd { Algorithm::Winograd } else { Algorithm::Direct };
+                    Weight::Conv(PackedConv::new(g, weight, algorithm))
+                }
+                Kernel::Linear { weight, bias, .. } => {
+                    let (out, width) = (bias.len(), weight.len() / bias.len().max(1));
+                    Weight::Linear(Packed::new(Mat::new(weight, out, width).t()))
+                }
+                Kernel::Scale { scale, .. } => Weight::Scale(vec![0.0; scale.len()], vec![1.0; scale.len()]),
+                _ => Weight::None,
+            };
+        }
+    }
+
+    /// How long each step took in a run on these images, and what it had to do: for the table of a benchmark.
+    ///
+    /// # Errors
+    /// As [`Plan::run`].
+    pub fn profile(&self, images: &Tensor) -> Result<Vec<StepProfile>> {
+        let mut steps: Vec<_> = self.steps.iter().map(|ready| self.describe(ready)).collect();
+        let count = images.shape().first().copied().unwrap_or(0);
+        steps.iter_mut().for_each(|step| (step.multiply_adds *= count as u64, step.numbers *= count as u64).1);
+        self.run_with(images, &mut |at, time| steps[at].seconds += time.as_secs_f64())?;
+        Ok(steps)
+    }
+
+    /// What a step does for one image.
+    fn describe(&self, ready: &Ready) -> StepProfile {
+        let Ready { step, weight } = ready;
+        let value = &self.values[step.output];
+        let reads: usize = step.reads().map(|id| self.values[id].numel()).sum();
+        let (what, multiply_adds, weights) = match (&step.kernel, weight) {
+            (Kernel::Conv { g, .. }, Weight::Conv(packed)) => {
+                let way = match packed.algorithm() {
+                    Algorithm::Direct => "",
+                    Algorithm::Winograd => " winograd",
+                };
+                let what = format!("conv {}x{}/{} {} -> {}{way}", g.kh, g.kw, g.stride.0, g.cin, g.cout);
+                (what, g.mults(), packed.len())
+            }
+            (Kernel::Linear { .. }, Weight::Linear(packed)) => {
+                let (width, out) = (packed.rows(), packed.cols());
+                (format!("linear {width} -> {out}"), width * out, width * out)
+            }
+            (kernel, _) => (kernel.name().to_owned(), 0, 0),
+        };
+        StepProfile {
+            what: format!("{what} {:?}", value.dims),
+            seconds: 0.0,
+            multiply_adds: multiply_adds as u64,
+            numbers: (reads + value.numel()) as u64,
+            weights: weights as u64,
+        }
+    }
+
+    /// How far the plan's numbers were from the pass's on the example, relative in norm.
+    pub fn error(&self) -> f64 {
+        self.error
+    }
+
+    /// The result for images of the size that the plan was compiled for: (N, ..).
+    ///
+    /// # Errors
+    /// Images of another size.
+    pub fn run(&self, images: &Tensor) -> Result<Tensor> {
+        self.run_with(images, &mut |_, _| ())
+    }
+
+    fn run_with(&self, images: &Tensor, observer: &mut dyn FnMut(usize, Duration)) -> Result<Tensor> {
+        let dims = &self.values[0].dims;
+        let (Some(&count), true) = (images.shape().first(), images.shape().get(1..) == Some(&dims[..])) else {
+            let expected = format!("images of {dims:?}, for which the plan was compiled");
+            return Err(Error::shape("plan", images.shape(), expected));
+        };
+        let images = if dims.len() == 3 { images.channels_last() } else { images.contiguous() };
+        let x = images.dense_memory();
+        let mut room = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        room.slots.resize_with(self.memory.slots.len(), Vec::new);
+        for (slot, &(size, images)) in room.slots.iter_mut().zip(&self.memory.slots) {
+            let size = size * images.map_or(count, |most| most.min(count));
+            if slot.len() < size {
+                slot.resize(size, 0.0);
+            }
+        }
+        for Group { steps, images } in &self.memory.groups {
+            let chunk = images.unwrap_or(count).max(1);
+            for first in (0..count).step_by(chunk) {
+                for at in steps.clone() {
+                    let start = Instant::now();
+                    self.step(&self.steps[at], x, &mut room, first, chunk.min(count - first));
+                    observer(at, start.elapsed());
+                }
+            }
+        }
+        let value = &self.values[self.output];
+        let shape = [&[count], &value.dims[..]].concat();
+        let numbers = match self.memory.places[self.output] {
+            Some(place) => &room.slots[place.slot][..count * value.numel()],
+            None => x,
+        };
+        let result = match shape[..] {
+            [n, c, h, w] => Tensor::build_channels_last([n, c, h, w], |y| y.copy_from_slice(numbers)),
+            _ => Tensor::build(&shape, |y| y.copy_from_slice(numbers)),
+        };
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(room);
+        result
+    }
+
+    /// Computes a step for `count` images from `first` on.
+    fn step(&self, ready: &Ready, x: &[f32], room: &mut Room, first: usize, count: usize) {
+        let Ready { step, weight } = ready;
+        let Some(place) = self.memory.places[step.output] else { return };
+        let (value, stride) = (&self.values[step.output], place.stride);
+        let mut slot = std::mem::take(&mut room.slots[place.slot]);
+        let begin = |place: Place, value: &Shape| {
+            place.offset + if place.whole { first * value.pixels() * place.stride } else { 0 }
+        };
+        let y = &mut slot[begin(place, value)..];
+        // Whatever is read lies dense: only what a concatenation reads may not.
+        let read = |id: Id| {
+            let (value, len) = (&self.values[id], count * self.values[id].numel());
+            match self.memory.places[id] {
+                None => &x[first * value.numel()..][..len],
+                Some(place) => &room.slots[place.slot][begin(place, value)..][..len],
+            }
+        };
+        // A concatenation reads for itself: its parts may lie in its own slot.
+        let input = |i: usize| match (&step.kernel, step.inputs.get(i)) {
+            (Kernel::Concat { .. }, _) => None,
+            (_, Some(Source::Value(id))) => Some(read(*id)),
+            _ => None,
+        };
+        let (source, residual, numel) = (input(0).unwrap_or_default(), input(1), count * value.numel());
+        match (&step.kernel, weight) {
+            (Kernel::Conv { g, bias, activation, .. }, Weight::Conv(weight)) => {
+                let epilogue = Epilogue { bias: Some(bias), residual, activation: *activation };
+                let g = Conv2d { n: count, ..*g };
+                conv2d_packed(&g, Pixels::dense(source, g.cin), weight, y, stride, &epilogue);
+            }
+            (Kernel::Linear { bias, activation, .. }, Weight::Linear(weight)) => {
+                let epilogue = Epilogue { bias: Some(bias), residual, activation: *activation };
+                gemm_packed(Mat::new(source, count, weight.rows()), weight, y, stride, false, &epilogue);
+            }
+            (Kernel::Scale { scale, shift, relu }, Weight::Scale(zeros, ones)) => {
+                norm::batch_norm_apply(source, zeros, ones, scale, shift, 0.0, residual, *relu, &mut y[..numel]);
+            }
+            (Kernel::MaxPool(g), _) => {
+                if room.indices.len() < numel {
+                    room.indices.resize(numel, 0);
+                }
+                pool::max_pool2d(&pool::Pool2d { n: count, ..*g }, source, &mut y[..numel], &mut room.indices[..numel]);
+            }
+            (Kernel::AvgPool(g), _) => pool::avg_pool2d(&pool::Pool2d { n: count, ..*g }, source, &mut y[..numel]),
+            (Kernel::Bins(g), _) => {
+                pool::adaptive_avg_pool2d(&pool::AdaptivePool2d { n: count, ..*g }, source, &mut y[..numel]);
+            }
+            (Kernel::Unary(op), _) => elementwise::unary(*op, source, &mut y[..numel]),
+            (Kernel::Affine(scale, shift), _) => elementwise::affine(*scale, *shift, source, &mut y[..numel]),
+            (Kernel::Binary(op), _) => elementwise::binary(*op, source, residual.unwrap_or_default(), &mut y[..numel]),
+            (Kernel::Transpose(pixels, channels), _) => {
+                for (x, y) in source.chunks_exact(pixels * channels).zip(y.chunks_exact_mut(pixels * channels)) {
+                    for (i, y) in y.iter_mut().enumerate() {
+                        *y = x[i % pixels * channels + i / pixels];
+                    }
+                }
+            }
+            (Kernel::Concat { outer }, _) => {
+                let run = value.numel() / outer;
+                // Runs are pixels where the whole may itself be a part.
+                let apart = if *outer == value.pixels() { stride } else { run };
+                let mut offset = 0;
+                for input in &step.inputs {
+                    let (numbers, len, there) = match input {
+                        Source::Constant(numbers) => (&numbers[..], numbers.len(), false),
+                        Source::Value(id) => {
+                            let there = self.memory.places[*id].is_some_and(|part| part.slot == place.slot);
+                            (if there { &[] } else { read(*id) }, self.values[*id].numel(), there)
+                        }
+                    };
+                    let len = len / outer;
+                    if !there && len > 0 {
+                        let mut runs = numbers.chunks_exact(len).cycle();
+                        for y in y.chunks_mut(apart).take(count * outer) {
+                            if let Some(run) = runs.next() {
+                                y[offset..offset + len].copy_from_slice(run);
+                            }
+                        }
+                    }
+                    offset += len;
+                }
+            }
+            (Kernel::Conv { .. } | Kernel::Linear { .. } | Kernel::Scale { .. }, _) => {
+                unreachable!("weights are packed when the plan is made")
+            }
+        }
+        room.slots[place.slot] = slot;
+    }
+}
+
+/// Is Winograd's algorithm faster for this convolution? It has 36 products for a tile of 16 outputs, each of which has 9
+/// otherwise, but also 36 numbers of weight instead of 9.
+fn pays(g: &Conv2d) -> bool {
+    let (tiles, outputs) = (g.n * g.out_h().div_ceil(4) * g.out_w().div_ceil(4), g.n * g.out_h() * g.out_w());
+    let [direct, winograd] = PRODUCTS_PER_WEIGHT;
+    Algorithm::Winograd.supports(g)
+        && g.cin.min(g.cout) >= WINOGRAD_CHANNELS
+        && 36 * (tiles + winograd) * direct < 9 * (outputs + direct) * winograd
+}
+
+/// |a − b| / |b|.
+fn relative(a: &Tensor, b: &Tensor) -> f64 {
+    let (a, b) = (a.to_vec(), b.to_vec());
+    let sum = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(&b).map(|(&a, &b)| f(f64::from(a), f64::from(b))).sum::<f64>();
+    (sum(&|a, b| (a - b).powi(2)) / sum(&|_, b| b * b).max(f64::MIN_POSITIVE)).sqrt()
+}

@@ -1,0 +1,99 @@
+//! Plans of the zoo against passes: the same numbers, for any number of images.
+
+use ukulele_inference::{Plan, PlanOptions};
+use ukulele_layers::{Init, Module, Pass, Role, Tensor, Value};
+use ukulele_models::{ImageConfig, ImageModel};
+
+/// Numbers between -1 and 1 that look random.
+fn numbers(shape: &[usize], seed: u64) -> Tensor {
+    let mut z = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        z ^= z << 13;
+        z ^= z >> 7;
+        z ^= z << 17;
+        (z >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+    };
+    Tensor::from_vec(shape, (0..shape.iter().product()).map(|_| next()).collect()).unwrap()
+}
+
+/// A network whose norms do something: fresh ones would fold into nothing.
+fn network(name: &str) -> ImageModel {
+    let mut net = ImageModel::new(&ImageConfig::named(name, 10).unwrap(), &mut Init::new(1));
+    let mut seed = 0;
+    net.each("", &mut |name, param| {
+        seed += 1;
+        let (shape, noise) = (param.value.shape().to_vec(), numbers(param.value.shape(), seed));
+        let around = |middle: f32, scale: f32| noise.to_vec().iter().map(|x| middle + scale * x).collect();
+        if name.ends_with("running_var") || param.role == Role::Bias && name.ends_with("weight") {
+            param.value = Tensor::from_vec(&shape, around(1.0, 0.3)).unwrap();
+        } else if matches!(param.role, Role::Bias | Role::Statistic) {
+            param.value = Tensor::from_vec(&shape, around(0.0, 0.2)).unwrap();
+        }
+    });
+    net
+}
+
+fn relative(a: &Tensor, b: &Tensor) -> f64 {
+    assert_eq!(a.shape(), b.shape());
+    let (a, b) = (a.to_vec(), b.to_vec());
+    let sum = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(&b).map(|(&a, &b)| f(a.into(), b.into())).sum::<f64>();
+    (sum(&|a, b| (a - b).powi(2)) / sum(&|_, b| b * b)).sqrt()
+}
+
+/// The plan's logits and features are the pass's, for one and for three images.
+fn check(name: &str, size: [usize; 2], tolerance: f64) {
+    let net = network(name);
+    let images = numbers(&[3, 3, size[0], size[1]], 7);
+    let pass = |x: &Value, pass: &mut Pass| Ok(net.forward(x, pass)?.logits);
+    let eager = net.forward(&images.clone().into(), &mut Pass::eval()).unwrap().logits.into_tensor();
+    for winograd in [false, true] {
+        let plan = Plan::compile_with(pass, &images, PlanOptions { winograd }).unwrap();
+        let all = plan.run(&images).unwrap();
+        println!("{name} {winograd}: {:.1e}, on the example {:.1e}", relative(&all, &eager), plan.error());
+        assert!(relative(&all, &eager) < if winograd { tolerance } else { 5e-6 }, "{name}");
+        for i in 0..3 {
+            let one = plan.run(&images.narrow(0, i, 1).unwrap()).unwrap();
+            assert!(relative(&one, &all.narrow(0, i, 1).unwrap()) < 5e-6, "{name}: image {i} alone");
+        }
+    }
+    let features = net.features(&images.clone().into(), &mut Pass::eval()).unwrap().into_tensor();
+    let plan = Plan::compile(|x, pass| net.features(x, pass), &images).unwrap();
+    assert!(relative(&plan.run(&images).unwrap(), &features) < tolerance, "{name}: features");
+    assert_eq!(plan.run(&Tensor::zeros(&[0, 3, size[0], size[1]]).unwrap()).unwrap().shape()[0], 0);
+}
+
+#[test]
+fn plans_of_the_zoo_give_the_numbers_of_passes() {
+    let of_size = |size, names: &[&str]| names.iter().for_each(|name| check(name, size, 1e-5));
+    of_size([97, 161], &["resnet18", "resnet50d", "resnext50_32x4d", "resnetv2_50d", "resnet50v2"]);
+    of_size([97, 97], &["inception_v3", "googlenet", "inception_resnet_v1", "inception_v4", "inception_resnet_v2"]);
+    of_size([64, 64], &["vgg16_bn"]);
+    of_size([32, 48], &["cifar_resnet20"]);
+}
+
+#[test]
+fn what_has_no_plan_says_why() {
+    let images = numbers(&[2, 3, 8, 8], 1);
+    let compile = |forward: &dyn Fn(&Value) -> ukulele_layers::Result<Value>| {
+        Plan::compile(|x, _| forward(x), &images).unwrap_err().to_string()
+    };
+    assert!(compile(&|x| x.sum()).contains("no plan for sum"), "{}", compile(&|x| x.sum()));
+    assert!(compile(&|x| x.softmax()).contains("an op that plans do not know"));
+    assert!(compile(&|_| Ok(Tensor::ones(&[2])?.into())).contains("does not depend"));
+    let plan = Plan::compile(|x, _| x.relu(), &images).unwrap();
+    assert!(plan.run(&numbers(&[2, 3, 8, 9], 1)).unwrap_err().to_string().contains("for which the plan was compiled"));
+    assert_eq!(plan.run(&images).unwrap().to_vec(), images.to_vec().iter().map(|x| x.max(0.0)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_plan_runs_on_several_threads_at_once() {
+    let net = network("cifar_resnet20");
+    let images = numbers(&[3, 3, 32, 32], 2);
+    let plan = Plan::compile(|x, pass| Ok(net.forward(x, pass)?.logits), &images).unwrap();
+    let want = plan.run(&images).unwrap().to_vec();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..5).for_each(|_| assert_eq!(plan.run(&images).unwrap().to_vec(), want)));
+        }
+    });
+}
