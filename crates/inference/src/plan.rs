@@ -217,7 +217,12 @@ impl Plan {
         self.run_with(images, &mut |_, _| ())
     }
 
-    fn run_with(&self, images: &Tensor, observer: &mut dyn FnMut(usize, Duration)) -> Result<Tensor> {
+    /// The run on the pool's own threads: a step that cuts its work into tasks then need not wake any of them first.
+    fn run_with(&self, images: &Tensor, observer: &mut (dyn FnMut(usize, Duration) + Send)) -> Result<Tensor> {
+        rayon::scope(|_| self.run_here(images, observer))
+    }
+
+    fn run_here(&self, images: &Tensor, observer: &mut dyn FnMut(usize, Duration)) -> Result<Tensor> {
         let dims = &self.values[0].dims;
         let (Some(&count), true) = (images.shape().first(), images.shape().get(1..) == Some(&dims[..])) else {
             let expected = format!("images of {dims:?}, for which the plan was compiled");

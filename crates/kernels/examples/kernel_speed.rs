@@ -69,6 +69,44 @@ const RESNET50: [(usize, usize, usize, usize, usize, usize); 20] = [
 const RESNET50_TAIL: [(usize, usize, usize, usize, usize, usize); 3] =
     [(14, 1024, 2048, 1, 2, 1), (7, 2048, 512, 1, 1, 2), (7, 512, 512, 3, 1, 2)];
 
+/// Where Winograd's algorithm may or may not pay.
+fn winograd_speed() {
+    println!("one image, 3x3       direct          winograd");
+    let shapes = [
+        (16, 32, 28),
+        (32, 64, 14),
+        (32, 64, 56),
+        (32, 64, 147),
+        (48, 64, 28),
+        (64, 96, 35),
+        (96, 208, 14),
+        (192, 384, 7),
+    ];
+    for (cin, cout, size) in shapes {
+        let g = Conv2d {
+            n: 1,
+            h: size,
+            w: size,
+            cin,
+            cout,
+            kh: 3,
+            kw: 3,
+            stride: (1, 1),
+            pad: [1; 4],
+            dilation: (1, 1),
+            groups: 1,
+        };
+        let (x, w, mut y) = (numbers(g.x_len()), numbers(g.w_len()), numbers(g.y_len()));
+        print!("{size:3}² {cin:4} -> {cout:4}");
+        for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
+            let packed = PackedConv::new(&g, &w, algorithm);
+            let time = best(|| conv2d_packed(&g, Pixels::dense(&x, cin), &packed, &mut y, cout, &Epilogue::NONE));
+            print!("{:8.3} ms {:6.1}", time * 1e3, 2e-9 * g.mults() as f64 / time);
+        }
+        println!();
+    }
+}
+
 fn conv_speed(batch: usize) {
     let mut total = [0.0; 6];
     println!(
@@ -127,6 +165,9 @@ fn main() {
         {
             gemm_speed(m, n, k);
         }
+    }
+    if wants("winograd") {
+        rayon::scope(|_| winograd_speed());
     }
     if wants("conv") {
         conv_speed(1);

@@ -12,7 +12,7 @@ use blocks::{pieces, run_blocks, tile_size};
 use outer::{Factor, Meeting, Outer, outer};
 use pack::{pack, packed_len, with_buffer};
 use std::ops::Range;
-use tile::{Block, Panels, Target};
+use tile::{Block, CHAIN, LONG_CHAIN, Panels, Target};
 
 /// Rows whose distance is a multiple of this many numbers (2 KiB) mostly fall into the same few places of the first-level
 /// cache and push each other out.
@@ -139,7 +139,7 @@ impl<'a, T: Element> Epilogue<'a, T> {
     }
 
     /// Does nothing?
-    fn is_none(&self) -> bool {
+    pub(crate) fn is_none(&self) -> bool {
         self.bias.is_none() && self.residual.is_none() && self.activation == Activation::None
     }
 }
@@ -206,7 +206,7 @@ pub fn gemm_serial<T: Element>(
     gemm_with(isa::current(), true, a, b, c, ldc, accumulate, epilogue);
 }
 
-/// [`gemm`] with a B that was packed before.
+/// [`gemm`] with a B that was packed before. Sums are rounded as in other libraries: twice as much as by [`gemm`].
 ///
 /// # Panics
 /// If the sizes do not fit.
@@ -221,7 +221,7 @@ pub fn gemm_packed<T: Element>(
     check(&a, b.rows, b.cols, c, ldc, epilogue);
     match (a.cast(), cast(&b.panels), cast_mut(c), epilogue.cast()) {
         (Some(a), Some(panels), Some(c), Some(epilogue)) => {
-            multiply(b.isa, false, a, panels, b.cols, c, ldc, accumulate, epilogue);
+            multiply(b.isa, false, a, (panels, LONG_CHAIN), b.cols, c, ldc, accumulate, epilogue);
         }
         _ => multiply_f64(a, Mat::new(&b.panels, b.rows, b.cols), c, ldc, accumulate, epilogue),
     }
@@ -248,7 +248,7 @@ pub(crate) fn gemm_with<T: Element>(
                 let width = tile_size(isa).1;
                 with_buffer(packed_len(1, b.rows, b.cols, width), |panels| {
                     pack(serial, &[b], width, panels);
-                    multiply(isa, serial, a, panels, b.cols, c, ldc, accumulate, epilogue);
+                    multiply(isa, serial, a, (panels, CHAIN), b.cols, c, ldc, accumulate, epilogue);
                 });
             }
         }
@@ -265,12 +265,12 @@ fn check<T: Element>(a: &Mat<T>, k: usize, n: usize, c: &[T], ldc: usize, epilog
     epilogue.check(n, extent);
 }
 
-/// A times panels of B, the sizes being checked.
+/// A times panels of B in chains of a length, the sizes being checked.
 fn multiply(
     isa: Isa,
     serial: bool,
     a: Mat<f32>,
-    panels: &[f32],
+    (panels, chain): (&[f32], usize),
     cols: usize,
     c: &mut [f32],
     ldc: usize,
@@ -278,7 +278,7 @@ fn multiply(
     epilogue: Epilogue<f32>,
 ) {
     let tile_rows = tile_size(isa).0;
-    let b = Panels { data: panels, taps: 1, depth: a.cols, cols };
+    let b = Panels { data: panels, taps: 1, depth: a.cols, cols, chain };
     let target = Target { c: c.as_mut_ptr(), accumulate, epilogue };
     let block = |rows: Range<usize>| {
         let mut block = Block::default();

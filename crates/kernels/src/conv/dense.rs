@@ -6,7 +6,7 @@ use super::{Conv2d, Pixels};
 use crate::gemm::blocks::{run_blocks, tile_size};
 use crate::gemm::outer::{Factor, Meeting, Outer, outer};
 use crate::gemm::pack::{pack, packed_len, with_buffer};
-use crate::gemm::tile::{Panels, Target};
+use crate::gemm::tile::{CHAIN, Panels, Target};
 use crate::gemm::{Epilogue, Mat};
 use crate::isa::Isa;
 use std::borrow::Cow;
@@ -71,7 +71,7 @@ pub(super) fn pack_forward(isa: Isa, g: &Conv2d, w: &[f32], out: &mut [f32]) {
     }
 }
 
-/// See [`super::conv2d_packed`]; `panels` come from [`pack_forward`].
+/// See [`super::conv2d_packed`]; `panels` come from [`pack_forward`], sums are in chains of `chain`.
 pub(super) fn forward(
     isa: Isa,
     g: &Conv2d,
@@ -80,6 +80,7 @@ pub(super) fn forward(
     y: &mut [f32],
     stride: usize,
     epilogue: Epilogue<f32>,
+    chain: usize,
 ) {
     let cout = g.cout / g.groups;
     let mut source: Cow<[f32]> = x.data.into();
@@ -97,7 +98,7 @@ pub(super) fn forward(
         walk.out.channels = stride;
         let bias = epilogue.bias.map(|bias| &bias[group * cout..][..cout]);
         let panels = &panels[group * size..][..size];
-        multiply(isa, walk, &source, panels, cout, y, Epilogue { bias, ..epilogue });
+        multiply(isa, walk, &source, panels, cout, y, Epilogue { bias, ..epilogue }, chain);
     }
 }
 
@@ -110,8 +111,9 @@ fn multiply(
     cols: usize,
     result: &mut [f32],
     epilogue: Epilogue<f32>,
+    chain: usize,
 ) {
-    let b = Panels { data: panels, taps: walk.taps.len(), depth: walk.depth, cols };
+    let b = Panels { data: panels, taps: walk.taps.len(), depth: walk.depth, cols, chain };
     let target = Target { c: result.as_mut_ptr(), accumulate: false, epilogue };
     let zeros = vec![0.0; walk.depth];
     let block = |rows: Range<usize>| walk.block(source, &zeros, rows, tile_size(isa).0);
@@ -136,7 +138,7 @@ pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mu
         let (matrices, width) = (numbers.into_iter().map(tap).collect::<Vec<_>>(), tile_size(isa).1);
         with_buffer(packed_len(matrices.len(), cout, cin, width), |panels| {
             pack(false, &matrices, width, panels);
-            multiply(isa, &walk, dy, panels, cin, dx, Epilogue::NONE);
+            multiply(isa, &walk, dy, panels, cin, dx, Epilogue::NONE, CHAIN);
         });
     }
 }

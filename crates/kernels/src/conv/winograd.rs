@@ -11,7 +11,7 @@
 use super::{Conv2d, Pixels};
 use crate::gemm::blocks::{pieces, tile_size};
 use crate::gemm::pack::{pack, packed_len, with_buffer};
-use crate::gemm::tile::{Block, Job, Panels, Target, activate, load, run};
+use crate::gemm::tile::{Block, CHAIN, Job, Panels, Target, activate, load, run};
 use crate::gemm::{Epilogue, Mat};
 use crate::isa::Isa;
 use crate::simd::Simd;
@@ -29,10 +29,10 @@ const A: f64 = 0.625;
 const B: f64 = 1.5;
 /// Transformed numbers of a block of tiles that a task works on, about: they stay in the second-level cache.
 const BLOCK: usize = 192 * 1024;
-/// Transformed weights of more numbers do not stay in the last-level cache: then they are read for more tiles at a time.
-const LARGE: usize = 4 * 1024 * 1024;
+/// Rows of tiles up to which all of them are one block.
+const FEW: usize = 4;
 /// Blocks that are enough to keep some cores busy.
-const TASKS: usize = 4;
+const TASKS: usize = 8;
 
 /// Can it be computed so?
 pub(super) fn supports(g: &Conv2d) -> bool {
@@ -109,21 +109,22 @@ pub(super) fn forward(
     let (rows, width) = tile_size(isa);
     let (count, panels) = (g.n * grid.0 * grid.1, g.cout.div_ceil(width));
     let size = PLACES * tiles.pitch;
-    let most = (if weight.len() > LARGE { 8 * BLOCK } else { BLOCK } / size).clamp(2 * rows, 16 * rows) / rows * rows;
-    let blocks: Vec<_> = pieces(0..count, most).collect();
-    if blocks.len() >= TASKS {
-        return blocks.into_par_iter().with_max_len(1).for_each(|block| {
+    if count >= FEW * rows {
+        let most = (BLOCK / size).min(count / TASKS).max(rows) / rows * rows;
+        return pieces(0..count, most).collect::<Vec<_>>().into_par_iter().with_max_len(1).for_each(|block| {
             with_buffer(block.len() * (size + PLACES * width), |buffer| {
                 let (v, products) = buffer.split_at_mut(block.len() * size);
-                v.chunks_exact_mut(size).zip(block.clone()).for_each(|(v, tile)| transform_input(isa, &tiles, tile, v));
+                transform_inputs(isa, &tiles, block.clone(), v);
                 tiles.multiply(isa, block, v, products, 0..panels, output);
             });
         });
     }
     // Few tiles: the panels are cut instead, and all tasks see the same transformed input.
     with_buffer(count * size, |v| {
-        v.par_chunks_exact_mut(size).enumerate().for_each(|(tile, v)| transform_input(isa, &tiles, tile, v));
-        let (v, chunks) = (&*v, panels.min(2 * TASKS));
+        v.par_chunks_mut(2 * size).enumerate().for_each(|(i, v)| {
+            transform_inputs(isa, &tiles, 2 * i..2 * i + v.len() / size, v);
+        });
+        let (v, chunks) = (&*v, panels.min(TASKS));
         (0..chunks).into_par_iter().with_max_len(1).for_each(|i| {
             with_buffer(count * PLACES * width, |products| {
                 tiles.multiply(isa, 0..count, v, products, panels * i / chunks..panels * (i + 1) / chunks, output);
@@ -162,13 +163,11 @@ impl Tiles<'_> {
         assert!(products.len() >= PLACES * count * width);
         for panel in panels {
             let data = &self.weight[panel * size..][..size];
-            let b = Panels { data, taps: PLACES, depth: self.g.cin, cols: width };
+            let b = Panels { data, taps: PLACES, depth: self.g.cin, cols: width, chain: CHAIN };
             let target = Target { c: products.as_mut_ptr(), accumulate: false, epilogue: Epilogue::NONE };
             // SAFETY: the sources are slices of `cin` numbers, and the products are this task's own, of `width` numbers a row.
             run(isa, &unsafe { Job::new(&block, b, 0..1, target) });
-            for (t, tile) in tiles.clone().enumerate() {
-                transform_output(isa, self, tile, &products[t * width..], count * width, panel * width, output);
-            }
+            transform_outputs(isa, self, tiles.clone(), products, panel * width, output);
         }
     }
 }
@@ -179,101 +178,151 @@ fn input_points<S: Simd>(s: S, d: [S::V; IN]) -> [S::V; IN] {
     let (aa, bb) = (s.splat((A * A) as f32), s.splat((B * B) as f32));
     let (sum, product) = (s.splat((A * A + B * B) as f32), s.splat((A * A * B * B) as f32));
     // At ±a: d4 - b² d2 ± a (d3 - b² d1); at ±b with a and b changed.
-    let pair = |other: S::V, own: f64| {
-        let even = s.sub(d[4], s.mul(other, d[2]));
-        let odd = s.mul(s.splat(own as f32), s.sub(d[3], s.mul(other, d[1])));
-        (s.add(even, odd), s.sub(even, odd))
-    };
-    let ((a_plus, a_minus), (b_plus, b_minus)) = (pair(bb, A), pair(aa, B));
+    let (a_even, a_odd) = (s.sub(d[4], s.mul(bb, d[2])), s.mul(s.splat(A as f32), s.sub(d[3], s.mul(bb, d[1]))));
+    let (b_even, b_odd) = (s.sub(d[4], s.mul(aa, d[2])), s.mul(s.splat(B as f32), s.sub(d[3], s.mul(aa, d[1]))));
     let zero = s.add(d[4], s.sub(s.mul(product, d[0]), s.mul(sum, d[2])));
     let infinity = s.add(d[5], s.sub(s.mul(product, d[1]), s.mul(sum, d[3])));
-    [zero, a_plus, a_minus, b_plus, b_minus, infinity]
+    [zero, s.add(a_even, a_odd), s.sub(a_even, a_odd), s.add(b_even, b_odd), s.sub(b_even, b_odd), infinity]
 }
 
 /// Aᵀ m of one column or row.
 #[inline(always)]
 fn output_points<S: Simd>(s: S, m: [S::V; IN]) -> [S::V; OUT] {
-    let splat = |x: f64| s.splat(x as f32);
+    let [a1, a2, a3] = [s.splat(A as f32), s.splat((A * A) as f32), s.splat((A * A * A) as f32)];
+    let [b1, b2, b3] = [s.splat(B as f32), s.splat((B * B) as f32), s.splat((B * B * B) as f32)];
     let (a_sum, a_difference) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
     let (b_sum, b_difference) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
     [
         s.add(m[0], s.add(a_sum, b_sum)),
-        s.mul_add(splat(A), a_difference, s.mul(splat(B), b_difference)),
-        s.mul_add(splat(A * A), a_sum, s.mul(splat(B * B), b_sum)),
-        s.add(m[5], s.mul_add(splat(A * A * A), a_difference, s.mul(splat(B * B * B), b_difference))),
+        s.mul_add(a1, a_difference, s.mul(b1, b_difference)),
+        s.mul_add(a2, a_sum, s.mul(b2, b_sum)),
+        s.add(m[5], s.mul_add(a3, a_difference, s.mul(b3, b_difference))),
     ]
 }
 
+/// One number of each place of a row.
+///
+/// Plain loops: what takes a closure may be compiled apart, without the instruction set.
 #[inline(always)]
-fn input_body<S: Simd>(s: S, tiles: &Tiles, tile: usize, v: &mut [f32]) {
-    let Tiles { g, x, pitch, .. } = tiles;
-    let (n, oy, ox) = tiles.place(tile);
-    // First numbers of the 6 x 6 pixels, where there are any.
-    let mut pixels = [[None; IN]; IN];
-    for (y, row) in pixels.iter_mut().enumerate() {
-        for (x_, pixel) in row.iter_mut().enumerate() {
-            *pixel = g
-                .source(oy + y, ox + x_, 0, 0)
-                .map(|(iy, ix)| &x.data[((n * g.h + iy) * g.w + ix) * x.stride..][..g.cin]);
+fn across<V: Copy, const N: usize, const M: usize>(columns: &[[V; N]; M], i: usize, zero: V) -> [V; M] {
+    let mut row = [zero; M];
+    for (row, column) in row.iter_mut().zip(columns) {
+        *row = column[i];
+    }
+    row
+}
+
+/// The second half of Bᵀ d B, from its first half by columns, for one vector of channels.
+#[inline(always)]
+fn store_places<S: Simd>(s: S, half: &[[S::V; IN]; IN], pitch: usize, v: &mut [f32]) {
+    assert!(v.len() >= (PLACES - 1) * pitch + S::LANES);
+    for i in 0..IN {
+        let row = input_points(s, across(half, i, s.zero()));
+        for (j, &number) in row.iter().enumerate() {
+            // SAFETY: v has `PLACES` vectors that are `pitch` apart, checked above.
+            unsafe { s.store_ptr(v.as_mut_ptr().add((i * IN + j) * pitch), number) };
         }
     }
-    for c in (0..g.cin).step_by(S::LANES) {
-        let number = |pixel: Option<&[f32]>| pixel.map_or(s.zero(), |pixel| load(s, &pixel[c..]));
-        let mut half = [[s.zero(); IN]; IN];
-        for (j, half) in half.iter_mut().enumerate() {
-            *half = input_points(s, std::array::from_fn(|i| number(pixels[i][j])));
-        }
-        for i in 0..IN {
-            let row = input_points(s, std::array::from_fn(|j| half[j][i]));
-            for (j, &number) in row.iter().enumerate() {
-                s.store(&mut v[(i * IN + j) * pitch + c..], number);
+}
+
+#[inline(always)]
+fn inputs_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32]) {
+    let Tiles { g, x, pitch, .. } = tiles;
+    let whole = g.cin / S::LANES * S::LANES;
+    for (tile, v) in which.zip(v.chunks_exact_mut(PLACES * pitch)) {
+        let (n, oy, ox) = tiles.place(tile);
+        let (top, left) = (oy.wrapping_sub(g.pad[0]), ox.wrapping_sub(g.pad[2]));
+        let inside = top < g.h && top + IN <= g.h && left < g.w && left + IN <= g.w;
+        let mut first = 0;
+        if inside {
+            let (row, column) = (g.w * x.stride, x.stride);
+            let data = &x.data[((n * g.h + top) * g.w + left) * x.stride..][..(IN - 1) * (row + column) + g.cin];
+            first = whole;
+            for c in (0..whole).step_by(S::LANES) {
+                let mut half = [[s.zero(); IN]; IN];
+                for (j, half) in half.iter_mut().enumerate() {
+                    let mut pixels = [s.zero(); IN];
+                    for (i, pixel) in pixels.iter_mut().enumerate() {
+                        // SAFETY: the last of the 6 x 6 pixels lies within the slice, and c + LANES within its channels.
+                        *pixel = unsafe { s.load_ptr(data.as_ptr().add(i * row + j * column + c)) };
+                    }
+                    *half = input_points(s, pixels);
+                }
+                store_places(s, &half, *pitch, &mut v[c..]);
             }
+        }
+        if first == g.cin {
+            continue;
+        }
+        // First numbers of the 6 x 6 pixels, where there are any.
+        let mut pixels = [[None; IN]; IN];
+        for (y, row) in pixels.iter_mut().enumerate() {
+            for (x_, pixel) in row.iter_mut().enumerate() {
+                *pixel = g
+                    .source(oy + y, ox + x_, 0, 0)
+                    .map(|(iy, ix)| &x.data[((n * g.h + iy) * g.w + ix) * x.stride..][..g.cin]);
+            }
+        }
+        for c in (first..g.cin).step_by(S::LANES) {
+            let mut half = [[s.zero(); IN]; IN];
+            for (j, half) in half.iter_mut().enumerate() {
+                let mut numbers = [s.zero(); IN];
+                for (number, row) in numbers.iter_mut().zip(&pixels) {
+                    if let Some(pixel) = row[j] {
+                        *number = load(s, &pixel[c..]);
+                    }
+                }
+                *half = input_points(s, numbers);
+            }
+            store_places(s, &half, *pitch, &mut v[c..]);
         }
     }
 }
 
 dispatch!(
-    /// Bᵀ d B of a tile, `[place][pitch]`.
-    fn transform_input(tiles: &Tiles, tile: usize, v: &mut [f32]) = input_body
+    /// Bᵀ d B of some tiles, `[tile][place][pitch]`.
+    fn transform_inputs(tiles: &Tiles, which: Range<usize>, v: &mut [f32]) = inputs_body
 );
 
 #[inline(always)]
-fn output_body<S: Simd>(
-    s: S,
-    tiles: &Tiles,
-    tile: usize,
-    products: &[f32],
-    place_pitch: usize,
-    column: usize,
-    output: Output,
-) {
+fn outputs_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, products: &[f32], column: usize, output: Output) {
     let g = tiles.g;
-    let (n, oy, ox) = tiles.place(tile);
     let (height, width) = (g.out_h(), g.out_w());
     let Epilogue { bias, residual, activation } = output.epilogue;
-    for first in (column..g.cout.min(column + 2 * S::LANES)).step_by(S::LANES) {
-        let cols = S::LANES.min(g.cout - first);
-        let mut half = [[s.zero(); OUT]; IN];
-        for (j, half) in half.iter_mut().enumerate() {
-            let product = |i: usize| s.load(&products[(i * IN + j) * place_pitch + first - column..]);
-            *half = output_points(s, std::array::from_fn(product));
-        }
-        let bias = bias.map_or(s.zero(), |bias| load(s, &bias[first..first + cols]));
-        let rows: [_; OUT] = std::array::from_fn(|i| output_points(s, std::array::from_fn(|j| half[j][i])));
-        for (i, row) in rows.iter().enumerate().take(height - oy) {
-            for (j, &sum) in row[..OUT.min(width - ox)].iter().enumerate() {
-                let at = ((n * height + oy + i) * width + ox + j) * output.stride + first;
-                let mut v = s.add(sum, bias);
-                if let Some(residual) = residual {
-                    v = s.add(v, load(s, &residual[at..at + cols]));
+    let (count, cols) = (which.len(), 2 * S::LANES);
+    assert!(products.len() >= PLACES * count * cols);
+    for first in (column..g.cout.min(column + cols)).step_by(S::LANES) {
+        let channels = S::LANES.min(g.cout - first);
+        let bias = bias.map_or(s.zero(), |bias| load(s, &bias[first..first + channels]));
+        for (t, tile) in which.clone().enumerate() {
+            let (n, oy, ox) = tiles.place(tile);
+            let mut half = [[s.zero(); OUT]; IN];
+            for (j, half) in half.iter_mut().enumerate() {
+                let mut numbers = [s.zero(); IN];
+                for (i, number) in numbers.iter_mut().enumerate() {
+                    // SAFETY: the products have `PLACES` times `count` rows of two vectors, checked above.
+                    *number = unsafe {
+                        s.load_ptr(products.as_ptr().add(((i * IN + j) * count + t) * cols + first - column))
+                    };
                 }
-                v = activate(s, activation, v);
-                // SAFETY: `conv2d_packed` has checked that y has all channels of all pixels; no other task has these.
-                let y = unsafe { std::slice::from_raw_parts_mut(output.y.add(at), cols) };
-                if cols == S::LANES {
-                    s.store(y, v);
-                } else {
-                    s.store_partial(y, v);
+                *half = output_points(s, numbers);
+            }
+            for i in 0..OUT.min(height - oy) {
+                let row = output_points(s, across(&half, i, s.zero()));
+                for (j, &sum) in row[..OUT.min(width - ox)].iter().enumerate() {
+                    let at = ((n * height + oy + i) * width + ox + j) * output.stride + first;
+                    let mut v = s.add(sum, bias);
+                    if let Some(residual) = residual {
+                        v = s.add(v, load(s, &residual[at..at + channels]));
+                    }
+                    v = activate(s, activation, v);
+                    // SAFETY: `conv2d_packed` has checked that y has all channels of all pixels; no other task has these.
+                    let y = unsafe { std::slice::from_raw_parts_mut(output.y.add(at), channels) };
+                    if channels == S::LANES {
+                        s.store(y, v);
+                    } else {
+                        s.store_partial(y, v);
+                    }
                 }
             }
         }
@@ -281,14 +330,6 @@ fn output_body<S: Simd>(
 }
 
 dispatch!(
-    /// Writes the outputs of a tile, two vectors of channels from `column` on. `products` begins at the tile, its places are
-    /// `place_pitch` apart.
-    fn transform_output(
-        tiles: &Tiles,
-        tile: usize,
-        products: &[f32],
-        place_pitch: usize,
-        column: usize,
-        output: Output,
-    ) = output_body
+    /// Writes the outputs of some tiles, two vectors of channels from `column` on.
+    fn transform_outputs(tiles: &Tiles, which: Range<usize>, products: &[f32], column: usize, output: Output) = outputs_body
 );
