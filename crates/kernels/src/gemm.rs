@@ -266,7 +266,7 @@ fn check<T: Element>(a: &Mat<T>, k: usize, n: usize, c: &[T], ldc: usize, epilog
 }
 
 /// A times panels of B in chains of a length, the sizes being checked.
-fn multiply(
+pub(crate) fn multiply(
     isa: Isa,
     serial: bool,
     a: Mat<f32>,

@@ -7,7 +7,7 @@ use crate::gemm::blocks::{run_blocks, tile_size};
 use crate::gemm::outer::{Factor, Meeting, Outer, outer};
 use crate::gemm::pack::{pack, packed_len, with_buffer};
 use crate::gemm::tile::{CHAIN, Panels, Target};
-use crate::gemm::{Epilogue, Mat};
+use crate::gemm::{self, Epilogue, Mat};
 use crate::isa::Isa;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -21,19 +21,19 @@ fn row_taps(g: &Conv2d) -> bool {
     g.groups == 1 && g.cin < FEW && g.kw > 1 && g.dilation.1 == 1
 }
 
-/// The same convolution over the input with its padding written out, and pixels one right after the other.
-fn padded<'a>(g: &Conv2d, x: Pixels<'a>) -> (Conv2d, Cow<'a, [f32]>) {
+/// The same convolution over the input with its padding written out, and the numbers that this input has.
+fn padded(g: &Conv2d) -> (Conv2d, usize) {
+    let [top, bottom, left, right] = g.pad;
+    let padded = Conv2d { h: g.h + top + bottom, w: g.w + left + right, pad: [0; 4], ..*g };
+    (padded, padded.x_len())
+}
+
+/// Writes the input with its padding, and pixels one right after the other.
+fn write_padded(g: &Conv2d, x: Pixels, out: &mut [f32]) {
     let [top, bottom, left, right] = g.pad;
     let (h, w) = (g.h + top + bottom, g.w + left + right);
-    let padded = Conv2d { h, w, pad: [0; 4], ..*g };
-    if g.h == 0 || g.w == 0 {
-        return (padded, vec![0.0; padded.x_len()].into());
-    }
-    if g.pad == [0; 4] && x.stride == g.cin {
-        return (padded, (&x.data[..g.x_len()]).into());
-    }
-    let mut out = vec![0.0; padded.x_len()];
-    for i in 0..g.n * g.h {
+    out.fill(0.0);
+    for i in 0..if g.w == 0 { 0 } else { g.n * g.h } {
         let y = i / g.h * h + top + i % g.h;
         let (from, to) = (&x.data[i * g.w * x.stride..], &mut out[(y * w + left) * g.cin..][..g.w * g.cin]);
         if x.stride == g.cin {
@@ -42,7 +42,6 @@ fn padded<'a>(g: &Conv2d, x: Pixels<'a>) -> (Conv2d, Cow<'a, [f32]>) {
             from.chunks(x.stride).zip(to.chunks_exact_mut(g.cin)).for_each(|(x, to)| to.copy_from_slice(&x[..g.cin]));
         }
     }
-    (padded, out.into())
 }
 
 /// Taps and numbers at each tap.
@@ -83,23 +82,43 @@ pub(super) fn forward(
     chain: usize,
 ) {
     let cout = g.cout / g.groups;
-    let mut source: Cow<[f32]> = x.data.into();
+    if (g.kh, g.kw, g.stride, g.pad, g.groups) == (1, 1, (1, 1), [0; 4], 1) {
+        let x = Mat { data: x.data, rows: g.n * g.h * g.w, cols: g.cin, row_stride: x.stride, col_stride: 1 };
+        return gemm::multiply(isa, false, x, (panels, chain), cout, y, stride, false, epilogue);
+    }
+    if row_taps(g) {
+        return forward_rows(isa, g, x, panels, y, stride, epilogue, chain);
+    }
     let mut walks: Vec<_> = (0..g.groups).map(|group| Walk::forward(g, group)).collect();
     walks.iter_mut().for_each(|walk| walk.source.channels = x.stride);
-    if row_taps(g) {
-        let (padded, numbers) = padded(g, x);
-        let mut walk = Walk::forward(&padded, 0);
-        walk.taps.retain(|tap| tap.1 == 0);
-        walk.depth = g.kw * g.cin;
-        (walks, source) = (vec![walk], numbers);
-    }
     let size = panels.len() / g.groups;
     for (group, walk) in walks.iter_mut().enumerate() {
         walk.out.channels = stride;
         let bias = epilogue.bias.map(|bias| &bias[group * cout..][..cout]);
         let panels = &panels[group * size..][..size];
-        multiply(isa, walk, &source, panels, cout, y, Epilogue { bias, ..epilogue }, chain);
+        multiply(isa, walk, x.data, panels, cout, y, Epilogue { bias, ..epilogue }, chain);
     }
+}
+
+/// The same for few channels, a tap being a row of the kernel.
+fn forward_rows(
+    isa: Isa,
+    g: &Conv2d,
+    x: Pixels,
+    panels: &[f32],
+    y: &mut [f32],
+    stride: usize,
+    epilogue: Epilogue<f32>,
+    chain: usize,
+) {
+    let (padded, len) = padded(g);
+    let mut walk = Walk::forward(&padded, 0);
+    walk.taps.retain(|tap| tap.1 == 0);
+    (walk.depth, walk.out.channels) = (g.kw * g.cin, stride);
+    with_buffer(len, |source| {
+        write_padded(g, x, source);
+        multiply(isa, &walk, source, panels, g.cout, y, epilogue, chain);
+    });
 }
 
 /// result = epilogue(source, as the walk sees it, times panels).
@@ -146,7 +165,13 @@ pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mu
 /// See [`super::conv2d_backward_weight`].
 pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (cout, rows) = (g.cout / g.groups, row_taps(g));
-    let (seen, x) = if rows { padded(g, Pixels::dense(x, g.cin)) } else { (*g, x.into()) };
+    let (mut seen, mut x) = (*g, Cow::from(x));
+    if rows {
+        let (padded, len) = padded(g);
+        let mut written = vec![0.0; len];
+        write_padded(g, Pixels::dense(&x, g.cin), &mut written);
+        (seen, x) = (padded, written.into());
+    }
     let (taps, cols) = taps_and_depth(g);
     let (out_h, out_w) = (g.out_h(), g.out_w());
     let meeting = |pixels: Range<usize>| {

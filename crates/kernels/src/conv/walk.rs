@@ -113,6 +113,14 @@ impl Walk {
         self.depth * self.taps.len().clamp(1, 3)
     }
 
+    /// Does no tap ever meet padding?
+    fn is_inside_everywhere(&self) -> bool {
+        let last = |grid: usize, step: usize| (grid.saturating_sub(1) * step) as isize;
+        let (y, x) = (last(self.grid.0, self.step.0), last(self.grid.1, self.step.1));
+        let (h, w) = (self.source.h as isize, self.source.w as isize);
+        self.taps.iter().all(|&(ty, tx)| ty >= 0 && tx >= 0 && ty + y < h && tx + x < w)
+    }
+
     /// Some pixels of the grid. On small grids the images run fastest, so that the rows of a tile meet padding together.
     fn pixels(&self, rows: Range<usize>) -> Vec<(usize, usize, usize)> {
         let (height, width) = self.grid;
@@ -149,6 +157,7 @@ impl Walk {
         let mut scratch = vec![0.0; if clash { rows.len() * copied } else { 0 }];
         let mut free = scratch.chunks_exact_mut(copied);
         let pixels = self.pixels(rows.clone());
+        let everywhere = self.is_inside_everywhere();
         for tile in pieces(0..rows.len(), tile_rows) {
             let pixels = &pixels[tile];
             block.tile(pixels.iter().map(|&(n, y, x)| {
@@ -157,6 +166,9 @@ impl Walk {
             }));
             for (index, tap) in self.taps.iter().enumerate() {
                 let inside = |&(_, y, x): &(usize, usize, usize)| {
+                    if everywhere {
+                        return true;
+                    }
                     let y = (y * self.step.0) as isize + tap.0;
                     let x = (x * self.step.1) as isize + tap.1;
                     (y as usize) < h && (x as usize) < w
