@@ -4,7 +4,6 @@ A work is `MODEL KIND SIZE`: a network of torchvision and a batch, or `bert-base
 `8x8-128` the texts have 8 to 128 tokens and are padded.
 """
 
-import importlib.util
 import pathlib
 import sys
 import time
@@ -61,8 +60,6 @@ def texts(size):
 
 def exported(line):
     """The path of an ONNX file of the work's model, made if need be, and the inputs by name."""
-    import torch
-
     model, kind, size = line.split()
     if kind != "infer":
         raise ValueError(f"no {kind}")
@@ -71,6 +68,8 @@ def exported(line):
     inputs = dict(zip(("ids", "mask"), texts(size))) if text else {"x": images(model, int(size))}
     path = FILES / f"{model}-{size}.onnx"
     if not path.exists():
+        import torch
+
         net = text_model(model) if text else image_model(model)
 
         class Plain(torch.nn.Module):

@@ -1,18 +1,13 @@
-"""ONNX Runtime, a side of the paired speed tests: a server that answers as torch_bench.py does.
+"""ONNX Runtime, a side of the speed tests: a server that answers with the milliseconds of one run of a work (see models.py).
 
-Works: `MODEL infer N` for the networks of torchvision, `bert-base infer 8x128`, `minilm infer 32x128`. A model is exported
-once into .cache/bench. Threads: OMP_NUM_THREADS, by default 2.
+A model is exported once into .cache/bench. Threads: OMP_NUM_THREADS, by default 2.
 """
 
 import os
-import pathlib
-import sys
 
 THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "2"))
 
-import numpy as np  # noqa: E402
-
-from models import FILES, exported, serve  # noqa: E402
+from models import exported, serve  # noqa: E402
 
 
 def build(line):

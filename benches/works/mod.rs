@@ -2,7 +2,7 @@
 
 use ukulele::{
     AdamW, BertConfig, Dialect, ImageConfig, ImageModel, Init, Optimizer, Pass, Plan, Pooling, Pretrained, ResNet,
-    Result, Sgd, Tensor, TextModel, TokenBatch, Value, weights_import,
+    Result, Sgd, Tensor, TextModel, TextPlan, TextTask, TokenBatch, Value, weights_import,
 };
 
 /// All names that [`prepare`] is asked for.
@@ -65,19 +65,39 @@ fn resnet50(train: bool, batch: usize) -> Result<Work> {
     }))
 }
 
-fn bert(train: bool, batch: usize, length: usize) -> Result<Work> {
-    let config = BertConfig::default();
-    let mut net = TextModel::classifier(&config, 2, Pooling::Pooler, &mut Init::new(0))?;
-    let ids = (0..batch * length).map(|i| 1000 + (i * 7919) % 20000).collect();
-    let tokens = TokenBatch::unpadded(batch, length, ids)?;
+/// Texts of these lengths, padded to the longest.
+fn texts(lengths: &[usize]) -> TokenBatch {
+    let length = lengths.iter().copied().max().unwrap_or(0);
+    let there = |own: usize| (0..length).map(move |t| (t, t < own));
+    let all: Vec<(usize, bool)> = lengths.iter().flat_map(|&own| there(own)).collect();
+    TokenBatch {
+        batch: lengths.len(),
+        length,
+        ids: all.iter().map(|&(t, there)| if there { 1000 + t * 7919 % 20000 } else { 0 }).collect(),
+        types: vec![0; all.len()],
+        mask: all.iter().map(|&(_, there)| f32::from(u8::from(there))).collect(),
+    }
+}
+
+/// Hidden states by a plan.
+fn infer_texts(net: &TextModel, tokens: TokenBatch) -> Result<Work> {
+    let plan = TextPlan::compile(net)?;
+    Ok(Box::new(move || {
+        std::hint::black_box(plan.hidden(&tokens)?);
+        Ok(())
+    }))
+}
+
+fn bert(config: &BertConfig, train: bool, batch: usize, length: usize) -> Result<Work> {
+    let mut net = TextModel::classifier(config, 2, Pooling::Pooler, &mut Init::new(0))?;
+    let tokens = texts(&vec![length; batch]);
+    if !train {
+        return infer_texts(&net, tokens);
+    }
     let labels: Vec<i64> = (0..batch as i64).map(|i| i % 2).collect();
     let mut adamw = AdamW::new(2e-5);
     let mut step = 0;
     Ok(Box::new(move || {
-        if !train {
-            std::hint::black_box(net.forward(&tokens, &mut Pass::eval())?);
-            return Ok(());
-        }
         step += 1;
         let mut pass = Pass::train(step);
         let loss = net.forward(&tokens, &mut pass)?.logits().cross_entropy(&labels)?;
@@ -153,11 +173,25 @@ pub(crate) fn prepare(name: &str) -> std::result::Result<(Work, u64), Box<dyn st
             infer(&config, size.parse()?)?
         }
         ("resnet50", None) => resnet50(train, size.parse()?)?,
-        ("bert-base", Some((batch, length))) => bert(train, batch.parse()?, length.parse()?)?,
+        ("bert-base" | "minilm", Some((batch, length))) => {
+            let config = if model == "minilm" { BertConfig::named("minilm_l6") } else { Some(BertConfig::default()) };
+            let (config, batch) = (config.ok_or("no such network")?, batch.parse::<usize>()?);
+            match length.split_once('-') {
+                // Texts of different lengths: see benches/peers/models.py.
+                Some((least, most)) if !train => {
+                    let (least, most): (usize, usize) = (least.parse()?, most.parse()?);
+                    let length = |i: usize| least + (most - least) * i / (batch - 1).max(1);
+                    let net = TextModel::new(&config, TextTask::Features, 2, &mut Init::new(0))?;
+                    infer_texts(&net, texts(&(0..batch).map(length).collect::<Vec<_>>()))?
+                }
+                _ => bert(&config, train, batch, length.parse()?)?,
+            }
+        }
         _ => {
-            return Err(
-                format!("`{name}`: resnet50 with a batch or bert-base with a batch x length belong there").into()
-            );
+            return Err(format!(
+                "`{name}`: a network of images with a batch, or bert-base or minilm with a batch x length belong there"
+            )
+            .into());
         }
     };
     let growth = warm_up(&mut work)?;

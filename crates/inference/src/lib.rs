@@ -7,11 +7,15 @@
 //! a time if they are small), so that what a step writes is still in the cache when the next one reads it; dense layers
 //! take the whole batch.
 //!
+//! [`TextPlan`] is the encoder of a model of text: Q, K and V are one product, and padding costs nothing.
+//!
 //! The numbers are those of the pass to about 1e-6 of the largest; rounding differs.
 
 mod lower;
 mod memory;
 mod plan;
 mod step;
+mod text;
 
 pub use plan::{Plan, PlanOptions, StepProfile};
+pub use text::TextPlan;

@@ -5,11 +5,13 @@ use std::any::Any;
 use ukulele_autograd::ops::adaptive_avg_pool2d::AdaptiveAvgPool2d;
 use ukulele_autograd::ops::add::Add;
 use ukulele_autograd::ops::add_scalar::AddScalar;
+use ukulele_autograd::ops::attention::Attention;
 use ukulele_autograd::ops::avg_pool2d::AvgPool2d;
 use ukulele_autograd::ops::batch_norm_eval::BatchNormEval;
 use ukulele_autograd::ops::concat::Concat;
 use ukulele_autograd::ops::conv2d::Conv2d;
 use ukulele_autograd::ops::gelu::Gelu;
+use ukulele_autograd::ops::layer_norm::LayerNorm;
 use ukulele_autograd::ops::linear::Linear;
 use ukulele_autograd::ops::max_pool2d::MaxPool2d;
 use ukulele_autograd::ops::mul::Mul;
@@ -63,8 +65,9 @@ pub(crate) struct Program {
     pub(crate) output: Id,
 }
 
-/// The steps of a recorded pass over [`EXAMPLES`] images.
-pub(crate) fn lower(graph: Graph) -> Result<Program> {
+/// The steps of a recorded pass. All shapes begin with the dimensions `lead`: [`EXAMPLES`] images, or so many texts and the
+/// tokens of each.
+pub(crate) fn lower(graph: Graph, lead: &[usize]) -> Result<Program> {
     let mut uses = vec![0usize; graph.nodes.len()];
     uses[graph.output] = 1;
     for (at, node) in graph.nodes.iter().enumerate().rev() {
@@ -76,8 +79,13 @@ pub(crate) fn lower(graph: Graph) -> Result<Program> {
             }
         }
     }
-    let mut lowering =
-        Lowering { values: Vec::new(), steps: Vec::new(), of_node: vec![None; graph.nodes.len()], uses: Vec::new() };
+    let mut lowering = Lowering {
+        lead,
+        values: Vec::new(),
+        steps: Vec::new(),
+        of_node: vec![None; graph.nodes.len()],
+        uses: Vec::new(),
+    };
     for (at, node) in graph.nodes.into_iter().enumerate() {
         if uses[at] > 0 || node.op.is_none() {
             let id = lowering.node(node)?;
@@ -94,7 +102,8 @@ fn refused(what: &str, why: impl std::fmt::Display) -> Error {
     Error::argument("plan", format!("no plan for {what}: {why}; run the model itself"))
 }
 
-struct Lowering {
+struct Lowering<'a> {
+    lead: &'a [usize],
     values: Vec<Value>,
     steps: Vec<Step>,
     of_node: Vec<Option<Id>>,
@@ -116,7 +125,7 @@ fn channels_last(tensor: &Tensor) -> Vec<f32> {
     tensor.channels_last().dense_memory().to_vec()
 }
 
-impl Lowering {
+impl Lowering<'_> {
     fn node(&mut self, node: GraphNode) -> Result<Id> {
         let Some(op) = &node.op else { return self.value(&node.shape, "the input") };
         let operands = node.inputs.into_iter().map(|input| match input {
@@ -131,13 +140,13 @@ impl Lowering {
 
     /// A new value of this shape, the batch being its first dimension.
     fn value(&mut self, shape: &[usize], what: &str) -> Result<Id> {
-        match shape.split_first() {
-            Some((&EXAMPLES, dims)) => {
+        match shape.strip_prefix(self.lead) {
+            Some(dims) => {
                 self.values.push(Value { dims: dims.to_vec(), turned: None });
                 self.uses.push(0);
                 Ok(self.values.len() - 1)
             }
-            _ => Err(refused(what, format!("the first dimension of {shape:?} is not the batch"))),
+            None => Err(refused(what, format!("{shape:?} does not begin with the batch, {:?}", self.lead))),
         }
     }
 
@@ -150,7 +159,7 @@ impl Lowering {
     /// The same numbers in row-major memory.
     fn row_major(&mut self, id: Id) -> Result<Id> {
         let Some((pixels, channels)) = self.values[id].turned else { return Ok(id) };
-        let shape = [&[EXAMPLES], &self.values[id].dims[..]].concat();
+        let shape = [self.lead, &self.values[id].dims[..]].concat();
         self.step(Kernel::Transpose(pixels, channels), vec![Source::Value(id)], &shape, "a transpose")
     }
 
@@ -211,6 +220,17 @@ impl Lowering {
             let bias = if operands.len() > 2 { numbers(constant(2)?) } else { vec![0.0; out] };
             let kernel = Kernel::Linear { weight: numbers_of_weight, bias, activation: Activation::None };
             return self.step(kernel, vec![Source::Value(x)], shape, name);
+        }
+        if let Some(op) = any.downcast_ref::<LayerNorm<f32>>() {
+            let x = value(0)?;
+            if self.values[x].dims.len() != 1 {
+                return Err(wrong("an input of more than one dimension"));
+            }
+            let kernel = Kernel::LayerNorm { gamma: numbers(constant(1)?), beta: numbers(constant(2)?), eps: op.eps };
+            return self.step(kernel, vec![Source::Value(x)], shape, name);
+        }
+        if let Some(op) = any.downcast_ref::<Attention<f32>>() {
+            return self.attention(op, operands, shape);
         }
         if let Some(op) = any.downcast_ref::<BatchNormEval<f32>>() {
             let of = |tensor: &Tensor| tensor.to_vec().into_iter().map(f64::from).collect::<Vec<_>>();
@@ -346,6 +366,38 @@ impl Lowering {
         let output = self.step(kernel, inputs, shape, name)?;
         self.values[output].turned = self.values[x].turned;
         Ok(output)
+    }
+
+    /// Attention, and its Q, K and V as one product.
+    fn attention(&mut self, op: &Attention<f32>, operands: &[Operand], shape: &[usize]) -> Result<Id> {
+        if self.lead.len() != 2 || op.options.mask.is_some() || op.options.dropout.is_some() {
+            return Err(refused("attention", "it has a mask or a dropout, or is not between the tokens of a text"));
+        }
+        let plain = |step: &Step| {
+            matches!(step.kernel, Kernel::Linear { activation: Activation::None, .. }) && step.inputs.len() == 1
+        };
+        let parts: Vec<Step> = operands.iter().filter_map(|operand| self.take(operand, plain)).collect();
+        let source = parts.first().and_then(|part| part.reads().next());
+        let (Some(source), 3) = (source, parts.len()) else {
+            return Err(refused("attention", "its queries, keys and values are not linear in one input"));
+        };
+        let (mut weights, mut biases) = (Vec::new(), Vec::new());
+        for part in parts {
+            if part.reads().next() != Some(source) {
+                return Err(refused("attention", "its queries, keys and values have different inputs"));
+            }
+            if let Kernel::Linear { weight, bias, .. } = part.kernel {
+                weights.extend(weight);
+                biases.extend(bias);
+            }
+        }
+        let width = biases.len() / 3;
+        let all = [self.lead, &[3 * width]].concat();
+        let kernel = Kernel::Linear { weight: weights, bias: biases, activation: Activation::None };
+        let fused = self.step(kernel, vec![Source::Value(source)], &all, "attention")?;
+        let heads = op.options.heads;
+        let scale = op.options.scale.unwrap_or(1.0 / ((width / heads.max(1)) as f64).sqrt());
+        self.step(Kernel::Attention { heads, scale }, vec![Source::Value(fused)], shape, "attention")
     }
 
     fn concat(&mut self, dim: usize, operands: &[Operand], shape: &[usize]) -> Result<Id> {

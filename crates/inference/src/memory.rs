@@ -77,7 +77,11 @@ impl Memory {
             // The smallest free slot that is large enough, or the largest, which grows. A slot is free after the step that
             // reads it last.
             let images = if whole { None } else { groups[group_of[first]].images };
-            let free = |&slot: &usize| !whole && slots[slot].1 == images && busy[slot] < first;
+            // What all images have is free for another such value in a later group, or if the group takes all at once.
+            let later = |last: usize| {
+                images.is_some() || group_of[last] < group_of[first] || groups[group_of[first]].images.is_none()
+            };
+            let free = |&slot: &usize| slots[slot].1 == images && busy[slot] < first && later(busy[slot]);
             let size = |slot: &usize| slots[*slot].0;
             let candidates: Vec<usize> = (0..slots.len()).filter(free).collect();
             let fitting = candidates.iter().copied().filter(|slot| size(slot) >= value.numel()).min_by_key(size);

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use ukulele_kernels::conv::{Algorithm, Conv2d, PackedConv, Pixels, conv2d_packed};
 use ukulele_kernels::gemm::{Epilogue, Mat, Packed, gemm_packed};
-use ukulele_kernels::{elementwise, norm, pool};
+use ukulele_kernels::{attention, elementwise, norm, pool};
 use ukulele_layers::{Error, Pass, Result, Tensor, Value};
 
 /// How far a plan's numbers may be from the pass's, relative in norm.
@@ -80,6 +80,7 @@ enum Weight {
 struct Room {
     slots: Vec<Vec<f32>>,
     indices: Vec<u32>,
+    scratch: Vec<f32>,
 }
 
 impl Plan {
@@ -121,7 +122,7 @@ impl Plan {
         };
         let mut pass = Pass::record();
         let y = forward(&pass.input(images.clone()), &mut pass)?;
-        let program = lower(pass.graph(&y)?)?;
+        let program = lower(pass.graph(&y)?, &[EXAMPLES])?;
         let mut plan = Self::new(program, options, expected);
         plan.error = relative(&plan.run(&images)?, y.tensor());
         if plan.error > TOLERANCE && options.winograd {
@@ -129,6 +130,13 @@ impl Plan {
             plan.error = relative(&plan.run(&images)?, y.tensor());
         }
         Ok(plan)
+    }
+
+    /// The plan of a pass recorded over [`EXAMPLES`] texts of equal length, whose "images" are tokens.
+    pub(crate) fn of_tokens(pass: &Pass, y: &Value) -> Result<Self> {
+        let lead = y.shape().get(..2).ok_or_else(|| Error::shape("plan", y.shape(), "(texts, tokens, ..)"))?;
+        let program = lower(pass.graph(y)?, lead)?;
+        Ok(Self::new(program, PlanOptions::default(), 1))
     }
 
     fn new(program: Program, options: PlanOptions, images: usize) -> Self {
@@ -171,7 +179,7 @@ impl Plan {
         let mut steps: Vec<_> = self.steps.iter().map(|ready| self.describe(ready)).collect();
         let count = images.shape().first().copied().unwrap_or(0);
         steps.iter_mut().for_each(|step| (step.multiply_adds *= count as u64, step.numbers *= count as u64).1);
-        self.run_with(images, &mut |at, time| steps[at].seconds += time.as_secs_f64())?;
+        self.run_with(images, &[], &mut |at, time| steps[at].seconds += time.as_secs_f64())?;
         Ok(steps)
     }
 
@@ -214,15 +222,30 @@ impl Plan {
     /// # Errors
     /// Images of another size.
     pub fn run(&self, images: &Tensor) -> Result<Tensor> {
-        self.run_with(images, &mut |_, _| ())
+        self.run_with(images, &[], &mut |_, _| ())
+    }
+
+    /// The result for tokens (N, ..), texts of these lengths one after the other.
+    pub(crate) fn run_tokens(&self, tokens: &Tensor, lengths: &[usize]) -> Result<Tensor> {
+        self.run_with(tokens, lengths, &mut |_, _| ())
     }
 
     /// The run on the pool's own threads: a step that cuts its work into tasks then need not wake any of them first.
-    fn run_with(&self, images: &Tensor, observer: &mut (dyn FnMut(usize, Duration) + Send)) -> Result<Tensor> {
-        rayon::scope(|_| self.run_here(images, observer))
+    fn run_with(
+        &self,
+        images: &Tensor,
+        lengths: &[usize],
+        observer: &mut (dyn FnMut(usize, Duration) + Send),
+    ) -> Result<Tensor> {
+        rayon::scope(|_| self.run_here(images, lengths, observer))
     }
 
-    fn run_here(&self, images: &Tensor, observer: &mut dyn FnMut(usize, Duration)) -> Result<Tensor> {
+    fn run_here(
+        &self,
+        images: &Tensor,
+        lengths: &[usize],
+        observer: &mut dyn FnMut(usize, Duration),
+    ) -> Result<Tensor> {
         let dims = &self.values[0].dims;
         let (Some(&count), true) = (images.shape().first(), images.shape().get(1..) == Some(&dims[..])) else {
             let expected = format!("images of {dims:?}, for which the plan was compiled");
@@ -243,7 +266,7 @@ impl Plan {
             for first in (0..count).step_by(chunk) {
                 for at in steps.clone() {
                     let start = Instant::now();
-                    self.step(&self.steps[at], x, &mut room, first, chunk.min(count - first));
+                    self.step(&self.steps[at], x, lengths, &mut room, first, chunk.min(count - first));
                     observer(at, start.elapsed());
                 }
             }
@@ -263,7 +286,7 @@ impl Plan {
     }
 
     /// Computes a step for `count` images from `first` on.
-    fn step(&self, ready: &Ready, x: &[f32], room: &mut Room, first: usize, count: usize) {
+    fn step(&self, ready: &Ready, x: &[f32], lengths: &[usize], room: &mut Room, first: usize, count: usize) {
         let Ready { step, weight } = ready;
         let Some(place) = self.memory.places[step.output] else { return };
         let (value, stride) = (&self.values[step.output], place.stride);
@@ -299,6 +322,38 @@ impl Plan {
             }
             (Kernel::Scale { scale, shift, relu }, Weight::Scale(zeros, ones)) => {
                 norm::batch_norm_apply(source, zeros, ones, scale, shift, 0.0, residual, *relu, &mut y[..numel]);
+            }
+            (Kernel::LayerNorm { gamma, beta, eps }, _) => {
+                let scratch = sized(&mut room.scratch, 2 * count);
+                let (mean, inverse) = scratch.split_at_mut(count);
+                norm::layer_norm(source, gamma, beta, *eps, &mut y[..numel], mean, inverse);
+            }
+            (Kernel::Attention { heads, scale }, _) => {
+                let (width, dim) = (value.numel(), value.numel() / heads);
+                let mut done = 0;
+                // Texts of one length that follow each other go together.
+                for texts in lengths.chunk_by(|a, b| a == b) {
+                    let (batch, length) = (texts.len(), texts[0]);
+                    let (tq, tk, heads, scale) = (length, length, *heads, *scale);
+                    let g = attention::Attention { batch, heads, tq, tk, dim, scale, dropout: 0.0, key: 0 };
+                    let layout = attention::Layout::fused(length, heads, dim);
+                    let part = |i: usize| &source[3 * width * done + i * width..];
+                    let inputs = attention::Inputs {
+                        q: part(0),
+                        q_layout: layout,
+                        k: part(1),
+                        k_layout: layout,
+                        v: part(2),
+                        v_layout: layout,
+                        mask: None,
+                    };
+                    let out = &mut y[done * width..][..batch * length * width];
+                    let lse = sized(&mut room.scratch, batch * heads * length);
+                    if length > 0 {
+                        attention::forward(&g, &inputs, out, attention::Layout::dense(length, heads, dim), lse);
+                    }
+                    done += batch * length;
+                }
             }
             (Kernel::MaxPool(g), _) => {
                 if room.indices.len() < numel {
@@ -351,6 +406,14 @@ impl Plan {
         }
         room.slots[place.slot] = slot;
     }
+}
+
+/// So many numbers of a buffer that grows.
+fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    &mut buffer[..len]
 }
 
 /// Is Winograd's algorithm faster for this convolution? It has 36 products for a tile of 16 outputs, each of which has 9

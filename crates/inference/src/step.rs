@@ -38,6 +38,17 @@ pub(crate) enum Kernel {
         shift: Vec<f32>,
         relu: bool,
     },
+    /// (x − mean)/√(variance + eps)·gamma + beta of each token.
+    LayerNorm {
+        gamma: Vec<f32>,
+        beta: Vec<f32>,
+        eps: f64,
+    },
+    /// Attention of the tokens of each text to each other. The input has Q, K and V one after the other.
+    Attention {
+        heads: usize,
+        scale: f64,
+    },
     MaxPool(Pool2d),
     AvgPool(Pool2d),
     Bins(AdaptivePool2d),
@@ -60,6 +71,8 @@ impl Kernel {
             Kernel::Conv { .. } => "conv",
             Kernel::Linear { .. } => "linear",
             Kernel::Scale { .. } => "scale",
+            Kernel::LayerNorm { .. } => "layer norm",
+            Kernel::Attention { .. } => "attention",
             Kernel::MaxPool(_) => "max pool",
             Kernel::AvgPool(_) => "average pool",
             Kernel::Bins(_) => "adaptive average pool",

@@ -16,6 +16,8 @@ pub struct Pass {
     updates: BTreeMap<ParamId, Tensor>,
     watched: BTreeMap<ModuleId, Vec<String>>,
     tapped: Vec<(String, Value)>,
+    /// The module whose output is the input of a recording.
+    start: Option<ModuleId>,
 }
 
 /// What a pass leaves for the optimiser: gradients of the trainable parameters, and new running statistics.
@@ -37,6 +39,7 @@ impl Pass {
             updates: BTreeMap::new(),
             watched: BTreeMap::new(),
             tapped: Vec::new(),
+            start: None,
         }
     }
 
@@ -60,6 +63,17 @@ impl Pass {
     /// [`Pass::graph`].
     pub fn record() -> Self {
         Self::new(false, Some(Tape::recorder()), 0)
+    }
+
+    /// As [`Pass::record`]; the input is the output of the module of this name: what leads there is not recorded.
+    ///
+    /// # Errors
+    /// A name that no module has.
+    pub fn record_from(net: &impl Module, name: &str) -> Result<Self> {
+        let mut pass = Self::record();
+        pass.watch(net, &[name])?;
+        pass.start = std::mem::take(&mut pass.watched).into_keys().next();
+        Ok(pass)
     }
 
     /// An input of the pass. Only a recording pass treats it otherwise than any tensor.
@@ -154,6 +168,9 @@ impl Pass {
 
     /// Said by a module at the end of its forward pass: `y` is its output. It is kept if somebody watches, and given back.
     pub fn tap<M>(&mut self, module: &M, y: Value) -> Value {
+        if self.start.is_some() && self.start == Some(ModuleId::of(module)) {
+            return self.input(y.into_tensor());
+        }
         if !self.watched.is_empty()
             && let Some(names) = self.watched.get(&ModuleId::of(module))
         {

@@ -148,8 +148,7 @@ impl AlbertModel {
     /// # Errors
     /// Lists of unequal length, a sequence longer than the positions, or ids beyond the tables.
     pub fn forward(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
-        tokens.fits(&self.config)?;
-        let x = self.embeddings.forward(tokens, None, pass)?;
+        let x = self.looked_up(tokens, pass)?;
         let mut x = self.encoder.embedding_hidden_mapping_in.forward(&x, pass)?;
         let mask = tokens.score_mask()?;
         let (layers, groups) = (self.config.num_hidden_layers, self.encoder.albert_layer_groups.len());
@@ -160,6 +159,12 @@ impl AlbertModel {
         }
         let y = pass.tap(&self.encoder, x);
         Ok(pass.tap(self, y))
+    }
+
+    /// The embedded tokens before they are projected.
+    pub(crate) fn looked_up(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
+        tokens.fits(&self.config)?;
+        self.embeddings.forward(tokens, None, pass)
     }
 
     /// Prefixes of names from the input to the output, one per group, below `prefix`.

@@ -223,10 +223,15 @@ impl BertModel {
     /// # Errors
     /// Lists of unequal length, a sequence longer than the positions, or ids beyond the tables.
     pub fn embed(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
+        let y = self.looked_up(tokens, pass)?;
+        self.embeddings_project.as_ref().map_or(Ok(y.clone()), |project| project.forward(&y, pass))
+    }
+
+    /// The embedded tokens before they are projected.
+    pub(crate) fn looked_up(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
         tokens.fits(&self.config)?;
         let padding = (self.config.family == TextFamily::Roberta).then_some(self.config.pad_token_id);
-        let y = self.embeddings.forward(tokens, padding, pass)?;
-        self.embeddings_project.as_ref().map_or(Ok(y.clone()), |project| project.forward(&y, pass))
+        self.embeddings.forward(tokens, padding, pass)
     }
 
     /// The hidden states after the embeddings and after each layer: L + 1 times (B, T, D).

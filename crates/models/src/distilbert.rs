@@ -151,6 +151,15 @@ impl DistilBertModel {
     /// # Errors
     /// Lists of unequal length, a sequence longer than the positions, or ids beyond the table.
     pub fn forward(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
+        let x = self.looked_up(tokens, pass)?;
+        let mask = tokens.score_mask()?;
+        let y = self.transformer.layer.iter().try_fold(x, |x, layer| layer.forward(&x, mask.as_ref(), pass))?;
+        let y = pass.tap(&self.transformer, y);
+        Ok(pass.tap(self, y))
+    }
+
+    /// The embedded tokens.
+    pub(crate) fn looked_up(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
         tokens.fits(&self.config)?;
         let e = &self.embeddings;
         let words = e.word_embeddings.forward(&tokens.ids, &[tokens.batch, tokens.length], pass)?;
@@ -158,11 +167,7 @@ impl DistilBertModel {
         let positions = e.position_embeddings.forward(&positions, &[tokens.length], pass)?;
         let x = e.norm.forward(&words.add(&positions)?, pass)?;
         let x = e.dropout.forward(&x, pass)?;
-        let x = pass.tap(e, x);
-        let mask = tokens.score_mask()?;
-        let y = self.transformer.layer.iter().try_fold(x, |x, layer| layer.forward(&x, mask.as_ref(), pass))?;
-        let y = pass.tap(&self.transformer, y);
-        Ok(pass.tap(self, y))
+        Ok(pass.tap(e, x))
     }
 
     /// Prefixes of names from the input to the output, one per group, below `prefix`.

@@ -392,6 +392,19 @@ impl TextModel {
         encoder!(&self.encoder, net => net.forward(tokens, pass))
     }
 
+    /// What the encoder's embeddings give, (B, T, width): the output of the module [`TextModel::embeddings_name`].
+    ///
+    /// # Errors
+    /// As [`TextModel::hidden`].
+    pub fn embedded(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
+        encoder!(&self.encoder, net => net.looked_up(tokens, pass))
+    }
+
+    /// The name of the encoder's embeddings.
+    pub fn embeddings_name(&self) -> String {
+        join(self.prefix(), "embeddings")
+    }
+
     /// tanh of a dense layer on the first token, where the model has one.
     fn pooler(&self, hidden: &Value, pass: &mut Pass) -> Result<Option<Value>> {
         Ok(match &self.encoder {

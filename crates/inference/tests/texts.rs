@@ -1,0 +1,54 @@
+//! Plans of models of text against passes, padded and not.
+
+use ukulele_inference::TextPlan;
+use ukulele_layers::{Init, Pass};
+use ukulele_models::{BertConfig, TextModel, TextTask, TokenBatch};
+
+/// Texts of these lengths, padded to the longest.
+fn texts(lengths: &[usize], padding: usize) -> TokenBatch {
+    let length = lengths.iter().copied().max().unwrap_or(0);
+    let (mut ids, mut mask) = (Vec::new(), Vec::new());
+    for (i, &own) in lengths.iter().enumerate() {
+        ids.extend((0..length).map(|t| if t < own { 5 + (i * 31 + t * 17) % 90 } else { padding }));
+        mask.extend((0..length).map(|t| f32::from(u8::from(t < own))));
+    }
+    TokenBatch { batch: lengths.len(), length, types: vec![0; ids.len()], ids, mask }
+}
+
+#[test]
+fn hidden_states_are_those_of_the_pass() {
+    for name in ["bert_tiny", "minilm_l6", "roberta_base", "distilbert_base", "electra_small", "albert_base"] {
+        let config = BertConfig { vocab_size: 100, num_hidden_layers: 2, ..BertConfig::named(name).unwrap() };
+        let padding = config.pad_token_id;
+        for task in [TextTask::Features, TextTask::SequenceClassification] {
+            let net = TextModel::new(&config, task, 3, &mut Init::new(1)).unwrap();
+            let plan = TextPlan::compile(&net).unwrap();
+            for lengths in [&[7][..], &[5, 5, 5], &[1, 9, 3, 3, 12]] {
+                let tokens = texts(lengths, padding);
+                let want = net.hidden(&tokens, &mut Pass::eval()).unwrap();
+                let got = plan.hidden(&tokens).unwrap();
+                assert_eq!(got.shape(), want.shape());
+                let width = want.shape()[2];
+                let (got, want) = (got.tensor().to_vec(), want.tensor().to_vec());
+                for (at, (got, want)) in got.iter().zip(&want).enumerate() {
+                    let there = tokens.mask[at / width] != 0.0;
+                    let want = if there { *want } else { 0.0 };
+                    assert!((got - want).abs() < 2e-5, "{name} {lengths:?}: {got} instead of {want} at {at}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn padding_in_front_is_refused() {
+    let config = BertConfig { vocab_size: 100, ..BertConfig::named("bert_tiny").unwrap() };
+    let net = TextModel::new(&config, TextTask::Features, 2, &mut Init::new(1)).unwrap();
+    let mut tokens = texts(&[3, 4], 0);
+    tokens.mask[0] = 0.0;
+    let error = TextPlan::compile(&net).unwrap().hidden(&tokens).unwrap_err().to_string();
+    assert!(error.contains("text 0 has padding before its end"), "{error}");
+    let mut tokens = texts(&[3, 4], 0);
+    tokens.ids[2] = 100;
+    assert!(TextPlan::compile(&net).unwrap().hidden(&tokens).unwrap_err().to_string().contains("token 100"));
+}
