@@ -279,7 +279,7 @@ pub(crate) fn multiply(
 ) {
     let tile_rows = tile_size(isa).0;
     let b = Panels { data: panels, taps: 1, depth: a.cols, cols, chain };
-    let target = Target { c: c.as_mut_ptr(), accumulate, epilogue };
+    let target = Target { c: c.as_mut_ptr(), accumulate, epilogue, far: true };
     let block = |rows: Range<usize>| {
         let mut block = Block::default();
         let mut scratch = Vec::new();

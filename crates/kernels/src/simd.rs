@@ -37,6 +37,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `x` must be valid for writing `LANES` numbers.
     unsafe fn store_ptr(self, x: *mut f32, v: Self::V);
+    /// Tells the processor that the cache line at `x`, which may lie anywhere, is about to be written (or read).
+    #[inline(always)]
+    fn prefetch(self, x: *const f32) {
+        let _ = x;
+    }
     /// The first `LANES` numbers of the slice, which must have that many.
     #[inline(always)]
     fn load(self, x: &[f32]) -> Self::V {

@@ -133,7 +133,7 @@ fn multiply(
     chain: usize,
 ) {
     let b = Panels { data: panels, taps: walk.taps.len(), depth: walk.depth, cols, chain };
-    let target = Target { c: result.as_mut_ptr(), accumulate: false, epilogue };
+    let target = Target { c: result.as_mut_ptr(), accumulate: false, epilogue, far: true };
     let zeros = vec![0.0; walk.depth];
     let block = |rows: Range<usize>| walk.block(source, &zeros, rows, tile_size(isa).0);
     // SAFETY: `block` takes sources as slices of `depth` numbers; each pixel of the grid is another pixel of the result,

@@ -164,7 +164,7 @@ impl Tiles<'_> {
         for panel in panels {
             let data = &self.weight[panel * size..][..size];
             let b = Panels { data, taps: PLACES, depth: self.g.cin, cols: width, chain: CHAIN };
-            let target = Target { c: products.as_mut_ptr(), accumulate: false, epilogue: Epilogue::NONE };
+            let target = Target { c: products.as_mut_ptr(), accumulate: false, epilogue: Epilogue::NONE, far: false };
             // SAFETY: the sources are slices of `cin` numbers, and the products are this task's own, of `width` numbers a row.
             run(isa, &unsafe { Job::new(&block, b, 0..1, target) });
             transform_outputs(isa, self, tiles.clone(), products, panel * width, output);

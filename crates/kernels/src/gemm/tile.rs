@@ -71,6 +71,8 @@ pub(crate) struct Target<'a> {
     pub(crate) accumulate: bool,
     /// Done before storing.
     pub(crate) epilogue: Epilogue<'a, f32>,
+    /// Is the result likely to be far from the first-level cache?
+    pub(crate) far: bool,
 }
 
 // SAFETY: tasks write to different elements of the result through `c`; whoever makes a `Target` sees to it.
@@ -122,6 +124,17 @@ fn run_body<S: Simd>(s: S, job: &Job) {
         let panel = &b.data[p * size..][..size];
         let cols = width.min(b.cols - p * width);
         for tile in &block.tiles {
+            if target.far {
+                // Products take longer than the lines take to come.
+                for &out in &tile.out[..tile.rows] {
+                    for half in [p * width, p * width + S::LANES] {
+                        s.prefetch(target.c.wrapping_add(out + half));
+                        if let Some(residual) = target.epilogue.residual {
+                            s.prefetch(residual.as_ptr().wrapping_add(out + half));
+                        }
+                    }
+                }
+            }
             // SAFETY: promised to `Job::new`.
             unsafe {
                 sum_tile(s, tile.rows, &block.taps[tile.taps.clone()], (b.depth, b.chain), panel, &mut sums);
