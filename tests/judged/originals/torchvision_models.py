@@ -12,6 +12,7 @@ AUX = {"inception_v3": 0.4, "googlenet": 0.3}
 SHAPES = {
     "inception_v3": ([2, 3, 139, 139], [1, 3, 97, 161], [2, 3, 299, 299]),
     "googlenet": ([2, 3, 96, 96], [1, 3, 97, 161], [4, 3, 64, 64]),
+    "vgg16": ([2, 3, 64, 64], [1, 3, 97, 161], [2, 3, 32, 32]),
 }
 # Inputs without near ties are rare where much is pooled: those before lie on one.
 TRIES = {"googlenet": range(30, 62), "vgg11_bn": range(9, 10)}
