@@ -591,7 +591,9 @@ fn no_pooler() -> Error {
 
 /// What the tensors of a file without `config.json` are for.
 fn task_of(found: &Bert, has: &dyn Fn(&str) -> bool) -> TextTask {
-    let order = has("cls.seq_relationship.weight") || has("sop_classifier.classifier.weight");
+    let order =
+        ["cls.seq_relationship.weight", "cls/seq_relationship/output_weights", "sop_classifier.classifier.weight"];
+    let order = order.into_iter().any(has);
     if found.mlm && order || has("discriminator_predictions.dense.weight") {
         TextTask::PreTraining
     } else if found.mlm {
