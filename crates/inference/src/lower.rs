@@ -36,6 +36,8 @@ pub(crate) struct Value {
     pub(crate) dims: Vec<usize>,
     /// (pixels, channels) where the memory is channels-last and `dims` mean it row-major.
     pub(crate) turned: Option<(usize, usize)>,
+    /// Whether the pass has its channels last: only a vector of all numbers may be made of it.
+    pub(crate) permuted: bool,
 }
 
 impl Value {
@@ -86,6 +88,9 @@ pub(crate) fn lower(graph: Graph, lead: &[usize]) -> Result<Program> {
         of_node: vec![None; graph.nodes.len()],
         uses: Vec::new(),
     };
+    if graph.nodes.iter().filter(|node| node.op.is_none()).count() > 1 {
+        return Err(refused("this pass", "it has more than one input"));
+    }
     for (at, node) in graph.nodes.into_iter().enumerate() {
         if uses[at] > 0 || node.op.is_none() {
             let id = lowering.node(node)?;
@@ -94,6 +99,9 @@ pub(crate) fn lower(graph: Graph, lead: &[usize]) -> Result<Program> {
         }
     }
     let output = lowering.of_node[graph.output].ok_or_else(|| refused("the output", "it was not computed"))?;
+    if lowering.values[output].permuted {
+        return Err(refused("the output", "its channels were put last"));
+    }
     let output = lowering.row_major(output)?;
     Ok(Program { values: lowering.values, steps: lowering.steps, output })
 }
@@ -142,7 +150,7 @@ impl Lowering<'_> {
     fn value(&mut self, shape: &[usize], what: &str) -> Result<Id> {
         match shape.strip_prefix(self.lead) {
             Some(dims) => {
-                self.values.push(Value { dims: dims.to_vec(), turned: None });
+                self.values.push(Value { dims: dims.to_vec(), turned: None, permuted: false });
                 self.uses.push(0);
                 Ok(self.values.len() - 1)
             }
@@ -189,6 +197,10 @@ impl Lowering<'_> {
             Some(Operand::Constant(tensor)) => Ok(tensor),
             _ => Err(wrong("a parameter that depends on the image")),
         };
+        let permuted = |operand: &Operand| matches!(operand, Operand::Value(id) if self.values[*id].permuted);
+        if operands.iter().any(permuted) && !any.is::<Reshape>() {
+            return Err(wrong("channels that were put last"));
+        }
         let elementwise = |this: &mut Self, kernel| {
             let id = value(0)?;
             let output = this.step(kernel, vec![Source::Value(id)], shape, name)?;
@@ -222,7 +234,7 @@ impl Lowering<'_> {
             return self.step(kernel, vec![Source::Value(x)], shape, name);
         }
         if let Some(op) = any.downcast_ref::<LayerNorm<f32>>() {
-            let x = value(0)?;
+            let x = self.row_major(value(0)?)?;
             if self.values[x].dims.len() != 1 {
                 return Err(wrong("an input of more than one dimension"));
             }
@@ -334,6 +346,7 @@ impl Lowering<'_> {
                 let numel = self.values[x].numel();
                 let output =
                     self.step(Kernel::Concat { outer: 1 }, vec![Source::Value(x)], &[EXAMPLES, numel], name)?;
+                self.values[output].permuted = true;
                 return Ok(output);
             }
             return Err(wrong("an order that is not (0, 2, 3, 1)"));
@@ -353,6 +366,9 @@ impl Lowering<'_> {
         name: &'static str,
     ) -> Result<Id> {
         let activation = if relu { Activation::Relu } else { Activation::None };
+        let Operand::Value(x) = *x else { return Err(refused(name, "a constant image")) };
+        let x = &Operand::Value(self.row_major(x)?);
+        let residual = residual.map(|residual| self.row_major(residual)).transpose()?;
         if let Some(mut step) = self.take(x, |step| step.kernel.activates() && step.inputs.len() == 1) {
             step.kernel.rescale(scale, shift);
             step.kernel.activate(activation);
@@ -428,7 +444,7 @@ impl Lowering<'_> {
 
     /// The same numbers under another shape.
     fn alias(&mut self, x: Id, shape: &[usize]) -> Result<Id> {
-        let Value { dims, turned } = self.values[x].clone();
+        let Value { dims, turned, .. } = self.values[x].clone();
         let [channels, pixels] = [self.values[x].channels(), self.values[x].pixels()];
         // To a vector, or from one to an image of one pixel.
         let known = shape.len() == 2 || (shape.len() == 4 && shape[2..] == [1, 1] && pixels == 1);

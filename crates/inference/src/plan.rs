@@ -12,6 +12,8 @@ use ukulele_layers::{Error, Pass, Result, Tensor, Value};
 
 /// How far a plan's numbers may be from the pass's, relative in norm.
 const TOLERANCE: f64 = 1e-4;
+/// Numbers of a run's memory up to which it is kept for the next one.
+const KEEP: usize = 1 << 28;
 /// Channels from which on Winograd's transforms are little beside the products.
 const WINOGRAD_CHANNELS: usize = 16;
 /// Products in the time in which a number of a weight comes from memory, in direct and in Winograd's convolutions: about
@@ -117,7 +119,8 @@ impl Plan {
         let expected = example.shape().first().copied().unwrap_or(0);
         let images = match example.shape().first() {
             None | Some(0) => return Err(Error::shape("plan", example.shape(), "an example of at least one image")),
-            Some(1) => Tensor::concat(&[example, example], 0)?,
+            // Another image beside it, or what depends on the images could not be told from what does not.
+            Some(1) => Tensor::concat(&[example, Value::from(example.clone()).scale(0.5)?.tensor()], 0)?,
             Some(_) => example.narrow(0, 0, EXAMPLES)?,
         };
         let mut pass = Pass::record();
@@ -129,14 +132,33 @@ impl Plan {
             plan.pack(PlanOptions { winograd: false }, expected);
             plan.error = relative(&plan.run(&images)?, y.tensor());
         }
-        Ok(plan)
+        plan.checked()
+    }
+
+    /// The plan without what only packing needs, if it gives the pass's numbers.
+    fn checked(mut self) -> Result<Self> {
+        if self.error > TOLERANCE {
+            let message = format!("the plan is {:.1e} away from the pass; run the model itself", self.error);
+            return Err(Error::argument("plan", message));
+        }
+        for ready in &mut self.steps {
+            if let Kernel::Conv { weight, .. } | Kernel::Linear { weight, .. } = &mut ready.step.kernel {
+                *weight = Vec::new();
+            }
+        }
+        Ok(self)
     }
 
     /// The plan of a pass recorded over [`EXAMPLES`] texts of equal length, whose "images" are tokens.
-    pub(crate) fn of_tokens(pass: &Pass, y: &Value) -> Result<Self> {
+    pub(crate) fn of_tokens(pass: &Pass, x: &Tensor, y: &Value) -> Result<Self> {
         let lead = y.shape().get(..2).ok_or_else(|| Error::shape("plan", y.shape(), "(texts, tokens, ..)"))?;
         let program = lower(pass.graph(y)?, lead)?;
-        Ok(Self::new(program, PlanOptions::default(), 1))
+        let mut plan = Self::new(program, PlanOptions::default(), 1);
+        let (texts, length) = (lead[0], lead[1]);
+        let x = x.reshape(&[texts * length, x.numel() / (texts * length).max(1)])?;
+        let got = plan.run_tokens(&x, &vec![length; texts])?;
+        plan.error = relative(&got.reshape(y.shape())?, y.tensor());
+        plan.checked()
     }
 
     fn new(program: Program, options: PlanOptions, images: usize) -> Self {
@@ -281,7 +303,9 @@ impl Plan {
             [n, c, h, w] => Tensor::build_channels_last([n, c, h, w], |y| y.copy_from_slice(numbers)),
             _ => Tensor::build(&shape, |y| y.copy_from_slice(numbers)),
         };
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(room);
+        if room.slots.iter().map(Vec::len).sum::<usize>() <= KEEP {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(room);
+        }
         result
     }
 
@@ -334,6 +358,9 @@ impl Plan {
                 // Texts of one length that follow each other go together.
                 for texts in lengths.chunk_by(|a, b| a == b) {
                     let (batch, length) = (texts.len(), texts[0]);
+                    if length == 0 {
+                        continue;
+                    }
                     let (tq, tk, heads, scale) = (length, length, *heads, *scale);
                     let g = attention::Attention { batch, heads, tq, tk, dim, scale, dropout: 0.0, key: 0 };
                     let layout = attention::Layout::fused(length, heads, dim);
@@ -349,9 +376,7 @@ impl Plan {
                     };
                     let out = &mut y[done * width..][..batch * length * width];
                     let lse = sized(&mut room.scratch, batch * heads * length);
-                    if length > 0 {
-                        attention::forward(&g, &inputs, out, attention::Layout::dense(length, heads, dim), lse);
-                    }
+                    attention::forward(&g, &inputs, out, attention::Layout::dense(length, heads, dim), lse);
                     done += batch * length;
                 }
             }
@@ -426,9 +451,16 @@ fn pays(g: &Conv2d) -> bool {
         && 36 * (tiles + winograd) * direct < 9 * (outputs + direct) * winograd
 }
 
-/// |a − b| / |b|.
+/// |a − b| / |b|; infinite for other shapes, 0 if b itself is no number anywhere.
 fn relative(a: &Tensor, b: &Tensor) -> f64 {
+    if a.shape() != b.shape() {
+        return f64::INFINITY;
+    }
     let (a, b) = (a.to_vec(), b.to_vec());
+    if b.iter().any(|b| !b.is_finite()) {
+        return 0.0;
+    }
     let sum = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(&b).map(|(&a, &b)| f(f64::from(a), f64::from(b))).sum::<f64>();
-    (sum(&|a, b| (a - b).powi(2)) / sum(&|_, b| b * b).max(f64::MIN_POSITIVE)).sqrt()
+    let error = (sum(&|a, b| (a - b).powi(2)) / sum(&|_, b| b * b).max(f64::MIN_POSITIVE)).sqrt();
+    if error.is_nan() { f64::INFINITY } else { error }
 }

@@ -7,7 +7,7 @@ use ukulele_models::{TextModel, TokenBatch};
 /// The encoder of a model of text, compiled: tokens to hidden states.
 ///
 /// The texts of a batch lie one after the other, whatever their lengths: padding costs nothing. The weights are those of now; the
-/// tables of embeddings are shared with the model.
+/// plan holds them packed, and shares the model's own.
 #[derive(Debug)]
 pub struct TextPlan {
     model: TextModel,
@@ -23,10 +23,12 @@ impl TextPlan {
         // Any token will do: what is recorded begins behind the embeddings.
         let (texts, length) = (2, 3);
         let id = model.config().vocab_size.saturating_sub(1);
-        let tokens = TokenBatch::unpadded(texts, length, vec![id; texts * length])?;
+        let ids = (0..texts * length).map(|i| id.saturating_sub(i)).collect();
+        let tokens = TokenBatch::unpadded(texts, length, ids)?;
         let mut pass = Pass::record_from(model, &model.embeddings_name())?;
         let hidden = model.hidden(&tokens, &mut pass)?;
-        Ok(Self { plan: Plan::of_tokens(&pass, &hidden)?, model: model.clone() })
+        let embedded = model.embedded(&tokens, &mut Pass::eval())?.into_tensor().contiguous();
+        Ok(Self { plan: Plan::of_tokens(&pass, &embedded, &hidden)?, model: model.clone() })
     }
 
     /// The last hidden states (B, T, D), zeros where padding is.

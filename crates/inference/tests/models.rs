@@ -80,9 +80,32 @@ fn what_has_no_plan_says_why() {
     assert!(compile(&|x| x.sum()).contains("no plan for sum"), "{}", compile(&|x| x.sum()));
     assert!(compile(&|x| x.softmax()).contains("an op that plans do not know"));
     assert!(compile(&|_| Ok(Tensor::ones(&[2])?.into())).contains("does not depend"));
+    let last = compile(&|x| x.permute(&[0, 2, 3, 1])?.relu()?.flatten(1));
+    assert!(last.contains("channels that were put last"), "{last}");
+    assert!(compile(&|x| x.permute(&[0, 2, 3, 1])).contains("channels were put last"));
+    let two = Plan::compile(|x, pass| x.add(&pass.input(images.clone())), &images).unwrap_err().to_string();
+    assert!(two.contains("more than one input"), "{two}");
+    let one = images.narrow(0, 0, 1).unwrap();
+    let baked = |x: &Value, _: &mut Pass| Value::concat(&[x, &x.tensor().clone().into()], 1);
+    assert!(Plan::compile(baked, &one).unwrap_err().to_string().contains("differs from image to image"));
     let plan = Plan::compile(|x, _| x.relu(), &images).unwrap();
     assert!(plan.run(&numbers(&[2, 3, 8, 9], 1)).unwrap_err().to_string().contains("for which the plan was compiled"));
     assert_eq!(plan.run(&images).unwrap().to_vec(), images.to_vec().iter().map(|x| x.max(0.0)).collect::<Vec<_>>());
+}
+
+/// Parameters of single numbers of a vector that was flattened from an image.
+#[test]
+fn flattened_images_keep_the_order_of_the_pass() {
+    let images = numbers(&[2, 3, 4, 5], 1);
+    let [gamma, beta]: [Value; 2] = [2, 3].map(|seed| numbers(&[60], seed).into());
+    let weight: Value = numbers(&[7, 60], 4).into();
+    let forward = |x: &Value, _: &mut Pass| {
+        x.relu()?.flatten(1)?.layer_norm(&gamma, &beta, 1e-5)?.add(&beta)?.linear(&weight, None)
+    };
+    let plan = Plan::compile(forward, &images).unwrap();
+    assert!(plan.error() < 1e-6, "{}", plan.error());
+    let hwc = |x: &Value, _: &mut Pass| x.permute(&[0, 2, 3, 1])?.flatten(1)?.mul(&gamma)?.linear(&weight, None);
+    assert!(Plan::compile(hwc, &images).unwrap().error() < 1e-6);
 }
 
 #[test]

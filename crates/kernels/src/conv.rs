@@ -84,6 +84,14 @@ impl Conv2d {
 
     /// Panics unless the sizes are possible and the slices have them.
     fn check(&self, x: usize, w: usize, y: usize) {
+        self.check_form();
+        assert_eq!(x, self.x_len(), "{self:?}: input");
+        assert_eq!(w, self.w_len(), "{self:?}: weight");
+        assert_eq!(y, self.y_len(), "{self:?}: output");
+    }
+
+    /// Panics unless kernel, steps and groups are possible.
+    fn check_form(&self) {
         assert!(self.stride.0 > 0 && self.stride.1 > 0, "{self:?}: stride 0");
         assert!(self.dilation.0 > 0 && self.dilation.1 > 0, "{self:?}: dilation 0");
         assert!(self.kh > 0 && self.kw > 0, "{self:?}: kernel 0");
@@ -91,9 +99,6 @@ impl Conv2d {
             self.groups > 0 && self.cin.is_multiple_of(self.groups) && self.cout.is_multiple_of(self.groups),
             "{self:?}: groups"
         );
-        assert_eq!(x, self.x_len(), "{self:?}: input");
-        assert_eq!(w, self.w_len(), "{self:?}: weight");
-        assert_eq!(y, self.y_len(), "{self:?}: output");
     }
 }
 

@@ -59,7 +59,9 @@ impl<'a, T: Element> Mat<'a, T> {
     /// Panics unless `data` has all numbers of the view.
     fn check(&self) {
         if self.rows > 0 && self.cols > 0 {
-            let extent = (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride + 1;
+            let extent = extent(self.rows - 1, self.row_stride)
+                .saturating_add(extent(self.cols - 1, self.col_stride))
+                .saturating_add(1);
             assert!(self.data.len() >= extent, "a view of {extent} numbers of {}", self.data.len());
         }
     }
@@ -256,11 +258,16 @@ pub(crate) fn gemm_with<T: Element>(
     }
 }
 
+/// `count` times `stride`; what wraps around is larger than any memory.
+fn extent(count: usize, stride: usize) -> usize {
+    count.saturating_mul(stride)
+}
+
 /// Panics unless everything but b fits.
 fn check<T: Element>(a: &Mat<T>, k: usize, n: usize, c: &[T], ldc: usize, epilogue: &Epilogue<T>) {
     assert_eq!(a.cols, k, "gemm: [{}, {}] times [{k}, {n}]", a.rows, a.cols);
     a.check();
-    let extent = if a.rows == 0 || n == 0 { 0 } else { (a.rows - 1) * ldc + n };
+    let extent = if a.rows == 0 || n == 0 { 0 } else { extent(a.rows - 1, ldc).saturating_add(n) };
     assert!(ldc >= n && c.len() >= extent, "c: {} numbers, rows of {n} that are {ldc} apart", c.len());
     epilogue.check(n, extent);
 }

@@ -60,6 +60,7 @@ impl PackedConv {
 
     /// [`PackedConv::new`] for an instruction set.
     pub(crate) fn new_with(isa: Isa, g: &Conv2d, w: &[f32], algorithm: Algorithm) -> Self {
+        g.check_form();
         assert_eq!(w.len(), g.w_len(), "{g:?}: weight");
         assert!(algorithm.supports(g), "{g:?} by {algorithm:?}");
         let len = match algorithm {
@@ -98,12 +99,15 @@ impl PackedConv {
 pub fn conv2d_packed(g: &Conv2d, x: Pixels, w: &PackedConv, y: &mut [f32], stride: usize, epilogue: &Epilogue<f32>) {
     let same = Conv2d { n: g.n, h: g.h, w: g.w, pad: g.pad, ..w.g };
     assert_eq!(*g, same, "the weight was packed for another convolution");
-    let needed = |pixels: usize, channels: usize, stride: usize| {
+    // Whatever wraps around is larger than any memory.
+    let needed = |[n, h, w]: [usize; 3], channels: usize, stride: usize| {
         assert!(stride >= channels, "{g:?}: {channels} channels in pixels that are {stride} apart");
-        if pixels == 0 { 0 } else { (pixels - 1) * stride + channels }
+        let pixels = n.checked_mul(h).and_then(|pixels| pixels.checked_mul(w));
+        let last = pixels.and_then(|pixels| pixels.saturating_sub(1).checked_mul(stride)?.checked_add(channels));
+        if pixels == Some(0) { 0 } else { last.unwrap_or(usize::MAX) }
     };
-    let out = needed(g.n * g.out_h() * g.out_w(), g.cout, stride);
-    assert!(x.data.len() >= needed(g.n * g.h * g.w, g.cin, x.stride), "{g:?}: input of {}", x.data.len());
+    let out = needed([g.n, g.out_h(), g.out_w()], g.cout, stride);
+    assert!(x.data.len() >= needed([g.n, g.h, g.w], g.cin, x.stride), "{g:?}: input of {}", x.data.len());
     assert!(y.len() >= out, "{g:?}: output of {}", y.len());
     epilogue.check(g.cout, out);
     if g.y_len() == 0 {
