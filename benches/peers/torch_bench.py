@@ -28,6 +28,7 @@ FILES = pathlib.Path(__file__).resolve().parents[2] / ".cache" / "bench"
 
 import torch  # noqa: E402
 import torchvision  # noqa: E402
+from models import status  # noqa: E402
 from transformers import BertConfig, BertForSequenceClassification  # noqa: E402
 
 
@@ -90,12 +91,6 @@ def training(optimiser, loss):
         optimiser.step()
 
     return run
-
-
-def status(key):
-    """A value in bytes of /proc/self/status."""
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
 def warm_up(run):

@@ -217,20 +217,20 @@ impl Lowering<'_> {
         }
         if any.is::<Linear>() {
             let (x, weight) = (value(0)?, constant(1)?);
-            let ([out, width], [_, columns]) = (weight.dims("linear", "(out, in)")?, [0, self.values[x].numel()]);
-            if self.values[x].dims.len() != 1 || width != columns {
+            let [out, width] = weight.dims("linear", "(out, in)")?;
+            if self.values[x].dims != [width] {
                 return Err(wrong("an input of more than one dimension"));
             }
-            let mut numbers_of_weight = numbers(weight);
+            let mut weight = numbers(weight);
             if let Some((pixels, channels)) = self.values[x].turned {
                 // Columns in the order of memory: (pixel, channel) instead of (channel, pixel).
-                for row in numbers_of_weight.chunks_exact_mut(width) {
+                for row in weight.chunks_exact_mut(width) {
                     let turned: Vec<f32> = (0..width).map(|i| row[i % channels * pixels + i / channels]).collect();
                     row.copy_from_slice(&turned);
                 }
             }
             let bias = if operands.len() > 2 { numbers(constant(2)?) } else { vec![0.0; out] };
-            let kernel = Kernel::Linear { weight: numbers_of_weight, bias, activation: Activation::None };
+            let kernel = Kernel::Linear { weight, bias, activation: Activation::None };
             return self.step(kernel, vec![Source::Value(x)], shape, name);
         }
         if let Some(op) = any.downcast_ref::<LayerNorm<f32>>() {

@@ -199,8 +199,11 @@ impl Plan {
     /// As [`Plan::run`].
     pub fn profile(&self, images: &Tensor) -> Result<Vec<StepProfile>> {
         let mut steps: Vec<_> = self.steps.iter().map(|ready| self.describe(ready)).collect();
-        let count = images.shape().first().copied().unwrap_or(0);
-        steps.iter_mut().for_each(|step| (step.multiply_adds *= count as u64, step.numbers *= count as u64).1);
+        let count = images.shape().first().copied().unwrap_or(0) as u64;
+        for step in &mut steps {
+            step.multiply_adds *= count;
+            step.numbers *= count;
+        }
         self.run_with(images, &[], &mut |at, time| steps[at].seconds += time.as_secs_f64())?;
         Ok(steps)
     }

@@ -6,14 +6,7 @@ use ukulele_models::{ImageConfig, ImageModel};
 
 /// Numbers between -1 and 1 that look random.
 fn numbers(shape: &[usize], seed: u64) -> Tensor {
-    let mut z = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        z ^= z << 13;
-        z ^= z >> 7;
-        z ^= z << 17;
-        (z >> 40) as f32 / (1u32 << 23) as f32 - 1.0
-    };
-    Tensor::from_vec(shape, (0..shape.iter().product()).map(|_| next()).collect()).unwrap()
+    Init::new(seed).uniform(shape, 1.0)
 }
 
 /// A network whose norms do something: fresh ones would fold into nothing.
