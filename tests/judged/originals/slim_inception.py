@@ -4,11 +4,13 @@ judges. It is torchvision's but for means that do not count the padding, and nor
 Source: tensorflow/models `slim/nets/inception_v3.py`.
 """
 
-import judge
+import dataclasses
+
 import torch
 import torchvision
+from originals import fid_models
 from originals.fid_models import BLOCKS
-from originals.torchvision_models import CLASSES, adjust, images, loss, outputs
+from originals.torchvision_models import CLASSES, adjust
 from pytorch_fid.inception import FIDInceptionE_1
 from safetensors.torch import save_file
 
@@ -76,14 +78,10 @@ def taps(net, given):
 
 
 ORIGINALS = {
-    "slim_inception_v3": judge.Original(
+    "slim_inception_v3": dataclasses.replace(
+        fid_models.ORIGINALS["fid_inception_v3"],
         source="TF-slim, stated again in torch",
         build=build,
-        inputs=images([2, 3, 139, 139]),
-        odd_inputs=images([1, 3, 97, 161]),
-        train_inputs=images([2, 3, 139, 139]),
-        outputs=outputs,
-        loss=loss(0.0),
         adjust=unscaled,
         save=save,
         taps=taps,
