@@ -78,7 +78,7 @@ pub(crate) enum Command {
     Forward(ForwardArgs),
     /// Compare a network with numbers of its original, and name the first layer that parts from it
     #[command(
-        after_help = "Example:\n  uke verify --weights resnet50.pth --input x.npy --expect y.npy\n  uke verify --weights resnet50.pth --input x.npy --expect activations.npz\n\nExit code 1 if anything is off by more than the tolerance."
+        after_help = "Example:\n  uke verify --weights resnet50.pth --input x.npy --expect y.npy\n  uke verify --weights resnet50.pth --input x.npy --expect activations.npz\n\nArrays that are no modules here are not compared. Copy what a hook in torch sees: a ReLU in place changes it afterwards.\nExit code 1 if anything is off by more than the tolerance."
     )]
     Verify(VerifyArgs),
     /// Fetch well-known pretrained weights, checked and resumable, and print where they are

@@ -21,8 +21,9 @@ pub(crate) fn run(args: &VerifyArgs, quiet: bool) -> Result<()> {
     let net = Network::open(&weights_import::open(&args.weights)?, args.model.as_deref())?;
     let mut pass = Pass::eval();
     let alone = expected.format() == "npy";
+    let mut strangers = Vec::new();
     if !alone {
-        known(&net, &expected)?;
+        strangers = unknown(&net, &expected)?;
         pass.watch_all(&net);
     }
     let output = net.run(&input, &mut pass)?;
@@ -43,7 +44,10 @@ pub(crate) fn run(args: &VerifyArgs, quiet: bool) -> Result<()> {
     let first = rows.iter().find(|row| !agrees(row));
     if let Some(path) = &args.json {
         let list: Vec<_> = rows.iter().map(|row| json!({ "name": row.name, "error": row.error })).collect();
-        let said = json!({ "tolerance": args.tolerance, "agrees": first.is_none(), "first": first.map(|row| &row.name), "rows": list });
+        let said = json!({
+            "tolerance": args.tolerance, "agrees": first.is_none(), "first": first.map(|row| &row.name), "rows": list,
+            "not_compared": strangers,
+        });
         files::write_json(path, &said)?;
     }
     if !quiet {
@@ -51,6 +55,10 @@ pub(crate) fn run(args: &VerifyArgs, quiet: bool) -> Result<()> {
             let mark = if agrees(&row) { "" } else { "   <- off" };
             println!("{}", printable(&format!("{:10.1e}  {}{mark}", row.error, row.name)));
         }
+    }
+    if let Some(name) = strangers.first() {
+        let message = format!("not compared: {} array(s) that are no modules here, such as `{name}`", strangers.len());
+        eprintln!("{}", printable(&message));
     }
     match first {
         None => {
@@ -68,18 +76,20 @@ pub(crate) fn run(args: &VerifyArgs, quiet: bool) -> Result<()> {
     }
 }
 
-/// Every name expected is one that can be compared.
-fn known(net: &Network, expected: &Weights) -> Result<()> {
+/// The names expected that nothing here goes by, such as an activation that is fused with what is before it.
+fn unknown(net: &Network, expected: &Weights) -> Result<Vec<String>> {
     let mut modules = vec!["output".to_owned()];
     net.modules("", &mut |name, _| modules.push(name.to_owned()));
-    let stranger = expected.entries().iter().find(|entry| !modules.contains(&entry.name));
-    match stranger {
+    let names = expected.entries().iter().map(|entry| &entry.name);
+    let strangers: Vec<String> = names.filter(|name| !modules.contains(name)).cloned().collect();
+    match strangers.first() {
         None if expected.entries().is_empty() => Err(Failure::run(format!("{}: no arrays", expected.source()))),
-        None => Ok(()),
         // The pass says which names are near.
-        Some(entry) => Ok(Pass::eval()
-            .watch(net, &[&entry.name])
-            .map_err(|error| Failure::run(format!("{}: {error}; `output` is the output", expected.source())))?),
+        Some(name) if strangers.len() == expected.entries().len() => match Pass::eval().watch(net, &[name]) {
+            Err(error) => Err(Failure::run(format!("{}: {error}; `output` is the output", expected.source()))),
+            Ok(()) => Ok(strangers),
+        },
+        _ => Ok(strangers),
     }
 }
 

@@ -149,7 +149,8 @@ impl Pass {
             let Some((name, id)) = modules.iter().find(|(name, _)| name == wanted) else {
                 let shared = |name: &str| name.bytes().zip(wanted.bytes()).take_while(|(a, b)| a == b).count();
                 modules.sort_by_key(|(name, _)| (std::cmp::Reverse(shared(name)), name.len()));
-                let near: Vec<&str> = modules.iter().take(5).map(|(name, _)| name.as_str()).collect();
+                let names = modules.iter().map(|(name, _)| name.as_str()).filter(|name| !name.is_empty());
+                let near: Vec<&str> = names.take(5).collect();
                 return Err(Error::argument("watch", format!("no module `{wanted}`; near are {}", near.join(", "))));
             };
             self.watched.entry(*id).or_default().push(name.clone());
