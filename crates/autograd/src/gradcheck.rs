@@ -244,7 +244,7 @@ mod tests {
         fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
             Tensor::from_vec(inputs[0].shape(), inputs[0].to_vec().iter().map(|&x| x * x).collect())
         }
-        fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+        fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
             let x = kept.input(0)?.to_vec();
             let wrong = x.iter().zip(grad.to_vec()).map(|(&x, g)| T::from_f64(3.0) * x * g);
             slots.add(0, Tensor::from_vec(grad.shape(), wrong.collect())?)

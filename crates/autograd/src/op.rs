@@ -21,11 +21,11 @@ pub trait Op<T: Element>: Any + Debug + Send {
     /// Shapes that do not fit, checked here once.
     fn forward(&mut self, inputs: &[&Tensor<T>], record: bool) -> Result<Tensor<T>>;
 
-    /// Adds to `slots` the gradient of each input that wants one, given that of the output.
+    /// Adds to `slots` the gradient of each input that wants one, given that of the output, whose memory may be reused.
     ///
     /// # Errors
     /// None in correct use.
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()>;
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()>;
 }
 
 /// Which tensors stay alive until backward.
@@ -129,13 +129,21 @@ impl<T: Element> Slots<'_, T> {
         self.gradients[node] = Some(match self.gradients[node].take() {
             None => gradient,
             Some(sum) => {
-                let mut sum = sum.dense();
-                let gradient = gradient.laid_as(&sum)?;
-                ukulele_kernels::elementwise::axpy(T::ONE, gradient.memory()?, sum.memory_mut());
-                sum
+                let mut dense = sum.dense();
+                // A second handle would make `memory_mut` copy.
+                drop(sum);
+                let gradient = gradient.laid_as(&dense)?;
+                ukulele_kernels::elementwise::axpy(T::ONE, gradient.memory()?, dense.memory_mut());
+                dense
             }
         });
         Ok(())
+    }
+
+    /// Takes out what has been added to the gradient of input `i`, if anything: for kernels that add to it in place. The sum
+    /// goes back by [`Slots::add`].
+    pub fn take(&mut self, i: usize) -> Option<Tensor<T>> {
+        self.gradients[self.inputs.get(i).copied().flatten()?].take()
     }
 
     /// Adds to the gradient of the entries from `start` on along `dim` of input `i`.

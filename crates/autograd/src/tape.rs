@@ -213,7 +213,7 @@ impl<T: Element> Tape<T> {
             let kept = Kept { op: op.name(), inputs: node.kept, output: node.output };
             let mut slots =
                 Slots { op: op.name(), inputs: &node.inputs, shapes: &node.shapes, gradients: &mut gradients };
-            op.backward(&kept, &gradient, &mut slots)?;
+            op.backward(&kept, gradient, &mut slots)?;
         }
         Ok(Gradients { leaves })
     }

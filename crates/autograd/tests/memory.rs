@@ -20,7 +20,7 @@ impl Op<f32> for Probe {
     fn forward(&mut self, inputs: &[&Tensor], _: bool) -> Result<Tensor> {
         Ok(inputs[0].clone())
     }
-    fn backward(&self, _: &Kept<f32>, grad: &Tensor, slots: &mut Slots<f32>) -> Result<()> {
+    fn backward(&self, _: &Kept<f32>, grad: Tensor, slots: &mut Slots<f32>) -> Result<()> {
         self.0.lock().unwrap().push(usage().live);
         slots.add(0, grad.clone())
     }

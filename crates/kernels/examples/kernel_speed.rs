@@ -138,7 +138,7 @@ fn conv_speed(batch: usize) {
             best(|| conv2d_packed(&g, Pixels::dense(&x, cin), &packed, &mut y, cout, &epilogue)),
             best(|| conv2d_packed(&g, Pixels::dense(&x, cin), &winograd, &mut y, cout, &epilogue)),
             best(|| conv2d(&g, &x, &w, &mut y, &epilogue)),
-            best(|| conv2d_backward_data(&g, &y, &w, &mut x)),
+            best(|| conv2d_backward_data(&g, &y, &w, &mut x, false)),
             best(|| conv2d_backward_weight(&g, &x, &y, &mut dw)),
         ];
         let flops = 2e-9 * g.mults() as f64;

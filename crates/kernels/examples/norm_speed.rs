@@ -113,8 +113,8 @@ fn elementwise_functions(report: &Report) {
 fn batch_norms(report: &Report) {
     for (rows, cols) in [(8 * 112 * 112, 64), (8 * 56 * 56, 256), (8 * 28 * 28, 512), (8 * 7 * 7, 2048)] {
         let n = rows * cols;
-        let (x, r, dy) = (numbers(1, n), numbers(2, n), numbers(3, n));
-        let [mut y, mut dx, mut dr] = [(); 3].map(|()| vec![0.0; n]);
+        let (x, r, mut dy) = (numbers(1, n), numbers(2, n), numbers(3, n));
+        let [mut y, mut dr] = [(); 2].map(|()| vec![0.0; n]);
         let (gamma, beta) = (numbers(4, cols), numbers(5, cols));
         let [mut mean, mut variance, mut dgamma, mut dbeta] = [(); 4].map(|()| vec![0.0; cols]);
         let what = format!("{rows}x{cols}");
@@ -141,8 +141,8 @@ fn batch_norms(report: &Report) {
                     batch_statistics: true,
                 };
                 let dresidual = residual.then_some(&mut dr[..]);
-                let out = BatchNormGradients { dx: Some(&mut dx), dresidual, dgamma: &mut dgamma, dbeta: &mut dbeta };
-                norm::batch_norm_backward(&p, &dy, out);
+                let out = BatchNormGradients { dx_in_dy: true, dresidual, dgamma: &mut dgamma, dbeta: &mut dbeta };
+                norm::batch_norm_backward(&p, &mut dy, out);
             });
         }
     }

@@ -137,26 +137,34 @@ pub(crate) fn conv2d_with<T: Element>(isa: Isa, g: &Conv2d, x: &[T], w: &[T], y:
     }
 }
 
-/// dx = the gradient of the input: each dx sums dy times weight over all outputs it took part in.
+/// dx (+)= the gradient of the input: each dx sums dy times weight over all outputs it took part in. 3×3 convolutions with
+/// stride 1 may be computed by Winograd's algorithm: the error is a few times that of the direct sum.
 ///
 /// # Panics
 /// If the sizes do not fit.
-pub fn conv2d_backward_data<T: Element>(g: &Conv2d, dy: &[T], w: &[T], dx: &mut [T]) {
-    backward_data_with(isa::current(), g, dy, w, dx);
+pub fn conv2d_backward_data<T: Element>(g: &Conv2d, dy: &[T], w: &[T], dx: &mut [T], accumulate: bool) {
+    backward_data_with(isa::current(), g, dy, w, dx, accumulate);
 }
 
 /// [`conv2d_backward_data`] on an instruction set.
-pub(crate) fn backward_data_with<T: Element>(isa: Isa, g: &Conv2d, dy: &[T], w: &[T], dx: &mut [T]) {
+pub(crate) fn backward_data_with<T: Element>(
+    isa: Isa,
+    g: &Conv2d,
+    dy: &[T],
+    w: &[T],
+    dx: &mut [T],
+    accumulate: bool,
+) {
     g.check(dx.len(), w.len(), dy.len());
     if dx.is_empty() || dy.is_empty() {
-        return dx.fill(T::ZERO);
+        return if accumulate { () } else { dx.fill(T::ZERO) };
     }
     match (as_f32(dy), as_f32(w), as_f32_mut(dx)) {
         (Some(dy), Some(w), Some(dx)) if g.is_depthwise() => {
-            depthwise::backward_data(isa, g, dy, &depthwise::pack(g, w), dx);
+            depthwise::backward_data(isa, g, dy, &depthwise::pack(g, w), dx, accumulate);
         }
-        (Some(dy), Some(w), Some(dx)) => dense::backward_data(isa, g, dy, w, dx),
-        _ => naive::conv::conv2d_backward_data(g, dy, w, dx),
+        (Some(dy), Some(w), Some(dx)) => dense::backward_data(isa, g, dy, w, dx, accumulate),
+        _ => naive::conv::conv2d_backward_data(g, dy, w, dx, accumulate),
     }
 }
 

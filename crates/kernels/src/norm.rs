@@ -87,8 +87,8 @@ pub struct BatchNormBackward<'a, T> {
 /// Where the gradients of batch norm go. dbeta and dgamma are always computed: dx needs them.
 #[derive(Debug)]
 pub struct BatchNormGradients<'a, T> {
-    /// Gradient of x, if wanted.
-    pub dx: Option<&'a mut [T]>,
+    /// Whether dy becomes the gradient of x.
+    pub dx_in_dy: bool,
     /// Gradient of the residual, if wanted: dy where the ReLU let it pass.
     pub dresidual: Option<&'a mut [T]>,
     /// Gradient of gamma.
@@ -99,13 +99,13 @@ pub struct BatchNormGradients<'a, T> {
 
 /// With g = dy where ReLU let it pass and n = (x - mean) / std:
 /// dbeta = sum g, dgamma = sum g n, dx = gamma / std (g - (dbeta + n dgamma) / rows), without the bracket's second term if
-/// the statistics are constants.
-pub fn batch_norm_backward<T: Element>(p: &BatchNormBackward<T>, dy: &[T], out: BatchNormGradients<T>) {
+/// the statistics are constants. dx takes the place of dy, if wanted.
+pub fn batch_norm_backward<T: Element>(p: &BatchNormBackward<T>, dy: &mut [T], out: BatchNormGradients<T>) {
     let (len, cols) = (dy.len(), p.mean.len());
     check(len, cols);
     let fits = |x: Option<&[T]>| x.is_none_or(|x| x.len() == len);
     assert!(
-        fits(Some(p.x)) && fits(p.relu_output) && fits(out.dx.as_deref()) && fits(out.dresidual.as_deref()),
+        fits(Some(p.x)) && fits(p.relu_output) && fits(out.dresidual.as_deref()),
         "batch_norm_backward: {len} numbers"
     );
     let columns = [p.variance.len(), p.gamma.len(), out.dgamma.len(), out.dbeta.len()];
@@ -121,12 +121,12 @@ pub fn batch_norm_backward<T: Element>(p: &BatchNormBackward<T>, dy: &[T], out: 
             batch_statistics: p.batch_statistics,
         };
         let out = BatchNormGradients {
-            dx: out.dx.map(cast_slice_mut),
+            dx_in_dy: out.dx_in_dy,
             dresidual: out.dresidual.map(cast_slice_mut),
             dgamma: cast_slice_mut(out.dgamma),
             dbeta: cast_slice_mut(out.dbeta),
         };
-        batch::backward(current(), &p, cast_slice(dy), out);
+        batch::backward(current(), &p, cast_slice_mut(dy), out);
     } else {
         naive::batch_norm_backward(p, dy, out);
     }

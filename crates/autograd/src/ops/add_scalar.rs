@@ -24,8 +24,8 @@ impl<T: Element> Op<T> for AddScalar {
         affine(1.0, self.term, inputs[0])
     }
 
-    fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
-        slots.add(0, grad.clone())
+    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+        slots.add(0, grad)
     }
 }
 

@@ -111,7 +111,7 @@ impl<T: Element> Op<T> for Attention<T> {
         Ok(output)
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let g = self.geometry(slots.shape(0), slots.shape(1), slots.shape(2))?;
         let Some(log_sum_exp) = &self.log_sum_exp else {
             return Err(Error::argument("attention", "backward was called before forward"));

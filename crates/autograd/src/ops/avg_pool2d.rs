@@ -27,7 +27,7 @@ impl<T: Element> Op<T> for AvgPool2d {
         Tensor::build_channels_last([g.n, g.c, g.out_h(), g.out_w()], |y| pool::avg_pool2d(&g, x.dense_memory(), y))
     }
 
-    fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let g = self.options.geometry("avg_pool2d", slots.shape(0))?;
         let grad = grad.channels_last();
         let dx = Tensor::build_channels_last([g.n, g.c, g.h, g.w], |dx| {

@@ -54,7 +54,7 @@ impl<T: Element> Op<T> for BatchNormEval<T> {
         })
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         leave(kept, grad, slots, (&self.mean, &self.variance), (self.eps, self.relu, false))
     }
 }

@@ -67,17 +67,18 @@ pub(crate) fn enter<T: Element>(op: &'static str, inputs: &[&Tensor<T>]) -> Resu
 /// The gradients of every input, given mean and variance.
 pub(crate) fn leave<T: Element>(
     kept: &Kept<T>,
-    grad: &Tensor<T>,
+    grad: Tensor<T>,
     slots: &mut Slots<T>,
     (mean, variance): (&Tensor<T>, &Tensor<T>),
     (eps, relu, batch_statistics): (f64, bool, bool),
 ) -> Result<()> {
     let x = channels_last("batch_norm", kept.input(0)?)?;
     let gamma = kept.input(1)?.contiguous();
-    let grad = grad.laid_as(&x)?;
+    let mut dy = grad.laid_as(&x)?;
+    // Two handles of one memory would make the kernel work on a copy.
+    drop(grad);
     let output = relu.then(|| kept.output()?.laid_as(&x)).transpose()?;
-    let wants_residual = slots.wants(3);
-    let (mut dx, mut dresidual) = (None, None);
+    let (wants_dx, wants_residual) = (slots.wants(0), slots.wants(3));
     let mut dgamma = Tensor::zeros(gamma.shape())?;
     let mut dbeta = Tensor::zeros(gamma.shape())?;
     let p = BatchNormBackward {
@@ -89,29 +90,25 @@ pub(crate) fn leave<T: Element>(
         eps,
         batch_statistics,
     };
-    let mut run = |dx: Option<&mut [T]>, dresidual: Option<&mut [T]>| {
-        let out = BatchNormGradients { dx, dresidual, dgamma: dgamma.memory_mut(), dbeta: dbeta.memory_mut() };
-        norm::batch_norm_backward(&p, grad.dense_memory(), out);
+    let mut run = |dy: &mut Tensor<T>, dresidual: Option<&mut [T]>| {
+        let out = BatchNormGradients {
+            dx_in_dy: wants_dx,
+            dresidual,
+            dgamma: dgamma.memory_mut(),
+            dbeta: dbeta.memory_mut(),
+        };
+        norm::batch_norm_backward(&p, dy.memory_mut(), out);
     };
-    match (slots.wants(0), wants_residual && relu) {
-        (true, true) => {
-            let mut other = None;
-            let result = x.build_like(|dx| other = Some(x.build_like(|dresidual| run(Some(dx), Some(dresidual)))))?;
-            (dx, dresidual) = (Some(result), other.transpose()?);
-        }
-        (true, false) => dx = Some(x.build_like(|dx| run(Some(dx), None))?),
-        (false, true) => dresidual = Some(x.build_like(|dresidual| run(None, Some(dresidual)))?),
-        (false, false) => run(None, None),
-    }
-    if wants_residual {
-        slots.add(3, dresidual.unwrap_or(grad))?;
+    if wants_residual && relu {
+        let dresidual = x.build_like(|dresidual| run(&mut dy, Some(dresidual)))?;
+        slots.add(3, dresidual)?;
+    } else {
+        slots.add(3, dy.clone())?;
+        run(&mut dy, None);
     }
     slots.add(2, dbeta)?;
     slots.add(1, dgamma)?;
-    match dx {
-        Some(dx) => slots.add(0, dx),
-        None => Ok(()),
-    }
+    slots.add(0, dy)
 }
 
 impl<T: Element> Op<T> for BatchNormTrain<T> {
@@ -150,7 +147,7 @@ impl<T: Element> Op<T> for BatchNormTrain<T> {
         output
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let Some((mean, variance)) = &self.statistics else {
             return Err(Error::argument("batch_norm_train", "backward was called before forward"));
         };

@@ -54,7 +54,7 @@ impl<T: Element> Op<T> for BceWithLogits {
         Ok(Tensor::scalar(T::from_f64(sum / self.total())))
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let (x, factor) = (kept.input(0)?, grad.item()?.to_f64() / self.total());
         let gradient = |(x, t, w): (f64, f64, f64)| T::from_f64(factor * w * (1.0 / (1.0 + (-x).exp()) - t));
         slots.add(0, Tensor::from_vec(x.shape(), self.each(x).map(gradient).collect())?)

@@ -25,7 +25,7 @@ impl<T: Element> Op<T> for Concat {
         Tensor::concat(inputs, self.dim)
     }
 
-    fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let mut start = 0;
         for i in 0..self.parts {
             let len = slots.shape(i)[self.dim];

@@ -107,17 +107,26 @@ impl<T: Element> Op<T> for Conv2d {
         })
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let grad = grad.channels_last();
         let dy = grad.dense_memory();
         let geometry = self.geometry(slots.shape(0), slots.shape(1))?;
         let conv::Conv2d { n, h, w, cin, cout, kh, kw, groups, .. } = geometry;
         if slots.wants(0) {
             let weight = kept.input(1)?.channels_last();
-            let dx = Tensor::build_channels_last([n, cin, h, w], |dx| {
-                conv2d_backward_data(&geometry, dy, weight.dense_memory(), dx);
-            });
-            slots.add(0, dx?)?;
+            let weight = weight.dense_memory();
+            let dx = match slots.take(0) {
+                None => Tensor::build_channels_last([n, cin, h, w], |dx| {
+                    conv2d_backward_data(&geometry, dy, weight, dx, false);
+                })?,
+                Some(sum) => {
+                    let mut laid = sum.channels_last();
+                    drop(sum);
+                    conv2d_backward_data(&geometry, dy, weight, laid.memory_mut(), true);
+                    laid
+                }
+            };
+            slots.add(0, dx)?;
         }
         if slots.wants(1) {
             let x = kept.input(0)?.channels_last();

@@ -82,7 +82,7 @@ impl<T: Element> Op<T> for CrossEntropyLoss<T> {
         Ok(Tensor::scalar(T::from_f64(loss)))
     }
 
-    fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let Some(gradient) = &self.gradient else {
             return Err(Error::argument("cross_entropy", "backward was called before forward"));
         };

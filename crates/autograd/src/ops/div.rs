@@ -22,8 +22,8 @@ impl<T: Element> Op<T> for Div {
         binary("div", Binary::Div, inputs[0], inputs[1])
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
-        let over_b = binary("div", Binary::Div, grad, kept.input(1)?)?;
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+        let over_b = binary("div", Binary::Div, &grad, kept.input(1)?)?;
         add_broadcast(slots, 1, || {
             let product = binary("div", Binary::Mul, &over_b, kept.output()?)?;
             affine(-1.0, 0.0, &product)

@@ -47,8 +47,8 @@ impl<T: Element> Op<T> for Dropout {
         self.masked(inputs[0])
     }
 
-    fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
-        slots.add(0, self.masked(grad)?)
+    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+        slots.add(0, self.masked(&grad)?)
     }
 }
 

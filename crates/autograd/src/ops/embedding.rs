@@ -38,7 +38,7 @@ impl<T: Element> Op<T> for Embedding {
         Tensor::build(&[shape, &[dim][..]].concat(), |y| gather(table.dense_memory(), dim, ids, y))
     }
 
-    fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let grad = grad.contiguous();
         let dim = slots.shape(0)[1];
         let mut table = Tensor::zeros(slots.shape(0))?;

@@ -22,8 +22,8 @@ impl<T: Element> Op<T> for Exp {
         unary(Unary::Exp, inputs[0])
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
-        slots.add(0, unary_backward(Unary::Exp, kept.output()?, grad)?)
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+        slots.add(0, unary_backward(Unary::Exp, kept.output()?, &grad)?)
     }
 }
 

@@ -39,8 +39,8 @@ impl<T: Element> Op<T> for Gelu {
         unary(self.kernel(), inputs[0])
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
-        slots.add(0, unary_backward(self.kernel(), kept.input(0)?, grad)?)
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+        slots.add(0, unary_backward(self.kernel(), kept.input(0)?, &grad)?)
     }
 }
 

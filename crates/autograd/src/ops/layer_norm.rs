@@ -47,7 +47,7 @@ impl<T: Element> Op<T> for LayerNorm<T> {
         Ok(output)
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let (x, gamma, grad) = (kept.input(0)?.contiguous(), kept.input(1)?.contiguous(), grad.contiguous());
         let Some((mean, inverse)) = &self.statistics else {
             // Rows without elements.

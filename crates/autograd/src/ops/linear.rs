@@ -38,7 +38,7 @@ impl<T: Element> Op<T> for Linear {
         Tensor::build(&shape, |y| gemm(x, w.t(), y, out, false, &epilogue))
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let grad = grad.contiguous();
         let (out, width) = (slots.shape(1)[0], slots.shape(1)[1]);
         let rows = slots.shape(0).split_last().map_or(1, |(_, rows)| rows.iter().product());

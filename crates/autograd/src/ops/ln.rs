@@ -22,8 +22,8 @@ impl<T: Element> Op<T> for Ln {
         unary(Unary::Ln, inputs[0])
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
-        slots.add(0, unary_backward(Unary::Ln, kept.input(0)?, grad)?)
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+        slots.add(0, unary_backward(Unary::Ln, kept.input(0)?, &grad)?)
     }
 }
 

@@ -66,9 +66,9 @@ impl<T: Element> Op<T> for MatMul {
         }
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let shared = slots.shape(1).len() < slots.shape(0).len();
-        let grad = if shared { rows(grad)? } else { grad.clone() };
+        let grad = if shared { rows(&grad)? } else { grad };
         if slots.wants(0) {
             let b = kept.input(1)?;
             let shape = slots.shape(0).to_vec();

@@ -78,7 +78,7 @@ impl<T: Element> Op<T> for MaxPool2d {
         output
     }
 
-    fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let g = self.options.geometry("max_pool2d", slots.shape(0))?;
         let grad = grad.channels_last();
         let dx = Tensor::build_channels_last([g.n, g.c, g.h, g.w], |dx| {

@@ -28,7 +28,7 @@ impl<T: Element> Op<T> for Mse {
         Ok(Tensor::scalar(T::from_f64(mean)))
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let error = binary("mse", Binary::Sub, kept.input(0)?, kept.input(1)?)?;
         let factor = 2.0 * grad.item()?.to_f64() / error.numel() as f64;
         for (i, factor) in [factor, -factor].into_iter().enumerate() {

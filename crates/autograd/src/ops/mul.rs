@@ -22,9 +22,9 @@ impl<T: Element> Op<T> for Mul {
         binary("mul", Binary::Mul, inputs[0], inputs[1])
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
-        add_broadcast(slots, 0, || binary("mul", Binary::Mul, grad, kept.input(1)?))?;
-        add_broadcast(slots, 1, || binary("mul", Binary::Mul, grad, kept.input(0)?))
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+        add_broadcast(slots, 0, || binary("mul", Binary::Mul, &grad, kept.input(1)?))?;
+        add_broadcast(slots, 1, || binary("mul", Binary::Mul, &grad, kept.input(0)?))
     }
 }
 

@@ -27,8 +27,8 @@ impl<T: Element> Op<T> for Narrow {
         inputs[0].narrow(self.dim, self.start, self.len)
     }
 
-    fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
-        slots.add_to_narrow(0, self.dim, self.start, grad)
+    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+        slots.add_to_narrow(0, self.dim, self.start, &grad)
     }
 }
 

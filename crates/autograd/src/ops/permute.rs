@@ -23,7 +23,7 @@ impl<T: Element> Op<T> for Permute {
         inputs[0].permute(&self.order)
     }
 
-    fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let mut back = vec![0; self.order.len()];
         for (i, &d) in self.order.iter().enumerate() {
             back[d] = i;

@@ -23,7 +23,7 @@ impl<T: Element> Op<T> for Reshape {
         inputs[0].reshape(&self.shape)
     }
 
-    fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         slots.add(0, grad.reshape(slots.shape(0))?)
     }
 }

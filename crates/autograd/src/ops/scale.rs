@@ -24,8 +24,8 @@ impl<T: Element> Op<T> for Scale {
         affine(self.factor, 0.0, inputs[0])
     }
 
-    fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
-        slots.add(0, affine(self.factor, 0.0, grad)?)
+    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+        slots.add(0, affine(self.factor, 0.0, &grad)?)
     }
 }
 

@@ -27,7 +27,7 @@ impl<T: Element> Op<T> for Softmax {
         Tensor::build(x.shape(), |y| softmax::softmax(x.dense_memory(), width(&x), y))
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let (y, grad) = (kept.output()?, grad.contiguous());
         let dx = Tensor::build(y.shape(), |dx| {
             softmax::softmax_backward(y.dense_memory(), grad.dense_memory(), width(y), dx);

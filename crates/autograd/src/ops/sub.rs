@@ -22,9 +22,9 @@ impl<T: Element> Op<T> for Sub {
         binary("sub", Binary::Sub, inputs[0], inputs[1])
     }
 
-    fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         add_broadcast(slots, 0, || Ok(grad.clone()))?;
-        add_broadcast(slots, 1, || affine(-1.0, 0.0, grad))
+        add_broadcast(slots, 1, || affine(-1.0, 0.0, &grad))
     }
 }
 

@@ -21,7 +21,7 @@ impl<T: Element> Op<T> for Sum {
         Ok(Tensor::scalar(T::from_f64(reduce::sum(inputs[0].dense().dense_memory()))))
     }
 
-    fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         slots.add(0, grad.expand(slots.shape(0))?)
     }
 }

@@ -35,10 +35,10 @@ impl<T: Element> Op<T> for SumDims {
         sum.reshape(&stay.map(|d| x.shape()[d]).collect::<Vec<_>>())
     }
 
-    fn backward(&self, _: &Kept<T>, grad: &Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let mut kept = slots.shape(0).to_vec();
         self.dims.iter().for_each(|&d| kept[d] = 1);
-        let grad = if self.keep { grad.clone() } else { grad.reshape(&kept)? };
+        let grad = if self.keep { grad } else { grad.reshape(&kept)? };
         slots.add(0, grad.expand(slots.shape(0))?)
     }
 }

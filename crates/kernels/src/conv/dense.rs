@@ -2,7 +2,7 @@
 //! of outer products.
 
 use super::walk::Walk;
-use super::{Conv2d, Pixels};
+use super::{Conv2d, Pixels, winograd};
 use crate::gemm::blocks::{run_blocks, tile_size};
 use crate::gemm::outer::{Factor, Meeting, Outer, outer};
 use crate::gemm::pack::{pack, packed_len, with_buffer};
@@ -96,7 +96,7 @@ pub(super) fn forward(
         walk.out.channels = stride;
         let bias = epilogue.bias.map(|bias| &bias[group * cout..][..cout]);
         let panels = &panels[group * size..][..size];
-        multiply(isa, walk, x.data, panels, cout, y, Epilogue { bias, ..epilogue }, chain);
+        multiply(isa, walk, x.data, panels, cout, y, Epilogue { bias, ..epilogue }, false, chain);
     }
 }
 
@@ -117,11 +117,11 @@ fn forward_rows(
     (walk.depth, walk.out.channels) = (g.kw * g.cin, stride);
     with_buffer(len, |source| {
         write_padded(g, x, source);
-        multiply(isa, &walk, source, panels, g.cout, y, epilogue, chain);
+        multiply(isa, &walk, source, panels, g.cout, y, epilogue, false, chain);
     });
 }
 
-/// result = epilogue(source, as the walk sees it, times panels).
+/// result = epilogue(source, as the walk sees it, times panels (+ result if `accumulate`)).
 fn multiply(
     isa: Isa,
     walk: &Walk,
@@ -130,10 +130,11 @@ fn multiply(
     cols: usize,
     result: &mut [f32],
     epilogue: Epilogue<f32>,
+    accumulate: bool,
     chain: usize,
 ) {
     let b = Panels { data: panels, taps: walk.taps.len(), depth: walk.depth, cols, chain };
-    let target = Target { c: result.as_mut_ptr(), accumulate: false, epilogue, far: true };
+    let target = Target { c: result.as_mut_ptr(), accumulate, epilogue, far: true };
     let zeros = vec![0.0; walk.depth];
     let block = |rows: Range<usize>| walk.block(source, &zeros, rows, tile_size(isa).0);
     // SAFETY: `block` takes sources as slices of `depth` numbers; each pixel of the grid is another pixel of the result,
@@ -142,11 +143,17 @@ fn multiply(
 }
 
 /// See [`super::conv2d_backward_data`].
-pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32]) {
+pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
+    if winograd::pays_backward(g) {
+        return winograd::backward_data(isa, g, dy, w, dx, accumulate);
+    }
     let (cin, cout, taps) = (g.cin / g.groups, g.cout / g.groups, g.kh * g.kw);
     let phases = (0..g.stride.0).flat_map(|y| (0..g.stride.1).map(move |x| (y, x)));
     for (group, phase) in (0..g.groups).flat_map(|group| phases.clone().map(move |phase| (group, phase))) {
         let (walk, numbers) = Walk::backward(g, group, phase);
+        if accumulate && numbers.is_empty() {
+            continue;
+        }
         let tap = |t: usize| Mat {
             data: &w[(group * cout * taps + t) * cin..],
             rows: cout,
@@ -157,7 +164,7 @@ pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mu
         let (matrices, width) = (numbers.into_iter().map(tap).collect::<Vec<_>>(), tile_size(isa).1);
         with_buffer(packed_len(matrices.len(), cout, cin, width), |panels| {
             pack(false, &matrices, width, panels);
-            multiply(isa, &walk, dy, panels, cin, dx, Epilogue::NONE, CHAIN);
+            multiply(isa, &walk, dy, panels, cin, dx, Epilogue::NONE, accumulate, CHAIN);
         });
     }
 }

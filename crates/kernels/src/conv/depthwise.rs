@@ -76,7 +76,7 @@ pub(super) fn forward(isa: Isa, g: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32],
 }
 
 /// See [`super::conv2d_backward_data`]; `w` comes from [`pack`].
-pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32]) {
+pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
     let (times, image) = (g.cout / g.cin, g.h * g.w * g.cin);
     let rows = g.out_h();
     dx.par_chunks_mut(image.max(1)).enumerate().for_each(|(n, dx)| {
@@ -87,7 +87,8 @@ pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mu
             products(isa, &mut sum, w, dy, &places, g.cout);
         }
         for (dx, sum) in dx.iter_mut().zip(sum.chunks_exact(times)) {
-            *dx = sum.iter().sum();
+            let sum: f32 = sum.iter().sum();
+            *dx = if accumulate { *dx + sum } else { sum };
         }
     });
 }

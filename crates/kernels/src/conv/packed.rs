@@ -115,6 +115,6 @@ pub fn conv2d_packed(g: &Conv2d, x: Pixels, w: &PackedConv, y: &mut [f32], strid
     }
     match w.algorithm {
         Algorithm::Direct => dense::forward(w.isa, g, x, &w.panels, y, stride, *epilogue, LONG_CHAIN),
-        Algorithm::Winograd => winograd::forward(w.isa, g, x, &w.panels, y, stride, *epilogue),
+        Algorithm::Winograd => winograd::forward(w.isa, g, x, &w.panels, y, stride, false, *epilogue),
     }
 }

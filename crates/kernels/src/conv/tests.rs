@@ -87,17 +87,22 @@ fn check(g: &Conv2d, seed: u64, residual: bool, activation: Activation) {
     let epilogue = Epilogue { bias: Some(&bias), residual: residual.then_some(&dy[..]), activation };
     let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
     naive::conv::conv2d(g, &x, &w, &mut y, &epilogue);
-    naive::conv::conv2d_backward_data(g, &dy, &w, &mut dx);
+    naive::conv::conv2d_backward_data(g, &dy, &w, &mut dx, false);
     naive::conv::conv2d_backward_weight(g, &x, &dy, &mut dw);
     for isa in available() {
         let (mut fast_y, mut fast_dx, mut fast_dw) = (dy.clone(), x.clone(), w.clone());
         conv2d_with(isa, g, &x, &w, &mut fast_y, &epilogue);
         check_apart(isa, g, &x, &w, &y, &epilogue);
-        backward_data_with(isa, g, &dy, &w, &mut fast_dx);
+        backward_data_with(isa, g, &dy, &w, &mut fast_dx, false);
+        let mut fast_sum = fast_dx.clone();
+        backward_data_with(isa, g, &dy, &w, &mut fast_sum, true);
         backward_weight_with(isa, g, &x, &dy, &mut fast_dw);
         let taps = g.kh * g.kw;
         assert_close(&fast_y, &y, taps * g.cin, &format!("{isa:?} forward"));
-        assert_close(&fast_dx, &dx, taps * g.cout, &format!("{isa:?} backward data"));
+        let depth = if winograd::pays_backward(g) { 8 } else { 1 } * taps * g.cout;
+        assert_close(&fast_dx, &dx, depth, &format!("{isa:?} backward data"));
+        let twice: Vec<f32> = dx.iter().map(|dx| 2.0 * dx).collect();
+        assert_close(&fast_sum, &twice, 2 * depth, &format!("{isa:?} backward data, added"));
         assert_close(&fast_dw, &dw, g.n * g.out_h() * g.out_w(), &format!("{isa:?} backward weight"));
     }
 }
@@ -175,6 +180,18 @@ fn winograds_error_is_as_stated() {
             assert!(worst / largest < stated, "{isa:?} {algorithm:?}: {:.1e}", worst / largest);
         }
     }
+    // The gradient of the input, which is large enough here to be computed by Winograd's algorithm.
+    let turned = Conv2d { cin: cout, cout: cin, ..g };
+    assert!(winograd::pays_backward(&turned));
+    naive::conv::conv2d_backward_data(&turned, &f64s(&x), &f64s(&weight), &mut exact, false);
+    let largest = exact.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+    for isa in available() {
+        let mut dx = vec![0.0; turned.x_len()];
+        backward_data_with(isa, &turned, &x, &weight, &mut dx, false);
+        let worst = dx.iter().zip(&exact).fold(0.0f64, |m, (y, x)| m.max((f64::from(*y) - x).abs()));
+        println!("{isa:?} backward data: {:.1e}", worst / largest);
+        assert!(worst / largest < 1.5e-6, "{isa:?} backward data: {:.1e}", worst / largest);
+    }
 }
 
 #[test]
@@ -204,7 +221,7 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
                 let packed = PackedConv::new_with(isa, g, &w, Algorithm::Winograd);
                 conv2d_packed(g, Pixels::dense(&x, g.cin), &packed, &mut winograd, g.cout, &Epilogue::NONE);
             }
-            backward_data_with(isa, g, &dy, &w, &mut dx);
+            backward_data_with(isa, g, &dy, &w, &mut dx, false);
             backward_weight_with(isa, g, &x, &dy, &mut dw);
             (y, winograd, dx, dw)
         })

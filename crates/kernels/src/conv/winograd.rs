@@ -31,12 +31,23 @@ const B: f64 = 1.5;
 const BLOCK: usize = 192 * 1024;
 /// Rows of tiles up to which all of them are one block.
 const FEW: usize = 4;
+/// Tiles in the time in which a number of the weight is transformed.
+const TILES_PER_WEIGHT: usize = 100;
 /// Blocks that are enough to keep some cores busy.
 const TASKS: usize = 8;
 
 /// Can it be computed so?
 pub(super) fn supports(g: &Conv2d) -> bool {
     (g.kh, g.kw, g.stride, g.dilation, g.groups) == (3, 3, (1, 1), (1, 1), 1)
+}
+
+/// Is the gradient of the input faster so? Here the weight is transformed each time.
+pub(super) fn pays_backward(g: &Conv2d) -> bool {
+    let tiles = g.n * g.h.div_ceil(OUT) * g.w.div_ceil(OUT);
+    supports(g)
+        && g.pad.iter().all(|&pad| pad <= 2)
+        && g.cin.min(g.cout) >= 32
+        && 5 * (tiles + TILES_PER_WEIGHT) < g.n * g.h * g.w
 }
 
 /// Numbers that [`pack_weight`] writes.
@@ -70,6 +81,63 @@ pub(super) fn pack_weight(isa: Isa, g: &Conv2d, w: &[f32], out: &mut [f32]) {
     pack(false, &places, tile_size(isa).1, out);
 }
 
+/// See [`super::conv2d_backward_data`]: the convolution of dy with the kernel turned by half a circle, whose weight is
+/// transformed for it.
+pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
+    let pad = g.pad.map(|pad| 2 - pad);
+    let turned = Conv2d { h: g.out_h(), w: g.out_w(), cin: g.cout, cout: g.cin, pad, ..*g };
+    with_buffer(weight_len(isa, &turned), |panels| {
+        let size = PLACES * g.cout * tile_size(isa).1;
+        panels.par_chunks_mut(size).enumerate().for_each(|(panel, out)| turn_weight(isa, g, w, panel, out));
+        forward(isa, &turned, Pixels::dense(dy, g.cout), panels, dx, g.cin, accumulate, Epilogue::NONE);
+    });
+}
+
+/// G g of one column or row.
+#[inline(always)]
+fn weight_points<S: Simd>(s: S, g: [S::V; 3]) -> [S::V; IN] {
+    let (aa, bb) = (A * A, B * B);
+    let [zero, a, b] = [1.0 / (aa * bb), 0.5 / (aa * (aa - bb)), 0.5 / (bb * (bb - aa))].map(|n| s.splat(n as f32));
+    let a_even = s.mul(a, s.mul_add(s.splat(aa as f32), g[2], g[0]));
+    let b_even = s.mul(b, s.mul_add(s.splat(bb as f32), g[2], g[0]));
+    let (a_odd, b_odd) = (s.mul(s.mul(a, s.splat(A as f32)), g[1]), s.mul(s.mul(b, s.splat(B as f32)), g[1]));
+    [s.mul(zero, g[0]), s.add(a_even, a_odd), s.sub(a_even, a_odd), s.add(b_even, b_odd), s.sub(b_even, b_odd), g[2]]
+}
+
+#[inline(always)]
+fn turn_body<S: Simd>(s: S, g: &Conv2d, w: &[f32], panel: usize, out: &mut [f32]) {
+    let width = 2 * S::LANES;
+    assert!(out.len() >= PLACES * g.cout * width && w.len() >= g.cout * 9 * g.cin);
+    for (o, w) in w.chunks_exact(9 * g.cin).enumerate() {
+        for half in 0..2 {
+            let channel = (panel * width + half * S::LANES).min(g.cin);
+            let channels = S::LANES.min(g.cin - channel);
+            let mut columns = [[s.zero(); IN]; 3];
+            for (x, column) in columns.iter_mut().enumerate() {
+                let mut taps = [s.zero(); 3];
+                for (y, tap) in taps.iter_mut().enumerate() {
+                    // From the last tap to the first.
+                    *tap = load(s, &w[(8 - 3 * y - x) * g.cin + channel..][..channels]);
+                }
+                *column = weight_points(s, taps);
+            }
+            for i in 0..IN {
+                let row = weight_points(s, across(&columns, i, s.zero()));
+                for (j, &number) in row.iter().enumerate() {
+                    let at = ((i * IN + j) * g.cout + o) * width + half * S::LANES;
+                    // SAFETY: `out` has two vectors for each place and each o, checked above.
+                    unsafe { s.store_ptr(out.as_mut_ptr().add(at), number) };
+                }
+            }
+        }
+    }
+}
+
+dispatch!(
+    /// G g Gᵀ of the kernels turned by half a circle, for the input channels of one panel: `[place][cout][width]`.
+    fn turn_weight(g: &Conv2d, w: &[f32], panel: usize, out: &mut [f32]) = turn_body
+);
+
 /// The tiles of a convolution, and where their numbers lie.
 struct Tiles<'a> {
     g: &'a Conv2d,
@@ -86,6 +154,8 @@ struct Tiles<'a> {
 struct Output<'a> {
     y: *mut f32,
     stride: usize,
+    /// Add to what is there?
+    accumulate: bool,
     epilogue: Epilogue<'a, f32>,
 }
 // SAFETY: tasks write to different pixels or channels through it.
@@ -101,11 +171,12 @@ pub(super) fn forward(
     weight: &[f32],
     y: &mut [f32],
     stride: usize,
+    accumulate: bool,
     epilogue: Epilogue<f32>,
 ) {
     let grid = (g.out_h().div_ceil(OUT), g.out_w().div_ceil(OUT));
     let tiles = Tiles { g, grid, x, weight, pitch: (g.cin.div_ceil(16) | 1) * 16 };
-    let output = Output { y: y.as_mut_ptr(), stride, epilogue };
+    let output = Output { y: y.as_mut_ptr(), stride, accumulate, epilogue };
     let (rows, width) = tile_size(isa);
     let (count, panels) = (g.n * grid.0 * grid.1, g.cout.div_ceil(width));
     let size = PLACES * tiles.pitch;
@@ -312,12 +383,15 @@ fn outputs_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, products: &[f
                 for (j, &sum) in row[..OUT.min(width - ox)].iter().enumerate() {
                     let at = ((n * height + oy + i) * width + ox + j) * output.stride + first;
                     let mut v = s.add(sum, bias);
+                    // SAFETY: the caller has checked that y has all channels of all pixels; no other task has these.
+                    let y = unsafe { std::slice::from_raw_parts_mut(output.y.add(at), channels) };
+                    if output.accumulate {
+                        v = s.add(v, load(s, y));
+                    }
                     if let Some(residual) = residual {
                         v = s.add(v, load(s, &residual[at..at + channels]));
                     }
                     v = activate(s, activation, v);
-                    // SAFETY: `conv2d_packed` has checked that y has all channels of all pixels; no other task has these.
-                    let y = unsafe { std::slice::from_raw_parts_mut(output.y.add(at), channels) };
                     if channels == S::LANES {
                         s.store(y, v);
                     } else {

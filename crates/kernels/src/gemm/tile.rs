@@ -239,7 +239,7 @@ unsafe fn sum_rows<S: Simd, const R: usize>(
 #[inline(always)]
 unsafe fn store_tile<S: Simd>(s: S, sums: &Sums<S>, out: &[usize], column: usize, cols: usize, target: &Target) {
     let Epilogue { bias, residual, activation } = target.epilogue;
-    if cols == 2 * S::LANES && !target.accumulate && matches!(activation, Activation::None | Activation::Relu) {
+    if cols == 2 * S::LANES && matches!(activation, Activation::None | Activation::Relu) {
         let floor = s.splat(if activation == Activation::Relu { 0.0 } else { f32::NEG_INFINITY });
         let bias = bias.map_or([s.zero(); 2], |bias| {
             [s.load(&bias[column..]), s.load(&bias[column + S::LANES..column + 2 * S::LANES])]
@@ -247,6 +247,11 @@ unsafe fn store_tile<S: Simd>(s: S, sums: &Sums<S>, out: &[usize], column: usize
         for (sums, out) in sums.iter().zip(out) {
             let at = out + column;
             let (mut low, mut high) = (s.add(sums[0], bias[0]), s.add(sums[1], bias[1]));
+            if target.accumulate {
+                // SAFETY: the caller's promise.
+                let c = unsafe { [s.load_ptr(target.c.add(at)), s.load_ptr(target.c.add(at + S::LANES))] };
+                (low, high) = (s.add(low, c[0]), s.add(high, c[1]));
+            }
             if let Some(residual) = residual {
                 let residual = &residual[at..at + 2 * S::LANES];
                 (low, high) = (s.add(low, s.load(residual)), s.add(high, s.load(&residual[S::LANES..])));

@@ -36,8 +36,10 @@ pub fn conv2d<T: Element>(g: &Conv2d, x: &[T], w: &[T], y: &mut [T], epilogue: &
 }
 
 /// See [`crate::conv::conv2d_backward_data`].
-pub fn conv2d_backward_data<T: Element>(g: &Conv2d, dy: &[T], w: &[T], dx: &mut [T]) {
-    dx.fill(T::ZERO);
+pub fn conv2d_backward_data<T: Element>(g: &Conv2d, dy: &[T], w: &[T], dx: &mut [T], accumulate: bool) {
+    if !accumulate {
+        dx.fill(T::ZERO);
+    }
     each(g, |yi, wi, xi| dx[xi] += w[wi] * dy[yi]);
 }
 

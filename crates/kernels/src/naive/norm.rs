@@ -47,27 +47,24 @@ pub fn batch_norm_apply<T: Element>(
 }
 
 /// See [`crate::norm::batch_norm_backward`].
-pub fn batch_norm_backward<T: Element>(p: &BatchNormBackward<T>, dy: &[T], out: BatchNormGradients<T>) {
+pub fn batch_norm_backward<T: Element>(p: &BatchNormBackward<T>, dy: &mut [T], mut out: BatchNormGradients<T>) {
     let cols = p.mean.len();
     let rows = T::from_usize(dy.len() / cols.max(1));
-    let g = |i: usize| match p.relu_output {
-        Some(y) if y[i] <= T::ZERO => T::ZERO,
-        _ => dy[i],
-    };
-    let (mut dx, mut dresidual) = (out.dx, out.dresidual);
     for j in 0..cols {
         let scale = inverse_std(p.variance[j], p.eps);
         let normal = |i: usize| (p.x[i] - p.mean[j]) * scale;
         let column = (j..dy.len()).step_by(cols);
-        let dbeta: T = column.clone().map(g).sum();
-        let dgamma: T = column.clone().map(|i| g(i) * normal(i)).sum();
-        for i in column {
-            if let Some(dx) = &mut dx {
-                let through_statistics = if p.batch_statistics { (dbeta + normal(i) * dgamma) / rows } else { T::ZERO };
-                dx[i] = p.gamma[j] * scale * (g(i) - through_statistics);
+        let stopped = |i: usize| p.relu_output.is_some_and(|y| y[i] <= T::ZERO);
+        let g: Vec<T> = column.clone().map(|i| if stopped(i) { T::ZERO } else { dy[i] }).collect();
+        let dbeta: T = g.iter().copied().sum();
+        let dgamma: T = g.iter().zip(column.clone()).map(|(&g, i)| g * normal(i)).sum();
+        for (&g, i) in g.iter().zip(column) {
+            if let Some(dresidual) = &mut out.dresidual {
+                dresidual[i] = g;
             }
-            if let Some(dresidual) = &mut dresidual {
-                dresidual[i] = g(i);
+            if out.dx_in_dy {
+                let through_statistics = if p.batch_statistics { (dbeta + normal(i) * dgamma) / rows } else { T::ZERO };
+                dy[i] = p.gamma[j] * scale * (g - through_statistics);
             }
         }
         (out.dgamma[j], out.dbeta[j]) = (dgamma, dbeta);

@@ -150,33 +150,43 @@ struct Slopes<'a> {
 }
 
 #[inline(always)]
-fn input_body<S: Simd>(s: S, x: &[f32], c: Slopes, relu_output: Option<&[f32]>, dy: &[f32], dx: &mut [f32]) {
+fn input_body<S: Simd>(s: S, x: &[f32], c: Slopes, g: &[f32], dx: &mut [f32]) {
+    let Slopes { mean, scale, shift, slope } = c;
+    let cols = mean.len();
+    for ((x, g), dx) in x.chunks_exact(cols).zip(g.chunks_exact(cols)).zip(dx.chunks_exact_mut(cols)) {
+        lanes!(s, dx = [x, g, mean, scale, shift, slope] {
+            s.sub(s.mul(s.sub(g, shift), scale), s.mul(s.sub(x, mean), slope))
+        });
+    }
+}
+dispatch!(fn input_piece(x: &[f32], c: Slopes, g: &[f32], dx: &mut [f32]) = input_body);
+
+#[inline(always)]
+fn input_here_body<S: Simd>(s: S, x: &[f32], c: Slopes, relu_output: Option<&[f32]>, dy: &mut [f32]) {
     let Slopes { mean, scale, shift, slope } = c;
     let cols = mean.len();
     let tiny = s.splat(f32::from_bits(1));
-    let rows = x.chunks_exact(cols).zip(dy.chunks_exact(cols)).zip(dx.chunks_exact_mut(cols));
-    for (i, ((x, dy), dx)) in rows.enumerate() {
+    for (i, (x, dy)) in x.chunks_exact(cols).zip(dy.chunks_exact_mut(cols)).enumerate() {
         match relu_output {
-            None => lanes!(s, dx = [x, dy, mean, scale, shift, slope] {
-                let through_variance = s.mul(s.sub(x, mean), slope);
-                s.sub(s.mul(s.sub(dy, shift), scale), through_variance)
+            None => lanes!(s, in dy = [x, mean, scale, shift, slope] {
+                s.sub(s.mul(s.sub(dy, shift), scale), s.mul(s.sub(x, mean), slope))
             }),
             Some(y) => {
                 let y = &y[i * cols..(i + 1) * cols];
-                lanes!(s, dx = [x, y, dy, mean, scale, shift, slope] {
+                lanes!(s, in dy = [x, y, mean, scale, shift, slope] {
                     let g = s.select(s.less(y, tiny), s.zero(), dy);
-                    let through_variance = s.mul(s.sub(x, mean), slope);
-                    s.sub(s.mul(s.sub(g, shift), scale), through_variance)
+                    s.sub(s.mul(s.sub(g, shift), scale), s.mul(s.sub(x, mean), slope))
                 });
             }
         }
     }
 }
-dispatch!(fn input_piece(
-    x: &[f32], c: Slopes, relu_output: Option<&[f32]>, dy: &[f32], dx: &mut [f32],
-) = input_body);
+dispatch!(
+    /// As [`input_piece`] with the ReLU, dx taking the place of dy.
+    fn input_here(x: &[f32], c: Slopes, relu_output: Option<&[f32]>, dy: &mut [f32]) = input_here_body
+);
 
-pub(crate) fn backward(isa: Isa, p: &BatchNormBackward<f32>, dy: &[f32], out: BatchNormGradients<f32>) {
+pub(crate) fn backward(isa: Isa, p: &BatchNormBackward<f32>, dy: &mut [f32], out: BatchNormGradients<f32>) {
     let cols = p.mean.len();
     let rows = dy.len().checked_div(cols).unwrap_or(0);
     let totals = column_totals(rows, cols, 2, |rows, columns, totals| {
@@ -198,27 +208,24 @@ pub(crate) fn backward(isa: Isa, p: &BatchNormBackward<f32>, dy: &[f32], out: Ba
     }
     let c = Slopes { mean: p.mean, scale: &scale, shift: &shift, slope: &slope };
     let size = piece_rows(cols) * cols;
-    let pass = |at: usize, dresidual: &mut [f32]| {
-        let piece = at..at + dresidual.len();
-        match p.relu_output {
-            None => dresidual.copy_from_slice(&dy[piece]),
-            Some(y) => unary_backward_piece(isa, Unary::Relu, &y[piece.clone()], &dy[piece], dresidual),
+    let pass = |at: usize, dy: &[f32], dresidual: &mut [f32]| match p.relu_output {
+        None => dresidual.copy_from_slice(dy),
+        Some(y) => unary_backward_piece(isa, Unary::Relu, &y[at..at + dy.len()], dy, dresidual),
+    };
+    match (out.dx_in_dy, out.dresidual) {
+        (false, None) => {}
+        (false, Some(dresidual)) => {
+            let dy = &*dy;
+            pieces(dresidual, size, |at, dresidual| pass(at, &dy[at..at + dresidual.len()], dresidual));
         }
-    };
-    let input = |at: usize, y: Option<&[f32]>, g: &[f32], dx: &mut [f32]| {
-        input_piece(isa, &p.x[at..at + dx.len()], c, y, g, dx);
-    };
-    match (out.dx, out.dresidual) {
-        (None, None) => {}
-        (None, Some(dresidual)) => pieces(dresidual, size, pass),
-        (Some(dx), None) => pieces(dx, size, |at, dx| {
-            let piece = at..at + dx.len();
-            input(at, p.relu_output.map(|y| &y[piece.clone()]), &dy[piece], dx);
+        (true, None) => pieces(dy, size, |at, dy| {
+            let piece = at..at + dy.len();
+            input_here(isa, &p.x[piece.clone()], c, p.relu_output.map(|y| &y[piece]), dy);
         }),
         // dresidual is what the ReLU let pass, so dx takes it from there.
-        (Some(dx), Some(dresidual)) => pieces2(dx, dresidual, size, |at, dx, dresidual| {
-            pass(at, dresidual);
-            input(at, None, dresidual, dx);
+        (true, Some(dresidual)) => pieces2(dy, dresidual, size, |at, dy, dresidual| {
+            pass(at, dy, dresidual);
+            input_piece(isa, &p.x[at..at + dy.len()], c, dresidual, dy);
         }),
     }
 }

@@ -14,10 +14,10 @@ fn batch_norm(
     (training, residual, relu): (bool, bool, bool),
     statistics: impl Fn(&[f32], &mut [f32], &mut [f32]),
     apply: impl Fn(&[f32], &[f32], &[f32], &[f32], &[f32], f64, Option<&[f32]>, bool, &mut [f32]),
-    backward: impl Fn(&BatchNormBackward<f32>, &[f32], BatchNormGradients<f32>),
+    backward: impl Fn(&BatchNormBackward<f32>, &mut [f32], BatchNormGradients<f32>),
 ) -> Batch {
     let n = rows * cols;
-    let (x, r, dy) = (numbers(seed, n, -1.0, 3.0), numbers(seed ^ 1, n, -1.0, 1.0), numbers(seed ^ 2, n, -1.0, 1.0));
+    let (x, r, mut dy) = (numbers(seed, n, -1.0, 3.0), numbers(seed ^ 1, n, -1.0, 1.0), numbers(seed ^ 2, n, -1.0, 1.0));
     let (gamma, beta) = (numbers(seed ^ 3, cols, 0.5, 1.5), numbers(seed ^ 4, cols, -0.5, 0.5));
     let (mut mean, mut variance) = (numbers(seed ^ 5, cols, 0.0, 1.0), numbers(seed ^ 6, cols, 0.5, 2.0));
     if training {
@@ -25,7 +25,7 @@ fn batch_norm(
     }
     let mut y = vec![7.0; n];
     apply(&x, &mean, &variance, &gamma, &beta, 1e-5, residual.then_some(&r), relu, &mut y);
-    let [mut dx, mut dr] = [(); 2].map(|()| vec![7.0; n]);
+    let mut dr = vec![7.0; n];
     let [mut dgamma, mut dbeta] = [(); 2].map(|()| vec![7.0; cols]);
     let p = BatchNormBackward {
         x: &x,
@@ -37,9 +37,9 @@ fn batch_norm(
         batch_statistics: training,
     };
     let dresidual = residual.then_some(&mut dr[..]);
-    let out = BatchNormGradients { dx: Some(&mut dx), dresidual, dgamma: &mut dgamma, dbeta: &mut dbeta };
-    backward(&p, &dy, out);
-    (mean, variance, y, [dx, dr, dgamma, dbeta])
+    let out = BatchNormGradients { dx_in_dy: true, dresidual, dgamma: &mut dgamma, dbeta: &mut dbeta };
+    backward(&p, &mut dy, out);
+    (mean, variance, y, [dy, dr, dgamma, dbeta])
 }
 
 proptest! {
