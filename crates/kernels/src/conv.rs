@@ -147,14 +147,7 @@ pub fn conv2d_backward_data<T: Element>(g: &Conv2d, dy: &[T], w: &[T], dx: &mut 
 }
 
 /// [`conv2d_backward_data`] on an instruction set.
-pub(crate) fn backward_data_with<T: Element>(
-    isa: Isa,
-    g: &Conv2d,
-    dy: &[T],
-    w: &[T],
-    dx: &mut [T],
-    accumulate: bool,
-) {
+pub(crate) fn backward_data_with<T: Element>(isa: Isa, g: &Conv2d, dy: &[T], w: &[T], dx: &mut [T], accumulate: bool) {
     g.check(dx.len(), w.len(), dy.len());
     if dx.is_empty() || dy.is_empty() {
         return if accumulate { () } else { dx.fill(T::ZERO) };

@@ -84,13 +84,14 @@ impl<'a> Mat<'a, f32> {
         }
         let stride = if self.cols.is_multiple_of(CLASH) { self.cols + 16 } else { self.cols };
         scratch.clear();
-        scratch.resize(rows.len() * stride, 0.0);
-        for (i, row) in scratch.chunks_exact_mut(stride).enumerate() {
+        scratch.reserve(rows.len() * stride);
+        for i in 0..rows.len() {
             if self.col_stride == 1 {
-                row[..self.cols].copy_from_slice(&view.data[i * self.row_stride..][..self.cols]);
+                scratch.extend_from_slice(&view.data[i * self.row_stride..][..self.cols]);
             } else {
-                row[..self.cols].iter_mut().enumerate().for_each(|(k, x)| *x = view.at(i, k));
+                scratch.extend((0..self.cols).map(|k| view.at(i, k)));
             }
+            scratch.resize((i + 1) * stride, 0.0);
         }
         Mat { data: scratch, row_stride: stride, col_stride: 1, ..view }
     }

@@ -42,6 +42,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn prefetch(self, x: *const f32) {
         let _ = x;
     }
+    /// Tells the processor that the cache line at `x`, which may lie anywhere, is about to be read.
+    #[inline(always)]
+    fn prefetch_read(self, x: *const f32) {
+        let _ = x;
+    }
     /// The first `LANES` numbers of the slice, which must have that many.
     #[inline(always)]
     fn load(self, x: &[f32]) -> Self::V {

@@ -9,7 +9,7 @@
 //! al. 2018, "Error Analysis and Improving the Accuracy of Winograd Convolution", find among the best.
 
 use super::{Conv2d, Pixels};
-use crate::gemm::blocks::{pieces, tile_size};
+use crate::gemm::blocks::{pieces, shared, tile_size};
 use crate::gemm::pack::{pack, packed_len, with_buffer};
 use crate::gemm::tile::{Block, CHAIN, Job, Panels, Target, activate, load, run};
 use crate::gemm::{Epilogue, Mat};
@@ -182,13 +182,15 @@ pub(super) fn forward(
     let size = PLACES * tiles.pitch;
     if count >= FEW * rows {
         let most = (BLOCK / size).min(count / TASKS).max(rows) / rows * rows;
-        return pieces(0..count, most).collect::<Vec<_>>().into_par_iter().with_max_len(1).for_each(|block| {
-            with_buffer(block.len() * (size + PLACES * width), |buffer| {
-                let (v, products) = buffer.split_at_mut(block.len() * size);
-                transform_inputs(isa, &tiles, block.clone(), v);
-                tiles.multiply(isa, block, v, products, 0..panels, output);
-            });
-        });
+        return pieces(0..count, shared(count, most)).collect::<Vec<_>>().into_par_iter().with_max_len(1).for_each(
+            |block| {
+                with_buffer(block.len() * (size + PLACES * width), |buffer| {
+                    let (v, products) = buffer.split_at_mut(block.len() * size);
+                    transform_inputs(isa, &tiles, block.clone(), v);
+                    tiles.multiply(isa, block, v, products, 0..panels, output);
+                });
+            },
+        );
     }
     // Few tiles: the panels are cut instead, and all tasks see the same transformed input.
     with_buffer(count * size, |v| {

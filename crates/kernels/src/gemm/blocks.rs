@@ -27,6 +27,12 @@ pub(crate) fn pieces(rows: Range<usize>, most: usize) -> impl Iterator<Item = Ra
     (0..count).map(move |i| rows.start + rows.len() * i / count..rows.start + rows.len() * (i + 1) / count)
 }
 
+/// At most `most` of `count` things in a piece, and the number of pieces one that some cores can share evenly.
+pub(crate) fn shared(count: usize, most: usize) -> usize {
+    let pieces = count.div_ceil(most);
+    count.div_ceil(if pieces > 2 { pieces.next_multiple_of(4) } else { pieces }.max(1)).max(1)
+}
+
 /// Computes `rows` rows of a result. `block` makes the tiles of some rows, at most `tile_size` rows each; `footprint`
 /// says how many numbers a row draws in.
 ///
@@ -45,19 +51,21 @@ pub(crate) unsafe fn run_blocks(
     let (tile_rows, width) = tile_size(isa);
     let panels = b.cols.div_ceil(width);
     let most = (BLOCK / footprint.max(1)).clamp(tile_rows, 20 * tile_rows) / tile_rows * tile_rows;
-    let blocks: Vec<_> = pieces(0..rows, most).collect();
     let small = serial || rows * b.cols * b.depth * b.taps < SMALL;
+    let blocks: Vec<_> = pieces(0..rows, if small { most } else { shared(rows, most) }).collect();
     let chunks = if small { 1 } else { TASKS.div_ceil(blocks.len().max(1)).min(panels) };
-    let task = |i: usize| {
-        let block = block(blocks[i / chunks].clone());
-        let chunk = i % chunks;
+    let task = |block: &Block, chunk: usize| {
         let panels = panels * chunk / chunks..panels * (chunk + 1) / chunks;
         // SAFETY: the caller's promise; tasks differ in their tiles or in their panels.
-        run(isa, &unsafe { Job::new(&block, b, panels, target) });
+        run(isa, &unsafe { Job::new(block, b, panels, target) });
     };
     if small {
-        (0..blocks.len() * chunks).for_each(task);
+        blocks.into_iter().for_each(|rows| task(&block(rows), 0));
+    } else if chunks == 1 {
+        blocks.into_par_iter().with_max_len(1).for_each(|rows| task(&block(rows), 0));
     } else {
-        (0..blocks.len() * chunks).into_par_iter().with_max_len(1).for_each(task);
+        // Made once for all tasks.
+        let blocks: Vec<Block> = blocks.into_par_iter().with_max_len(1).map(|rows| block(rows)).collect();
+        (0..blocks.len() * chunks).into_par_iter().with_max_len(1).for_each(|i| task(&blocks[i / chunks], i % chunks));
     }
 }

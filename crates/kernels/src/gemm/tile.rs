@@ -43,6 +43,11 @@ pub(crate) struct Block {
     pub(crate) scratch: Vec<f32>,
 }
 
+// SAFETY: what the sources point to is only read, and lives as long as the block: the promise to `Job::new`.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
 impl Block {
     /// Begins a tile whose rows have their first columns at these places of the result.
     pub(crate) fn tile(&mut self, rows: impl ExactSizeIterator<Item = usize>) {
@@ -173,6 +178,12 @@ pub(crate) const CHAIN: usize = 64;
 /// the time.
 pub(crate) const LONG_CHAIN: usize = 512;
 
+/// Numbers of a panel that are asked for before they are met: processors do not foresee what lies on the next page, and weights
+/// that are larger than the caches come from memory.
+const AHEAD: usize = 2048;
+/// Numbers of a cache line.
+const LINE: usize = 16;
+
 /// sums[row] = sum over taps and k of source[tap][row][k] * panel[tap][k], in chains of `longest`.
 ///
 /// # Safety
@@ -208,6 +219,10 @@ unsafe fn sum_rows<S: Simd, const R: usize>(
                 // SAFETY: k < depth: the sources have that many numbers, and b that many rows.
                 unsafe {
                     let (b0, b1) = (s.load_ptr(b), s.load_ptr(b.add(S::LANES)));
+                    s.prefetch_read(b.wrapping_add(AHEAD));
+                    if 2 * S::LANES > LINE {
+                        s.prefetch_read(b.wrapping_add(AHEAD + LINE));
+                    }
                     b = b.add(2 * S::LANES);
                     for r in 0..R {
                         let a = s.splat(*sources[r].add(k));

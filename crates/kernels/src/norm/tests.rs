@@ -17,7 +17,8 @@ fn batch_norm(
     backward: impl Fn(&BatchNormBackward<f32>, &mut [f32], BatchNormGradients<f32>),
 ) -> Batch {
     let n = rows * cols;
-    let (x, r, mut dy) = (numbers(seed, n, -1.0, 3.0), numbers(seed ^ 1, n, -1.0, 1.0), numbers(seed ^ 2, n, -1.0, 1.0));
+    let (x, r, mut dy) =
+        (numbers(seed, n, -1.0, 3.0), numbers(seed ^ 1, n, -1.0, 1.0), numbers(seed ^ 2, n, -1.0, 1.0));
     let (gamma, beta) = (numbers(seed ^ 3, cols, 0.5, 1.5), numbers(seed ^ 4, cols, -0.5, 0.5));
     let (mut mean, mut variance) = (numbers(seed ^ 5, cols, 0.0, 1.0), numbers(seed ^ 6, cols, 0.5, 2.0));
     if training {

@@ -57,6 +57,10 @@ impl Simd for Avx2 {
         with!(_mm_prefetch::<_MM_HINT_ET0>(x.cast()))
     }
     #[inline(always)]
+    fn prefetch_read(self, x: *const f32) {
+        with!(_mm_prefetch::<_MM_HINT_T0>(x.cast()))
+    }
+    #[inline(always)]
     fn load_partial(self, x: &[f32]) -> __m256 {
         // SAFETY: lanes beyond the slice are masked and not read.
         unsafe { _mm256_maskload_ps(x.as_ptr(), self.first(x.len())) }

@@ -55,6 +55,10 @@ impl Simd for Avx512 {
         with!(_mm_prefetch::<_MM_HINT_ET0>(x.cast()))
     }
     #[inline(always)]
+    fn prefetch_read(self, x: *const f32) {
+        with!(_mm_prefetch::<_MM_HINT_T0>(x.cast()))
+    }
+    #[inline(always)]
     fn load_partial(self, x: &[f32]) -> __m512 {
         // SAFETY: lanes beyond the slice are masked and not read.
         unsafe { _mm512_maskz_loadu_ps(first(x.len()), x.as_ptr()) }
