@@ -71,6 +71,11 @@ pub(crate) enum Command {
     /// List the networks with their parameters, operations and input sizes
     #[command(after_help = "Example:\n  uke models\n  uke models --json")]
     Models(ModelsArgs),
+    /// Measure a network layer by layer, beside what the machine can do
+    #[command(
+        after_help = "Example:\n  uke bench resnet50 --batch 8\n  uke bench bert_base --batch 8 --length 128 --top 10 --plot roofline.svg\n  uke bench minilm/ --train --batch 32 --json\n\nGFLOP/s count what the definition of a layer multiplies and adds; Winograd's algorithm does less, so that a layer can pass 100 % of the peak. GB/s count every number that a layer reads or writes and its weights once; what is still in a cache can pass 100 % of the memory. A layer is bound by what would take longer at the machine's best. With --train, a step counts as three forward passes."
+    )]
+    Bench(BenchArgs),
     /// Run raw tensors through a network: to check an import
     #[command(
         after_help = "Example:\n  uke forward --weights resnet50.pth --input x.npy --output y.npy\n  uke forward --weights resnet50.pth --input x.npy --output y.npy --tap layer3.2"
@@ -94,6 +99,48 @@ pub(crate) struct ModelsArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Arguments of `uke bench`.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct BenchArgs {
+    /// A network of `uke models`, with fresh weights, or a file or folder of weights
+    pub(crate) model: String,
+    /// Images or texts at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) batch: u32,
+    /// Tokens of each text [default: 128, or as many as the network takes]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub(crate) length: Option<u32>,
+    /// Numbers to compute with
+    #[arg(long, value_enum, value_name = "TYPE", default_value = "f32")]
+    pub(crate) precision: PrecisionArg,
+    /// Measure whole training steps: forward, backward, optimiser
+    #[arg(long)]
+    pub(crate) train: bool,
+    /// Runs to take the median of [default: as many as fit in 2 seconds, at least 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) runs: Option<u32>,
+    /// Show the N layers that take longest, the longest first [default: all, in their order]
+    #[arg(long, value_name = "N", conflicts_with_all = ["train", "json"], value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) top: Option<u32>,
+    /// Draw the layers below the machine's roofs into this file (.svg)
+    #[arg(long, value_name = "FILE", conflicts_with = "train")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What numbers are computed with.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PrecisionArg {
+    /// 32 bits
+    F32,
+    /// 16 bits, the upper half of f32
+    Bf16,
+    /// Whole numbers of 8 bits
+    Int8,
 }
 
 /// Arguments of `uke forward`.

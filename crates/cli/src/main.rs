@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod convert;
 mod demo;
 mod errors;
@@ -12,6 +13,7 @@ mod finetune_text;
 mod forward;
 mod inspect;
 mod interrupt;
+mod memory;
 mod models;
 mod network;
 mod outcome;
@@ -71,6 +73,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Inspect(args) => inspect::run(&args, quiet),
         Command::Convert(args) => convert::run(&args, quiet),
         Command::Models(args) => models::run(&args),
+        Command::Bench(args) => bench::run(&args, quiet),
         Command::Forward(args) => forward::run(&args, quiet),
         Command::Verify(args) => verify::run(&args, quiet),
         Command::Pull(args) => pull::run(&args, quiet),

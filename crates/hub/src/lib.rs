@@ -23,4 +23,4 @@ pub use cache::{Hub, Options};
 pub use check::Check;
 pub use error::{Error, Result};
 pub use fetch::Progress;
-pub use table::{File, MODELS, Model, find};
+pub use table::{File, MODELS, Model, find, near};

@@ -81,14 +81,19 @@ const fn archive(url: &'static str) -> File {
 /// # Errors
 /// There is none; the error has the names that are spelled nearly so.
 pub fn find(name: &str) -> Result<&'static Model> {
-    let wanted = name.to_ascii_lowercase();
-    MODELS.iter().find(|model| model.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
-        let mut near: Vec<((usize, usize), &str)> =
-            MODELS.iter().map(|model| (distance(&wanted, &model.name.to_ascii_lowercase()), model.name)).collect();
-        near.sort_unstable();
-        let near = near.into_iter().filter(|((d, _), _)| *d <= 1 + wanted.chars().count() / 3).take(3);
-        Error::Unknown { name: name.to_owned(), near: near.map(|(_, name)| name.to_owned()).collect() }
+    MODELS.iter().find(|model| model.name.eq_ignore_ascii_case(name)).ok_or_else(|| Error::Unknown {
+        name: name.to_owned(),
+        near: near(name, MODELS.iter().map(|model| model.name)),
     })
+}
+
+/// Up to three of the names that are spelled nearly so, the nearest first.
+pub fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let wanted = name.to_ascii_lowercase();
+    let mut near: Vec<_> = names.map(|name| (distance(&wanted, &name.to_ascii_lowercase()), name)).collect();
+    near.sort_unstable();
+    let near = near.into_iter().filter(|((d, _), _)| *d <= 1 + wanted.chars().count() / 3).take(3);
+    near.map(|(_, name)| name.to_owned()).collect()
 }
 
 /// How many letters must be put in, left out or changed to make of one name a beginning of the other, and the other itself.

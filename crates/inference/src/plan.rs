@@ -198,13 +198,23 @@ impl Plan {
     /// # Errors
     /// As [`Plan::run`].
     pub fn profile(&self, images: &Tensor) -> Result<Vec<StepProfile>> {
+        self.profile_with(images, &[])
+    }
+
+    /// As [`Plan::profile`], on tokens of texts of these lengths.
+    pub(crate) fn profile_with(&self, images: &Tensor, lengths: &[usize]) -> Result<Vec<StepProfile>> {
         let mut steps: Vec<_> = self.steps.iter().map(|ready| self.describe(ready)).collect();
         let count = images.shape().first().copied().unwrap_or(0) as u64;
-        for step in &mut steps {
-            step.multiply_adds *= count;
+        let pairs = lengths.iter().map(|&length| (length * length) as u64).sum::<u64>();
+        for (step, Ready { step: Step { kernel, output, .. }, .. }) in steps.iter_mut().zip(&self.steps) {
             step.numbers *= count;
+            step.multiply_adds *= count;
+            if matches!(kernel, Kernel::Attention { .. }) {
+                // Scores of each pair of tokens, and the sum of values that they weigh.
+                step.multiply_adds = 2 * pairs * self.values[*output].numel() as u64;
+            }
         }
-        self.run_with(images, &[], &mut |at, time| steps[at].seconds += time.as_secs_f64())?;
+        self.run_with(images, lengths, &mut |at, time| steps[at].seconds += time.as_secs_f64())?;
         Ok(steps)
     }
 

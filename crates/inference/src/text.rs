@@ -1,6 +1,7 @@
 //! Plans of models of text: no work for padding, Q, K and V as one product.
 
-use crate::plan::Plan;
+use crate::plan::{Plan, StepProfile};
+use std::time::Instant;
 use ukulele_layers::{Error, Pass, Result, Tensor, Value};
 use ukulele_models::{TextModel, TokenBatch};
 
@@ -36,6 +37,43 @@ impl TextPlan {
     /// # Errors
     /// Padding that is not at the end of its text, or what [`TextModel::hidden`] refuses.
     pub fn hidden(&self, tokens: &TokenBatch) -> Result<Value> {
+        let (packed, lengths) = self.embedded(tokens)?;
+        let hidden = self.plan.run_tokens(&packed, &lengths)?;
+        let width = hidden.shape()[1];
+        let mut texts = hidden.dense_memory();
+        let padded = Tensor::build(&[tokens.batch, tokens.length, width], |y| {
+            y.fill(0.0);
+            for (y, length) in y.chunks_mut((tokens.length * width).max(1)).zip(&lengths) {
+                let (text, rest) = texts.split_at(length * width);
+                y[..text.len()].copy_from_slice(text);
+                texts = rest;
+            }
+        });
+        Ok(padded?.into())
+    }
+
+    /// How long each step took in a run on these texts, and what it had to do, the embeddings first.
+    ///
+    /// # Errors
+    /// As [`TextPlan::hidden`].
+    pub fn profile(&self, tokens: &TokenBatch) -> Result<Vec<StepProfile>> {
+        let start = Instant::now();
+        let (packed, lengths) = self.embedded(tokens)?;
+        let embeddings = StepProfile {
+            what: format!("embeddings {:?}", &packed.shape()[1..]),
+            seconds: start.elapsed().as_secs_f64(),
+            multiply_adds: 0,
+            // Each is looked up and written, at least.
+            numbers: 2 * packed.numel() as u64,
+            weights: 0,
+        };
+        let mut steps = self.plan.profile_with(&packed, &lengths)?;
+        steps.insert(0, embeddings);
+        Ok(steps)
+    }
+
+    /// What the embeddings give for the tokens that are no padding, texts one after the other, and the lengths of the texts.
+    fn embedded(&self, tokens: &TokenBatch) -> Result<(Tensor, Vec<usize>)> {
         let mut lengths = Vec::with_capacity(tokens.batch);
         for (i, mask) in tokens.mask.chunks(tokens.length.max(1)).enumerate() {
             let length = mask.iter().take_while(|&&m| m != 0.0).count();
@@ -49,18 +87,6 @@ impl TextPlan {
         let packed: Vec<f32> = (embedded.dense_memory().chunks((tokens.length * width).max(1)).zip(&lengths))
             .flat_map(|(text, length)| text[..length * width].iter().copied())
             .collect();
-        let total = lengths.iter().sum();
-        let hidden = self.plan.run_tokens(&Tensor::from_vec(&[total, width], packed)?, &lengths)?;
-        let width = hidden.shape()[1];
-        let mut texts = hidden.dense_memory();
-        let padded = Tensor::build(&[tokens.batch, tokens.length, width], |y| {
-            y.fill(0.0);
-            for (y, length) in y.chunks_mut((tokens.length * width).max(1)).zip(&lengths) {
-                let (text, rest) = texts.split_at(length * width);
-                y[..text.len()].copy_from_slice(text);
-                texts = rest;
-            }
-        });
-        Ok(padded?.into())
+        Ok((Tensor::from_vec(&[lengths.iter().sum(), width], packed)?, lengths))
     }
 }

@@ -2,7 +2,7 @@
 
 use ukulele_inference::TextPlan;
 use ukulele_layers::{Init, Pass};
-use ukulele_models::{BertConfig, TextModel, TextTask, TokenBatch};
+use ukulele_models::{BertConfig, TextModel, TextTask, TokenBatch, ZOO};
 
 /// Texts of these lengths, padded to the longest.
 fn texts(lengths: &[usize], padding: usize) -> TokenBatch {
@@ -51,4 +51,19 @@ fn padding_in_front_is_refused() {
     let mut tokens = texts(&[3, 4], 0);
     tokens.ids[2] = 100;
     assert!(TextPlan::compile(&net).unwrap().hidden(&tokens).unwrap_err().to_string().contains("token 100"));
+}
+
+#[test]
+fn a_profile_counts_what_the_table_of_the_zoo_says() {
+    let known = ZOO.iter().find(|variant| variant.name == "bert_tiny").unwrap();
+    let net =
+        TextModel::new(&BertConfig::named(known.name).unwrap(), TextTask::Features, 2, &mut Init::new(1)).unwrap();
+    let plan = TextPlan::compile(&net).unwrap();
+    let count = |lengths: &[usize]| -> u64 {
+        let steps = plan.profile(&texts(lengths, 0)).unwrap();
+        assert!(steps[0].what.starts_with("embeddings") && steps.iter().all(|step| step.seconds > 0.0));
+        steps.iter().map(|step| step.multiply_adds).sum()
+    };
+    assert_eq!(count(&[known.input]), known.multiply_adds);
+    assert_eq!(count(&[7, 20, 1]), count(&[7]) + count(&[20]) + count(&[1]));
 }

@@ -18,6 +18,7 @@ pub mod element;
 pub mod elementwise;
 pub mod embedding;
 pub mod gemm;
+pub mod machine;
 pub mod math;
 pub mod naive;
 pub mod norm;

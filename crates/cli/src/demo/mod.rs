@@ -6,8 +6,8 @@ pub(crate) mod text;
 
 use crate::args::{DemoArgs, DemoKind};
 use crate::errors::{Failure, Result};
-use crate::files;
 use crate::report::Report;
+use crate::{files, memory};
 use serde_json::{Map, Value as Json, json};
 use std::path::Path;
 use ukulele_training::{Confusion, Evaluation, History, Interval, mean_interval, paired_difference, wilson};
@@ -195,10 +195,7 @@ pub(crate) fn megabytes(bytes: usize) -> f64 {
 
 /// The most memory this process held at once, in bytes, as Linux counts it; elsewhere what tensors held.
 pub(crate) fn peak_memory() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<usize>().ok());
-    kilobytes.map_or(ukulele_tensor::memory::usage().peak, |k| k * 1024)
+    memory::peak().unwrap_or_else(|| ukulele_tensor::memory::usage().peak)
 }
 
 /// The object that `--json` writes below `text` or `image`.

@@ -5,11 +5,10 @@ mod style;
 mod svg;
 
 pub(crate) use base64::data_uri;
-pub(crate) use svg::{LineChart, Scale, Series, Unit, thousands};
+pub(crate) use svg::{LineChart, Scale, Series, Unit, escape, thousands};
 
 use crate::demo::{Summary, Way, megabytes};
 use std::fmt::Write;
-use svg::escape;
 use ukulele_training::Confusion;
 
 /// Everything the page shows.

@@ -1,0 +1,224 @@
+//! Runs, timed.
+
+use super::roofline::Layer;
+use super::subject::{Input, Subject};
+use crate::errors::{Failure, Result};
+use crate::network::Network;
+use crate::{interrupt, memory};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+use ukulele_inference::{Plan, StepProfile, TextPlan};
+use ukulele_layers::{Pass, Value};
+use ukulele_training::{AdamW, Optimizer, Sgd};
+
+/// How many runs there are.
+pub(crate) struct Runs {
+    /// If it is said.
+    pub(crate) count: Option<usize>,
+}
+
+/// How long runs go on if nothing is said, and how many there are at least.
+const TIME: Duration = Duration::from_secs(2);
+const LEAST: usize = 3;
+/// Too small to spoil numbers, whatever the weights.
+const RATE: f64 = 1e-6;
+
+/// What was found. Times are seconds.
+pub(crate) enum Measured {
+    /// Inference by a plan.
+    Infer {
+        /// Compiling the plan.
+        compile: f64,
+        /// Whole runs.
+        latencies: Vec<f64>,
+        /// Each layer in runs of its own.
+        layers: Vec<Layer>,
+        /// The most bytes held during runs.
+        running: Option<usize>,
+    },
+    /// Training steps.
+    Train {
+        /// Whole steps.
+        latencies: Vec<f64>,
+        /// Medians of forward, backward and optimiser.
+        parts: [f64; 3],
+        /// Which optimiser it is.
+        optimizer: &'static str,
+        /// Of one forward pass.
+        multiply_adds: u64,
+        /// The most bytes held during steps.
+        running: Option<usize>,
+    },
+}
+
+impl Runs {
+    /// Calls `work` once to warm up, then as often as it should; the most bytes held meanwhile.
+    fn repeat(&self, mut work: impl FnMut(bool) -> Result<()>) -> Result<Option<usize>> {
+        let counted = memory::forget_peak();
+        work(false)?;
+        let start = Instant::now();
+        for done in 1.. {
+            work(true)?;
+            if interrupt::asked() {
+                return Err(Failure::Interrupted("nothing is measured to its end".to_owned()));
+            }
+            if self.count.map_or(done >= LEAST && start.elapsed() >= TIME, |count| done >= count) {
+                break;
+            }
+        }
+        Ok(memory::peak().filter(|_| counted))
+    }
+}
+
+/// The number in the middle; the mean of two.
+pub(crate) fn median(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => 0.0,
+        n => (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0,
+    }
+}
+
+/// A compiled network.
+enum Compiled {
+    Images(Plan),
+    Texts(TextPlan),
+}
+
+impl Compiled {
+    fn new(net: &Network, input: &Input) -> Result<Self> {
+        Ok(match (net, input) {
+            (Network::Text(net), Input::Texts(_)) => Self::Texts(TextPlan::compile(net)?),
+            (Network::Image(net), Input::Images(images)) => {
+                Self::Images(Plan::compile(|x, pass| Ok(net.forward(x, pass)?.logits), images)?)
+            }
+            (Network::Keras(net), Input::Images(images)) => {
+                Self::Images(Plan::compile(|x, pass| net.forward(x, pass), images)?)
+            }
+            _ => return Err(unfit()),
+        })
+    }
+
+    fn run(&self, input: &Input) -> Result<Value> {
+        Ok(match (self, input) {
+            (Self::Images(plan), Input::Images(images)) => plan.run(images)?.into(),
+            (Self::Texts(plan), Input::Texts(tokens)) => plan.hidden(tokens)?,
+            _ => return Err(unfit()),
+        })
+    }
+
+    fn profile(&self, input: &Input) -> Result<Vec<StepProfile>> {
+        Ok(match (self, input) {
+            (Self::Images(plan), Input::Images(images)) => plan.profile(images)?,
+            (Self::Texts(plan), Input::Texts(tokens)) => plan.profile(tokens)?,
+            _ => return Err(unfit()),
+        })
+    }
+}
+
+fn unfit() -> Failure {
+    Failure::run("bench: images for a network of texts, or texts for one of images")
+}
+
+/// Inference: whole runs and profiled ones take turns.
+pub(crate) fn infer(Subject { net, input, .. }: Subject, runs: &Runs) -> Result<Measured> {
+    let start = Instant::now();
+    let compiled = Compiled::new(&net, &input)?;
+    drop(net);
+    let compile = start.elapsed().as_secs_f64();
+    let (mut latencies, mut steps, mut seconds) = (Vec::new(), Vec::new(), Vec::<Vec<f64>>::new());
+    let running = runs.repeat(|counts| {
+        let start = Instant::now();
+        black_box(compiled.run(&input)?);
+        let latency = start.elapsed().as_secs_f64();
+        steps = compiled.profile(&input)?;
+        if counts {
+            latencies.push(latency);
+            seconds.resize_with(steps.len(), Vec::new);
+            for (seconds, step) in seconds.iter_mut().zip(&steps) {
+                seconds.push(step.seconds);
+            }
+        }
+        Ok(())
+    })?;
+    let layers = steps.into_iter().zip(&seconds).map(|(step, seconds)| Layer::new(step, median(seconds))).collect();
+    Ok(Measured::Infer { compile, latencies, layers, running })
+}
+
+/// Whole training steps.
+pub(crate) fn train(mut subject: Subject, runs: &Runs) -> Result<Measured> {
+    // As a plan counts them.
+    let steps = Compiled::new(&subject.net, &subject.input)?.profile(&subject.input)?;
+    let multiply_adds = steps.iter().map(|step| step.multiply_adds).sum();
+    drop(steps);
+    let texts = matches!(subject.net, Network::Text(_));
+    let (optimizer, mut rule): (_, Box<dyn Optimizer>) = match texts {
+        true => ("AdamW", Box::new(AdamW::new(RATE))),
+        false => ("SGD", Box::new(Sgd::new(RATE).momentum(0.9))),
+    };
+    let (mut latencies, mut parts, mut seed) = (Vec::new(), [const { Vec::new() }; 3], 0);
+    let running = runs.repeat(|counts| {
+        seed += 1;
+        let start = Instant::now();
+        let mut pass = Pass::train(seed);
+        let loss = loss(&subject, &mut pass)?;
+        let forward = start.elapsed().as_secs_f64();
+        let gradients = pass.backward(&loss)?;
+        let backward = start.elapsed().as_secs_f64();
+        rule.step(&mut subject.net, gradients)?;
+        drop(loss);
+        let all = start.elapsed().as_secs_f64();
+        if counts {
+            latencies.push(all);
+            for (part, seconds) in parts.iter_mut().zip([forward, backward - forward, all - backward]) {
+                part.push(seconds);
+            }
+        }
+        Ok(())
+    })?;
+    let parts = parts.map(|part| median(&part));
+    Ok(Measured::Train { latencies, parts, optimizer, multiply_adds, running })
+}
+
+/// The loss for labels that take turns.
+fn loss(subject: &Subject, pass: &mut Pass) -> Result<Value> {
+    let labels = |classes: usize, count: usize| (0..count).map(|i| (i % classes) as i64).collect::<Vec<_>>();
+    Ok(match (&subject.net, &subject.input) {
+        (Network::Text(net), Input::Texts(tokens)) => {
+            net.forward(tokens, pass)?.logits().cross_entropy(&labels(2, tokens.batch))?
+        }
+        (Network::Image(net), Input::Images(images)) => {
+            net.forward(&images.clone().into(), pass)?.cross_entropy(&labels(net.classes(), images.shape()[0]))?
+        }
+        (Network::Keras(net), Input::Images(images)) => {
+            let logits = net.forward(&images.clone().into(), pass)?;
+            logits.cross_entropy(&labels(logits.shape()[1], images.shape()[0]))?
+        }
+        _ => return Err(unfit()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!([median(&[]), median(&[3.0]), median(&[3.0, 1.0]), median(&[9.0, 1.0, 2.0])], [0.0, 3.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn runs_are_counted() -> Result<()> {
+        for count in [1, 4] {
+            let mut called = Vec::new();
+            Runs { count: Some(count) }.repeat(|counts| {
+                called.push(counts);
+                Ok(())
+            })?;
+            assert_eq!(called.len(), count + 1);
+            assert_eq!(called.iter().filter(|counts| **counts).count(), count);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! `uke bench`: how fast a network is, layer by layer, beside what the machine can do.
+
+mod measure;
+mod plot;
+mod roofline;
+mod subject;
+mod table;
+
+use crate::args::{BenchArgs, PrecisionArg};
+use crate::errors::{Failure, Result};
+use crate::progress::counter;
+use crate::{files, memory};
+use measure::{Measured, Runs};
+use roofline::Roofs;
+use subject::Subject;
+
+/// Runs the command.
+pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<()> {
+    precision(args.precision)?;
+    files::check_file(args.plot.as_deref())?;
+    let bar = counter(&args.model, 3, quiet || args.json);
+    bar.set_message("building");
+    let subject = Subject::open(args)?;
+    let name = subject.name.clone();
+    let input = subject.shape();
+    let unit = subject.unit();
+    bar.inc(1);
+    bar.set_message("measuring the network");
+    let runs = Runs { count: args.runs.map(|runs| runs as usize) };
+    let measured = if args.train { measure::train(subject, &runs)? } else { measure::infer(subject, &runs)? };
+    // Before the roofs: they need memory themselves.
+    let peak = memory::peak();
+    bar.inc(1);
+    bar.set_message("measuring the machine");
+    let roofs = Roofs::measure();
+    bar.finish_and_clear();
+
+    let report = table::Report { name, input, unit, batch: args.batch as usize, measured, roofs, peak };
+    if let (Some(path), Measured::Infer { layers, .. }) = (&args.plot, &report.measured) {
+        files::write(path, plot::svg(&report.title(), layers, &report.roofs).as_bytes())?;
+    }
+    if args.json {
+        println!("{:#}", report.json());
+    } else {
+        print!("{}", crate::errors::printable(&report.text(args.top.map(|top| top as usize))));
+    }
+    Ok(())
+}
+
+/// The precision, if networks can be measured in it.
+fn precision(precision: PrecisionArg) -> Result<()> {
+    match precision {
+        PrecisionArg::F32 => Ok(()),
+        PrecisionArg::Bf16 | PrecisionArg::Int8 => {
+            Err(Failure::usage("--precision: only f32 can be measured as yet; leave it out"))
+        }
+    }
+}
