@@ -1,7 +1,7 @@
 //! Kernels beside the roofs of the machine: `cargo bench --bench kernels`. Elements are operations (two a multiply-add),
 //! or bytes where a kernel only moves numbers.
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::time::Duration;
 use ukulele_kernels::attention::{self, Attention, Inputs, Layout};
 use ukulele_kernels::conv::{
@@ -129,11 +129,10 @@ fn streams(c: &mut Criterion) {
     let mut step = 0;
     group.throughput(Throughput::Bytes(28 * count as u64));
     group.bench_function("AdamW of 4 million", |bencher| {
-        bencher.iter_batched(
-            || step += 1,
-            |()| optim::adam(&adam, step, &mut weights, &gradient, &mut m, &mut v),
-            BatchSize::PerIteration,
-        );
+        bencher.iter(|| {
+            step += 1;
+            optim::adam(&adam, step, &mut weights, &gradient, &mut m, &mut v);
+        });
     });
     group.finish();
 }

@@ -121,7 +121,7 @@ pub(crate) struct BenchArgs {
     /// Runs to take the median of [default: as many as fit in 2 seconds, at least 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) runs: Option<u32>,
-    /// Show the N layers that take longest, the longest first [default: all, in their order]
+    /// Show the N kinds of layers that take longest, equal layers together [default: all, in their order]
     #[arg(long, value_name = "N", conflicts_with_all = ["train", "json"], value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) top: Option<u32>,
     /// Draw the layers below the machine's roofs into this file (.svg)

@@ -76,7 +76,7 @@ fn finetune_fails(folder: &Folder, weights: &str, train: &str, more: &[&str], sa
 
 #[test]
 fn help_has_examples() {
-    let all: [&[&str]; 9] = [
+    let all: [&[&str]; 10] = [
         &["demo"],
         &["finetune"],
         &["finetune", "text"],
@@ -86,6 +86,7 @@ fn help_has_examples() {
         &["inspect"],
         &["convert"],
         &["pull"],
+        &["bench"],
     ];
     for command in all {
         let output = uke(&[command, &["--help"]].concat());
@@ -589,4 +590,58 @@ fn the_zoo_is_listed() {
     assert!(lines.contains("resnet50               25,557,032       8.18  224 x 224"), "{lines}");
     let json: serde_json::Value = serde_json::from_slice(&uke(&["models", "--json"]).stdout).unwrap();
     assert!(json.as_array().unwrap().len() > 30 && json[0]["parameters"] == 11_689_512);
+}
+
+#[test]
+fn layers_are_measured() {
+    let folder = Folder::new("bench");
+    let picture = folder.path("roofline.svg");
+    let said = json(&["bench", "cifar_resnet20", "--batch", "2", "--runs", "2", "--json", "--plot", &picture]);
+    assert_eq!((said["model"].as_str(), said["mode"].as_str()), (Some("cifar_resnet20"), Some("infer")));
+    assert_eq!((said["input"].clone(), said["runs"].clone()), (serde_json::json!([2, 3, 32, 32]), 2.into()));
+    let known = ukulele_models::ZOO.iter().find(|variant| variant.name == "cifar_resnet20").unwrap();
+    let layers = said["layers"].as_array().unwrap();
+    let counted: u64 = layers.iter().map(|layer| layer["multiply_adds"].as_u64().unwrap()).sum();
+    assert_eq!(counted, 2 * known.multiply_adds);
+    for number in ["ms", "per_second", "compile_ms", "peak_memory_bytes"] {
+        assert!(said[number].as_f64().is_some_and(|x| x > 0.0), "{number}: {said}");
+    }
+    for (of, keys) in [
+        (&said["machine"], &["gflops", "memory_gb_per_s", "cache_gb_per_s"][..]),
+        (&layers[0], &["ms", "gflops", "of_peak", "gb_per_s", "of_memory"]),
+        (&said["total"], &["ms", "gflops", "of_peak", "gb_per_s", "of_memory"]),
+    ] {
+        assert!(keys.iter().all(|key| of[*key].as_f64().is_some_and(|x| x > 0.0)), "{of}");
+    }
+    let picture = fs::read_to_string(picture).unwrap();
+    assert!(picture.starts_with("<svg") && picture.contains("cifar_resnet20") && picture.contains("<circle"));
+
+    let said = json(&["bench", "cifar_resnet20", "--batch", "2", "--train", "--runs", "1", "--json", "--threads", "1"]);
+    assert_eq!((said["threads"].clone(), said["optimizer"].as_str()), (1.into(), Some("SGD")));
+    assert_eq!(said["forward_multiply_adds"], 2 * known.multiply_adds);
+    let parts = ["forward_ms", "backward_ms", "optimizer_ms"].map(|part| said[part].as_f64().unwrap());
+    assert!((parts.iter().sum::<f64>() - said["ms"].as_f64().unwrap()).abs() < 1e-6, "{said}");
+
+    // Weights out of a folder, texts, and people as readers.
+    let output = uke(&["bench", TINY, "--length", "16", "--batch", "3", "--runs", "1", "--top", "2"]);
+    let said = text(&output.stdout);
+    assert!(output.status.success() && said.contains("texts of 3x16") && said.contains("tokens/s"), "{said}");
+    assert!(said.contains("2 x linear 128 -> 512") && said.contains("all layers"), "{said}");
+    let output = uke(&["bench", "bert_tiny", "--length", "8", "--runs", "1", "--train"]);
+    let said = text(&output.stdout);
+    assert!(output.status.success() && said.contains("backward") && said.contains("AdamW"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_said() {
+    fails(&["bench", "resnet51"], 2, &["resnet51", "resnet50", "uke models"]);
+    fails(&["bench", "bert_tiny", "--length", "513"], 2, &["513", "bert_tiny", "at most 512"]);
+    fails(&["bench", "resnet18", "--length", "8"], 2, &["--length", "images"]);
+    fails(&["bench", "resnet18", "--precision", "int8"], 2, &["--precision", "f32"]);
+    fails(&["bench", "resnet18", "--plot", "/absent/x.svg"], 1, &["/absent"]);
+    let folder = Folder::new("bench-broken");
+    fails(&["bench", &folder.file("noise.bin", [7u8; 4096])], 1, &["noise.bin"]);
+    for args in [&["--batch", "0"][..], &["--threads", "0"], &["--runs", "0"], &["--train", "--plot", "x.svg"]] {
+        assert_eq!(uke(&[&["bench", "resnet18"], args].concat()).status.code(), Some(2), "{args:?}");
+    }
 }

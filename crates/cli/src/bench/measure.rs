@@ -24,37 +24,49 @@ const LEAST: usize = 3;
 const RATE: f64 = 1e-6;
 
 /// What was found. Times are seconds.
-pub(crate) enum Measured {
+pub(crate) struct Measured {
+    /// Whole runs or steps.
+    pub(crate) latencies: Vec<f64>,
+    /// Of the process.
+    pub(crate) memory: Memory,
+    /// What else there is.
+    pub(crate) mode: Mode,
+}
+
+/// Bytes that were held, where somebody counts.
+#[derive(Clone, Copy)]
+pub(crate) struct Memory {
+    /// At most, from the start.
+    pub(crate) peak: Option<usize>,
+    /// At most, during runs.
+    pub(crate) running: Option<usize>,
+}
+
+/// What is measured.
+pub(crate) enum Mode {
     /// Inference by a plan.
     Infer {
         /// Compiling the plan.
         compile: f64,
-        /// Whole runs.
-        latencies: Vec<f64>,
-        /// Each layer in runs of its own.
+        /// In runs of their own.
         layers: Vec<Layer>,
-        /// The most bytes held during runs.
-        running: Option<usize>,
     },
     /// Training steps.
     Train {
-        /// Whole steps.
-        latencies: Vec<f64>,
         /// Medians of forward, backward and optimiser.
         parts: [f64; 3],
         /// Which optimiser it is.
         optimizer: &'static str,
         /// Of one forward pass.
         multiply_adds: u64,
-        /// The most bytes held during steps.
-        running: Option<usize>,
     },
 }
 
 impl Runs {
-    /// Calls `work` once to warm up, then as often as it should; the most bytes held meanwhile.
-    fn repeat(&self, mut work: impl FnMut(bool) -> Result<()>) -> Result<Option<usize>> {
-        let counted = memory::forget_peak();
+    /// Calls `work` once to warm up, then as often as it should, saying whether it counts.
+    fn repeat(&self, mut work: impl FnMut(bool) -> Result<()>) -> Result<Memory> {
+        let before = memory::peak();
+        let begins_again = memory::forget_peak();
         work(false)?;
         let start = Instant::now();
         for done in 1.. {
@@ -66,7 +78,8 @@ impl Runs {
                 break;
             }
         }
-        Ok(memory::peak().filter(|_| counted))
+        let after = memory::peak();
+        Ok(Memory { peak: before.max(after), running: after.filter(|_| begins_again) })
     }
 }
 
@@ -128,7 +141,7 @@ pub(crate) fn infer(Subject { net, input, .. }: Subject, runs: &Runs) -> Result<
     drop(net);
     let compile = start.elapsed().as_secs_f64();
     let (mut latencies, mut steps, mut seconds) = (Vec::new(), Vec::new(), Vec::<Vec<f64>>::new());
-    let running = runs.repeat(|counts| {
+    let memory = runs.repeat(|counts| {
         let start = Instant::now();
         black_box(compiled.run(&input)?);
         let latency = start.elapsed().as_secs_f64();
@@ -143,7 +156,7 @@ pub(crate) fn infer(Subject { net, input, .. }: Subject, runs: &Runs) -> Result<
         Ok(())
     })?;
     let layers = steps.into_iter().zip(&seconds).map(|(step, seconds)| Layer::new(step, median(seconds))).collect();
-    Ok(Measured::Infer { compile, latencies, layers, running })
+    Ok(Measured { latencies, memory, mode: Mode::Infer { compile, layers } })
 }
 
 /// Whole training steps.
@@ -158,7 +171,7 @@ pub(crate) fn train(mut subject: Subject, runs: &Runs) -> Result<Measured> {
         false => ("SGD", Box::new(Sgd::new(RATE).momentum(0.9))),
     };
     let (mut latencies, mut parts, mut seed) = (Vec::new(), [const { Vec::new() }; 3], 0);
-    let running = runs.repeat(|counts| {
+    let memory = runs.repeat(|counts| {
         seed += 1;
         let start = Instant::now();
         let mut pass = Pass::train(seed);
@@ -178,7 +191,7 @@ pub(crate) fn train(mut subject: Subject, runs: &Runs) -> Result<Measured> {
         Ok(())
     })?;
     let parts = parts.map(|part| median(&part));
-    Ok(Measured::Train { latencies, parts, optimizer, multiply_adds, running })
+    Ok(Measured { latencies, memory, mode: Mode::Train { parts, optimizer, multiply_adds } })
 }
 
 /// The loss for labels that take turns.

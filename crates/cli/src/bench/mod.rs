@@ -8,9 +8,9 @@ mod table;
 
 use crate::args::{BenchArgs, PrecisionArg};
 use crate::errors::{Failure, Result};
+use crate::files;
 use crate::progress::counter;
-use crate::{files, memory};
-use measure::{Measured, Runs};
+use measure::{Mode, Runs};
 use roofline::Roofs;
 use subject::Subject;
 
@@ -28,15 +28,13 @@ pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<()> {
     bar.set_message("measuring the network");
     let runs = Runs { count: args.runs.map(|runs| runs as usize) };
     let measured = if args.train { measure::train(subject, &runs)? } else { measure::infer(subject, &runs)? };
-    // Before the roofs: they need memory themselves.
-    let peak = memory::peak();
     bar.inc(1);
     bar.set_message("measuring the machine");
     let roofs = Roofs::measure();
     bar.finish_and_clear();
 
-    let report = table::Report { name, input, unit, batch: args.batch as usize, measured, roofs, peak };
-    if let (Some(path), Measured::Infer { layers, .. }) = (&args.plot, &report.measured) {
+    let report = table::Report { name, input, unit, batch: args.batch as usize, measured, roofs };
+    if let (Some(path), Mode::Infer { layers, .. }) = (&args.plot, &report.measured.mode) {
         files::write(path, plot::svg(&report.title(), layers, &report.roofs).as_bytes())?;
     }
     if args.json {

@@ -4,11 +4,11 @@ use super::roofline::{Layer, Roofs};
 use crate::report::escape;
 use std::fmt::Write;
 
-const WIDTH: f64 = 860.0;
-const HEIGHT: f64 = 440.0;
+const WIDTH: f64 = 920.0;
+const HEIGHT: f64 = 460.0;
 const LEFT: f64 = 58.0;
-const RIGHT: f64 = 300.0;
-const TOP: f64 = 48.0;
+const RIGHT: f64 = 370.0;
+const TOP: f64 = 60.0;
 const BOTTOM: f64 = 46.0;
 /// How many layers get a number and a line beside the picture.
 const NAMED: usize = 12;
@@ -32,10 +32,11 @@ fn decades(numbers: impl Iterator<Item = f64>) -> (i32, i32) {
     (low, high.max(low + 1))
 }
 
-/// The picture, a file of its own. Layers without multiplications have no place on it.
+/// The picture, a file of its own: layers that compute the same are one dot. Those without multiplications have no
+/// place on it.
 pub(crate) fn svg(title: &str, layers: &[Layer], roofs: &Roofs) -> String {
-    let mut dots: Vec<&Layer> = layers.iter().filter(|layer| layer.multiply_adds > 0).collect();
-    dots.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    let mut dots = Layer::alike(layers);
+    dots.retain(|layer| layer.multiply_adds > 0);
     let all: f64 = layers.iter().map(|layer| layer.seconds).sum::<f64>().max(1e-9);
     let ridges = [roofs.flops / roofs.memory, roofs.flops / roofs.cache];
     let (x0, x1) = decades(dots.iter().map(|layer| layer.intensity()).chain(ridges));
@@ -87,12 +88,13 @@ pub(crate) fn svg(title: &str, layers: &[Layer], roofs: &Roofs) -> String {
             bandwidth * 1e-9
         );
     }
-    // The longest lie below the others.
+    // The longest lie below the others, numbers above all.
+    let mut numbers = String::new();
     for (i, layer) in dots.iter().enumerate() {
         let (x, y) = (x_at(layer.intensity()), y_at(layer.flops() * 1e-9));
         let share = layer.seconds / all;
         let what = escape(&layer.what);
-        let (limit, ms, radius) = (layer.limit(roofs), 1e3 * layer.seconds, 3.0 + 26.0 * share.sqrt());
+        let (limit, ms, radius) = (layer.limit(roofs), 1e3 * layer.seconds, (36.0 * share.sqrt()).max(3.0));
         let _ = write!(
             out,
             r#"<circle class="{limit}" cx="{x:.1}" cy="{y:.1}" r="{radius:.1}"><title>{what}: {ms:.3} ms</title></circle>"#
@@ -100,7 +102,7 @@ pub(crate) fn svg(title: &str, layers: &[Layer], roofs: &Roofs) -> String {
         if i < NAMED {
             let at = TOP + 12.0 + 19.0 * i as f64;
             let _ = write!(
-                out,
+                numbers,
                 r#"<text class="number" x="{x:.1}" y="{:.1}" text-anchor="middle">{number}</text><text x="{:.1}" y="{at:.1}"><tspan class="number">{number}</tspan> {:.0}% {what}</text>"#,
                 y + 4.0,
                 WIDTH - RIGHT + 14.0,
@@ -109,6 +111,7 @@ pub(crate) fn svg(title: &str, layers: &[Layer], roofs: &Roofs) -> String {
             );
         }
     }
+    out += &numbers;
     let notes = [
         format!("peak {:.0} GFLOP/s", roofs.flops * 1e-9),
         format!("roof: {:.1} GB/s from memory", roofs.memory * 1e-9),

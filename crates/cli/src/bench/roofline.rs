@@ -1,5 +1,6 @@
 //! A layer below the roofs of the machine.
 
+use std::collections::BTreeMap;
 use ukulele_inference::StepProfile;
 use ukulele_kernels::{isa, machine};
 
@@ -53,6 +54,22 @@ impl Layer {
             multiply_adds: layers.iter().map(|layer| layer.multiply_adds).sum(),
             bytes: layers.iter().map(|layer| layer.bytes).sum(),
         }
+    }
+
+    /// Layers that compute the same together, those that take longest first.
+    pub(crate) fn alike(layers: &[Self]) -> Vec<Self> {
+        let mut kinds: BTreeMap<&str, Vec<Self>> = BTreeMap::new();
+        for layer in layers {
+            kinds.entry(&layer.what).or_default().push(layer.clone());
+        }
+        let together = |(what, layers): (&str, Vec<Self>)| {
+            let count = layers.len();
+            let what = if count == 1 { what.to_owned() } else { format!("{count} x {what}") };
+            Self { what, ..Self::total(&layers) }
+        };
+        let mut all: Vec<Self> = kinds.into_iter().map(together).collect();
+        all.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+        all
     }
 
     /// Operations a second.

@@ -1,6 +1,6 @@
 //! What was measured, for people and as JSON.
 
-use super::measure::{Measured, median};
+use super::measure::{Measured, Mode, median};
 use super::roofline::{Layer, Roofs};
 use crate::demo::megabytes;
 use serde_json::{Value as Json, json};
@@ -20,8 +20,6 @@ pub(crate) struct Report {
     pub(crate) measured: Measured,
     /// What the machine reaches.
     pub(crate) roofs: Roofs,
-    /// The most bytes that the process held.
-    pub(crate) peak: Option<usize>,
 }
 
 fn threads() -> usize {
@@ -36,6 +34,15 @@ fn isa() -> &'static str {
 fn short(number: f64) -> String {
     let decimals = if number < 10.0 { 2 } else { usize::from(number < 100.0) };
     format!("{number:.decimals$}")
+}
+
+fn best(latencies: &[f64]) -> f64 {
+    latencies.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+/// Operations a second of a training step that counts as three forward passes.
+fn training_flops(multiply_adds: u64, step: f64) -> f64 {
+    6.0 * multiply_adds as f64 / step.max(1e-9)
 }
 
 impl Report {
@@ -57,37 +64,30 @@ impl Report {
             short(roofs.memory * 1e-9),
             short(roofs.cache * 1e-9)
         );
-        let memory = |bytes: Option<usize>| match bytes {
+        let megabytes = |bytes: Option<usize>| match bytes {
             Some(bytes) => format!("{:.0} MB", megabytes(bytes)),
             None => "unknown".to_owned(),
         };
-        match &self.measured {
-            Measured::Infer { compile, latencies, layers, running } => {
+        let memory = self.measured.memory;
+        let memory = format!("peak memory {}, while running {}", megabytes(memory.peak), megabytes(memory.running));
+        let step = median(&self.measured.latencies);
+        match &self.measured.mode {
+            Mode::Infer { compile, layers } => {
                 out += &self.layers(layers, top);
-                let _ = writeln!(
-                    out,
-                    "\n{}\nplan compiled in {} ms; peak memory {}, while running {}",
-                    self.speed("run", latencies),
-                    short(1e3 * compile),
-                    memory(self.peak),
-                    memory(*running)
-                );
+                out += &format!("\n{}\nplan compiled in {} ms; {memory}\n", self.speed("run"), short(1e3 * compile));
             }
-            Measured::Train { latencies, parts, optimizer, multiply_adds, running } => {
-                let step = median(latencies);
-                let _ = writeln!(out, "{:>9}  {:>6}", "ms", "share");
+            Mode::Train { parts, optimizer, multiply_adds } => {
+                out += &format!("{:>9}  {:>7}\n", "ms", "share");
                 for (name, part) in ["forward", "backward", optimizer].into_iter().zip(parts) {
-                    let _ = writeln!(out, "{:>9.3}  {:>4.1} %  {name}", 1e3 * part, 100.0 * part / step.max(1e-9));
+                    let share = 100.0 * part / step.max(1e-9);
+                    out += &format!("{:>9.3}  {share:>5.1} %  {name}\n", 1e3 * part);
                 }
-                let flops = 6.0 * *multiply_adds as f64 / step.max(1e-9);
-                let _ = writeln!(
-                    out,
-                    "\n{}\n{} GFLOP/s, {:.0} % of the peak, a step being three forward passes; peak memory {}, of steps {}",
-                    self.speed("step", latencies),
+                let flops = training_flops(*multiply_adds, step);
+                out += &format!(
+                    "\n{}\n{} GFLOP/s, {:.0} % of the peak; {memory}\n",
+                    self.speed("step"),
                     short(flops * 1e-9),
-                    100.0 * flops / roofs.flops,
-                    memory(self.peak),
-                    memory(*running)
+                    100.0 * flops / roofs.flops
                 );
             }
         }
@@ -95,34 +95,34 @@ impl Report {
     }
 
     /// `run 12.3 ms (median of 5, best 12.1): 81.3 images/s`, for texts tokens as well.
-    fn speed(&self, what: &str, latencies: &[f64]) -> String {
-        let (middle, best) = (median(latencies), latencies.iter().copied().fold(f64::INFINITY, f64::min));
+    fn speed(&self, what: &str) -> String {
+        let latencies = &self.measured.latencies;
+        let middle = median(latencies);
         let mut out = format!(
             "{what} {} ms (median of {}, best {}): {} {}/s",
             short(1e3 * middle),
             latencies.len(),
-            short(1e3 * best),
+            short(1e3 * best(latencies)),
             short(self.batch as f64 / middle.max(1e-9)),
             self.unit
         );
         if let [texts, length] = self.input[..] {
-            let _ = write!(out, ", {} tokens/s", short((texts * length) as f64 / middle.max(1e-9)));
+            out += &format!(", {:.0} tokens/s", (texts * length) as f64 / middle.max(1e-9));
         }
         out
     }
 
     fn layers(&self, layers: &[Layer], top: Option<usize>) -> String {
         let total = Layer::total(layers);
-        let mut shown: Vec<&Layer> = layers.iter().collect();
-        if let Some(top) = top {
-            shown.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-            shown.truncate(top);
-        }
+        let shown = match top {
+            None => layers.to_vec(),
+            Some(top) => Layer::alike(layers).into_iter().take(top).collect(),
+        };
         let mut out = format!(
             "{:>9}  {:>6}  {:>8}  {:>7}  {:>8}  {:>9}  {:<8}  layer\n",
             "ms", "share", "GFLOP/s", "of peak", "GB/s", "of memory", "bound by"
         );
-        for layer in shown.into_iter().chain([&total]) {
+        for layer in shown.iter().chain([&total]) {
             let flops = if layer.multiply_adds == 0 {
                 format!("{:>8}  {:>7}", "-", "-")
             } else {
@@ -144,7 +144,8 @@ impl Report {
 
     /// The same as JSON.
     pub(crate) fn json(&self) -> Json {
-        let roofs = &self.roofs;
+        let (roofs, Measured { latencies, memory, mode }) = (&self.roofs, &self.measured);
+        let step = median(latencies);
         let mut all = json!({
             "model": self.name,
             "input": self.input,
@@ -158,18 +159,22 @@ impl Report {
                 "memory_gb_per_s": roofs.memory * 1e-9,
                 "cache_gb_per_s": roofs.cache * 1e-9,
             },
-            "peak_memory_bytes": self.peak,
+            "runs": latencies.len(),
+            "ms": 1e3 * step,
+            "best_ms": 1e3 * best(latencies),
+            "per_second": self.batch as f64 / step.max(1e-9),
+            "peak_memory_bytes": memory.peak,
+            "running_memory_bytes": memory.running,
         });
-        let (latencies, running) = match &self.measured {
-            Measured::Infer { compile, latencies, layers, running } => {
+        match mode {
+            Mode::Infer { compile, layers } => {
                 all["mode"] = "infer".into();
                 all["compile_ms"] = (1e3 * compile).into();
                 all["layers"] = layers.iter().map(|layer| self.row(layer)).collect();
                 all["total"] = self.row(&Layer::total(layers));
-                (latencies, running)
             }
-            Measured::Train { latencies, parts, optimizer, multiply_adds, running } => {
-                let flops = 6.0 * *multiply_adds as f64 / median(latencies).max(1e-9);
+            Mode::Train { parts, optimizer, multiply_adds } => {
+                let flops = training_flops(*multiply_adds, step);
                 all["mode"] = "train".into();
                 all["optimizer"] = (*optimizer).into();
                 for (key, part) in ["forward_ms", "backward_ms", "optimizer_ms"].into_iter().zip(parts) {
@@ -178,14 +183,8 @@ impl Report {
                 all["forward_multiply_adds"] = (*multiply_adds).into();
                 all["gflops"] = (flops * 1e-9).into();
                 all["of_peak"] = (flops / roofs.flops).into();
-                (latencies, running)
             }
-        };
-        all["running_memory_bytes"] = json!(running);
-        all["runs"] = latencies.len().into();
-        all["ms"] = (1e3 * median(latencies)).into();
-        all["best_ms"] = (1e3 * latencies.iter().copied().fold(f64::INFINITY, f64::min)).into();
-        all["per_second"] = (self.batch as f64 / median(latencies).max(1e-9)).into();
+        }
         all
     }
 
@@ -206,44 +205,48 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use super::super::measure::Memory;
     use super::super::roofline::tests::{ROOFS, layer};
     use super::*;
 
-    fn report(measured: Measured) -> Report {
+    fn report(latencies: Vec<f64>, mode: Mode) -> Report {
         let (name, input) = ("net".to_owned(), vec![2, 10]);
-        Report { name, input, unit: "texts", batch: 2, measured, roofs: ROOFS, peak: Some(3 << 20) }
+        let memory = Memory { peak: Some(3 << 20), running: None };
+        Report { name, input, unit: "texts", batch: 2, measured: Measured { latencies, memory, mode }, roofs: ROOFS }
     }
 
     #[test]
     fn layers_and_their_sum_are_shown() {
-        let layers = vec![layer("thin", 1.0, 0, 10_000_000), layer("dense", 3.0, 150_000_000, 1_000_000)];
-        let report = report(Measured::Infer { compile: 0.5, latencies: vec![0.004; 3], layers, running: None });
+        let layers = vec![
+            layer("thin", 0.5, 0, 5_000_000),
+            layer("dense", 3.0, 150_000_000, 1_000_000),
+            layer("thin", 0.5, 0, 5_000_000),
+        ];
+        let report = report(vec![0.004; 3], Mode::Infer { compile: 0.5, layers });
+        let row = |text: &str, what: &str| -> Vec<String> {
+            let rows = text.lines().filter(|line| line.ends_with(what) && line.contains('%'));
+            rows.map(|row| row.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+        };
         let text = report.text(None);
-        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        let places = |what: &str| rows.iter().position(|row| row.ends_with(&[what]) && row.len() > 5);
-        assert!(places("thin") < places("dense"), "{text}");
-        let thin = rows[places("thin").unwrap_or(0)].join(" ");
-        let dense = rows[places("dense").unwrap_or(0)].join(" ");
-        assert_eq!(thin, "1.000 25.0 % - - 10.0 50 % memory thin");
-        assert_eq!(dense, "3.000 75.0 % 100 50 % 0.33 2 % compute dense");
-        assert!(text.contains("4.000  100.0 %") && text.contains("500 texts/s, 5000 tokens/s"), "{text}");
+        assert_eq!(row(&text, "thin"), ["0.500 12.5 % - - 10.0 50 % memory thin"; 2]);
+        assert_eq!(row(&text, "dense"), ["3.000 75.0 % 100 50 % 0.33 2 % compute dense"]);
+        assert_eq!(row(&text, "all layers"), ["4.000 100.0 % 75.0 37 % 2.75 14 % compute all layers"]);
+        assert!(text.contains("4.00 ms (median of 3, best 4.00): 500 texts/s, 5000 tokens/s"), "{text}");
         assert!(text.contains("peak memory 3 MB, while running unknown"), "{text}");
-        let text = report.text(Some(1));
-        assert!(text.contains("  dense\n") && !text.contains("  thin\n"), "{text}");
+        let text = report.text(Some(2));
+        assert_eq!(row(&text, "thin"), ["1.000 25.0 % - - 10.0 50 % memory 2 x thin"]);
+        assert!(text.find("dense") < text.find("thin"), "{text}");
+        assert!(!report.text(Some(1)).contains("thin"));
         let json = report.json();
         assert_eq!(json["layers"][1]["of_peak"].as_f64().map(|x| (100.0 * x).round()), Some(50.0));
-        assert_eq!(json["running_memory_bytes"], Json::Null);
+        assert_eq!((json["running_memory_bytes"].clone(), json["batch"].clone()), (Json::Null, 2.into()));
     }
 
     #[test]
     fn steps_are_three_passes() {
-        let report = report(Measured::Train {
-            latencies: vec![0.006, 0.005, 0.004],
-            parts: [0.001, 0.003, 0.001],
-            optimizer: "SGD",
-            multiply_adds: 100_000_000,
-            running: Some(1 << 20),
-        });
+        let parts = [0.001, 0.003, 0.001];
+        let mode = Mode::Train { parts, optimizer: "SGD", multiply_adds: 100_000_000 };
+        let report = report(vec![0.006, 0.005, 0.004], mode);
         let text = report.text(None);
         assert!(text.contains("120 GFLOP/s, 60 % of the peak") && text.contains("best 4.00"), "{text}");
         assert_eq!(report.json()["backward_ms"].as_f64().map(f64::round), Some(3.0));
