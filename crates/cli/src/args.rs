@@ -73,7 +73,7 @@ pub(crate) enum Command {
     Models(ModelsArgs),
     /// Measure a network layer by layer, beside what the machine can do
     #[command(
-        after_help = "Example:\n  uke bench resnet50 --batch 8\n  uke bench bert_base --batch 8 --length 128 --top 10 --plot roofline.svg\n  uke bench minilm/ --train --batch 32 --json\n\nGFLOP/s count what the definition of a layer multiplies and adds; Winograd's algorithm does less, so that a layer can pass 100 % of the peak. GB/s count every number that a layer reads or writes and its weights once; what is still in a cache can pass 100 % of the memory. A layer is bound by what would take longer at the machine's best. With --train, a step counts as three forward passes."
+        after_help = "Example:\n  uke bench resnet50 --batch 8\n  uke bench bert_base --batch 8 --length 128 --top 10 --plot roofline.svg\n  uke bench minilm/ --train --batch 32 --json\n\nGFLOP/s count what the definition of a layer multiplies and adds; Winograd's algorithm does less, so that a layer can pass 100 % of the peak. GB/s count every number that a layer reads or writes and its weights once; what is still in a cache can pass 100 % of the memory. A layer is bound by what would take longer at the machine's best. Each has a median of its own, so that all of them together can be less than a whole run. With --train, a step counts as three forward passes."
     )]
     Bench(BenchArgs),
     /// Run raw tensors through a network: to check an import

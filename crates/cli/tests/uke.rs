@@ -50,6 +50,13 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// What a command says as JSON.
+fn json(args: &[&str]) -> serde_json::Value {
+    let output = uke(args);
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 /// The command fails with this code and one line that contains all of `says`.
 #[track_caller]
 fn fails(args: &[&str], code: i32, says: &[&str]) {
@@ -309,11 +316,6 @@ fn an_interrupted_training_leaves_a_model() {
 #[test]
 fn weights_are_inspected_and_converted() {
     let folder = Folder::new("inspect");
-    let json = |args: &[&str]| -> serde_json::Value {
-        let output = uke(args);
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
-    };
     let original = json(&["inspect", TINY, "--json"]);
     assert_eq!(original["format"], "safetensors");
     assert_eq!(

@@ -16,7 +16,7 @@ use subject::Subject;
 
 /// Runs the command.
 pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<()> {
-    precision(args.precision)?;
+    let precision = precision(args.precision)?;
     files::check_file(args.plot.as_deref())?;
     let bar = counter(&args.model, 3, quiet || args.json);
     bar.set_message("building");
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<()> {
     let roofs = Roofs::measure();
     bar.finish_and_clear();
 
-    let report = table::Report { name, input, unit, batch: args.batch as usize, measured, roofs };
+    let report = table::Report { name, precision, input, unit, batch: args.batch as usize, measured, roofs };
     if let (Some(path), Mode::Infer { layers, .. }) = (&args.plot, &report.measured.mode) {
         files::write(path, plot::svg(&report.title(), layers, &report.roofs).as_bytes())?;
     }
@@ -45,10 +45,10 @@ pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<()> {
     Ok(())
 }
 
-/// The precision, if networks can be measured in it.
-fn precision(precision: PrecisionArg) -> Result<()> {
+/// The name of a precision that networks can be measured in.
+fn precision(precision: PrecisionArg) -> Result<&'static str> {
     match precision {
-        PrecisionArg::F32 => Ok(()),
+        PrecisionArg::F32 => Ok("f32"),
         PrecisionArg::Bf16 | PrecisionArg::Int8 => {
             Err(Failure::usage("--precision: only f32 can be measured as yet; leave it out"))
         }

@@ -4,10 +4,10 @@ use super::roofline::{Layer, Roofs};
 use crate::report::escape;
 use std::fmt::Write;
 
-const WIDTH: f64 = 920.0;
+const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 460.0;
 const LEFT: f64 = 58.0;
-const RIGHT: f64 = 370.0;
+const RIGHT: f64 = 400.0;
 const TOP: f64 = 60.0;
 const BOTTOM: f64 = 46.0;
 /// How many layers get a number and a line beside the picture.

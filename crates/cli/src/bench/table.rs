@@ -10,6 +10,8 @@ use std::fmt::Write;
 pub(crate) struct Report {
     /// The network.
     pub(crate) name: String,
+    /// What it computes with.
+    pub(crate) precision: &'static str,
     /// The shape of what it read.
     pub(crate) input: Vec<usize>,
     /// What the batch is counted in.
@@ -49,9 +51,11 @@ impl Report {
     /// The network, its input, and what it ran on.
     pub(crate) fn title(&self) -> String {
         let sizes: Vec<String> = self.input.iter().map(usize::to_string).collect();
-        let threads = threads();
-        let plural = if threads == 1 { "" } else { "s" };
-        format!("{}, {} of {}, f32, {threads} thread{plural}, {}", self.name, self.unit, sizes.join("x"), isa())
+        let threads = match threads() {
+            1 => "1 thread".to_owned(),
+            count => format!("{count} threads"),
+        };
+        format!("{}, {} of {}, {}, {threads}, {}", self.name, self.unit, sizes.join("x"), self.precision, isa())
     }
 
     /// The table, of the `top` layers alone if that is given.
@@ -151,7 +155,7 @@ impl Report {
             "input": self.input,
             "unit": self.unit,
             "batch": self.batch,
-            "precision": "f32",
+            "precision": self.precision,
             "threads": threads(),
             "isa": isa(),
             "machine": {
@@ -210,9 +214,17 @@ mod tests {
     use super::*;
 
     fn report(latencies: Vec<f64>, mode: Mode) -> Report {
-        let (name, input) = ("net".to_owned(), vec![2, 10]);
+        let (name, precision, input) = ("net".to_owned(), "f32", vec![2, 10]);
         let memory = Memory { peak: Some(3 << 20), running: None };
-        Report { name, input, unit: "texts", batch: 2, measured: Measured { latencies, memory, mode }, roofs: ROOFS }
+        Report {
+            name,
+            precision,
+            input,
+            unit: "texts",
+            batch: 2,
+            measured: Measured { latencies, memory, mode },
+            roofs: ROOFS,
+        }
     }
 
     #[test]
