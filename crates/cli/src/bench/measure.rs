@@ -96,13 +96,13 @@ pub(crate) fn median(numbers: &[f64]) -> f64 {
 /// A compiled network.
 enum Compiled {
     Images(Plan),
-    Texts(TextPlan),
+    Texts(Box<TextPlan>),
 }
 
 impl Compiled {
     fn new(net: &Network, input: &Input) -> Result<Self> {
         Ok(match (net, input) {
-            (Network::Text(net), Input::Texts(_)) => Self::Texts(TextPlan::compile(net)?),
+            (Network::Text(net), Input::Texts(_)) => Self::Texts(Box::new(TextPlan::compile(net)?)),
             (Network::Image(net), Input::Images(images)) => {
                 Self::Images(Plan::compile(|x, pass| Ok(net.forward(x, pass)?.logits), images)?)
             }

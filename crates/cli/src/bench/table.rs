@@ -242,7 +242,7 @@ mod tests {
         let text = report.text(None);
         assert_eq!(row(&text, "thin"), ["0.500 12.5 % - - 10.0 50 % memory thin"; 2]);
         assert_eq!(row(&text, "dense"), ["3.000 75.0 % 100 50 % 0.33 2 % compute dense"]);
-        assert_eq!(row(&text, "all layers"), ["4.000 100.0 % 75.0 37 % 2.75 14 % compute all layers"]);
+        assert_eq!(row(&text, "all layers"), ["4.000 100.0 % 75.0 38 % 2.75 14 % compute all layers"]);
         assert!(text.contains("4.00 ms (median of 3, best 4.00): 500 texts/s, 5000 tokens/s"), "{text}");
         assert!(text.contains("peak memory 3 MB, while running unknown"), "{text}");
         let text = report.text(Some(2));
