@@ -69,7 +69,7 @@ fn convolutions(c: &mut Criterion) {
             });
         }
         group.bench_function(format!("{shape} gradient of x"), |bencher| {
-            bencher.iter(|| conv2d_backward_data(&g, &dy, &w, &mut dx));
+            bencher.iter(|| conv2d_backward_data(&g, &dy, &w, &mut dx, false));
         });
         group.bench_function(format!("{shape} gradient of the weight"), |bencher| {
             bencher.iter(|| conv2d_backward_weight(&g, &x, &dy, &mut dw));
