@@ -30,12 +30,15 @@ fn gemm_speed(m: usize, n: usize, k: usize) {
     let (none, flops) = (Epilogue::NONE, 2e-9 * (m * n * k) as f64);
     let packed = Packed::new(Mat::new(&b, n, k).t());
     let fast = best(|| gemm_packed(Mat::new(&a, m, k), &packed, &mut c, n, false, &none));
+    let packed = Packed::with_precision(Mat::new(&b, n, k).t(), Precision::Bf16);
+    let bf16 = best(|| gemm_packed(Mat::new(&a, m, k), &packed, &mut c, n, false, &none));
     let nt = best(|| gemm(Mat::new(&a, m, k), Mat::new(&b, n, k).t(), &mut c, n, false, &none));
     let nn = best(|| gemm(Mat::new(&a, m, k), Mat::new(&b, k, n), &mut c, n, false, &none));
     let tn = best(|| gemm(Mat::new(&a, k, m).t(), Mat::new(&b, k, n), &mut c, n, false, &none));
     println!(
-        "gemm {m:5} x {n:5} x {k:5}: packed {:6.1}  A·Bt {:6.1}  A·B {:6.1}  At·B {:6.1}",
+        "gemm {m:5} x {n:5} x {k:5}: packed {:6.1}  bf16 {:6.1}  A·Bt {:6.1}  A·B {:6.1}  At·B {:6.1}",
         flops / fast,
+        flops / bf16,
         flops / nt,
         flops / nn,
         flops / tn
@@ -108,9 +111,9 @@ fn winograd_speed() {
 }
 
 fn conv_speed(batch: usize) {
-    let mut total = [0.0; 6];
+    let mut total = [0.0; 7];
     println!(
-        "ResNet-50, batch {batch}                   packed          winograd         forward   backward data   backward weight"
+        "ResNet-50, batch {batch}                   packed          winograd            bf16         forward   backward data   backward weight"
     );
     for (size, cin, cout, kernel, stride, count) in RESNET50.into_iter().chain(RESNET50_TAIL) {
         let pad = [kernel / 2; 4];
@@ -134,9 +137,11 @@ fn conv_speed(batch: usize) {
             let algorithm = if algorithm.supports(&g) { algorithm } else { Algorithm::Direct };
             PackedConv::new(&g, &w, algorithm)
         });
+        let bf16 = PackedConv::with_precision(&g, &w, Algorithm::Direct, Precision::Bf16);
         let times = [
             best(|| conv2d_packed(&g, Pixels::dense(&x, cin), &packed, &mut y, cout, &epilogue)),
             best(|| conv2d_packed(&g, Pixels::dense(&x, cin), &winograd, &mut y, cout, &epilogue)),
+            best(|| conv2d_packed(&g, Pixels::dense(&x, cin), &bf16, &mut y, cout, &epilogue)),
             best(|| conv2d(&g, &x, &w, &mut y, &epilogue)),
             best(|| conv2d_backward_data(&g, &y, &w, &mut x, false)),
             best(|| conv2d_backward_weight(&g, &x, &y, &mut dw)),
@@ -147,11 +152,11 @@ fn conv_speed(batch: usize) {
             print!("{:8.2} ms {:6.1}", time * 1e3, flops / time);
             *total += time * count as f64;
         }
-        total[5] += flops * count as f64;
+        total[6] += flops * count as f64;
         println!();
     }
-    for (what, time) in ["packed", "winograd", "forward", "backward data", "backward weight"].iter().zip(total) {
-        println!("{what:16} {:7.1} ms, {:6.1} GFLOP/s", time * 1e3, total[5] / time);
+    for (what, time) in ["packed", "winograd", "bf16", "forward", "backward data", "backward weight"].iter().zip(total) {
+        println!("{what:16} {:7.1} ms, {:6.1} GFLOP/s", time * 1e3, total[6] / time);
     }
 }
 

@@ -11,6 +11,7 @@ mod winograd;
 use crate::element::{as_f32, as_f32_mut, cast, cast_mut};
 use crate::gemm::Epilogue;
 use crate::gemm::pack::with_buffer;
+use crate::gemm::pairs::Kind;
 use crate::gemm::tile::CHAIN;
 use crate::isa::{self, Isa};
 use crate::{Element, naive};
@@ -130,7 +131,8 @@ pub(crate) fn conv2d_with<T: Element>(isa: Isa, g: &Conv2d, x: &[T], w: &[T], y:
         (Some(x), Some(w), Some(y), Some(epilogue)) => {
             with_buffer(dense::packed_forward_len(isa, g), |panels| {
                 dense::pack_forward(isa, g, w, panels);
-                dense::forward(isa, g, Pixels::dense(x, g.cin), panels, y, g.cout, epilogue, CHAIN);
+                let weight = dense::Weight { panels, chain: CHAIN, kind: Kind::Single };
+                dense::forward(isa, g, Pixels::dense(x, g.cin), weight, y, g.cout, epilogue);
             });
         }
         _ => naive::conv::conv2d(g, x, w, y, epilogue),

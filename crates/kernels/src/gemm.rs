@@ -3,6 +3,7 @@
 pub(crate) mod blocks;
 pub(crate) mod outer;
 pub(crate) mod pack;
+pub(crate) mod pairs;
 pub(crate) mod tile;
 
 use crate::element::{cast, cast_mut, is_f32};
@@ -11,6 +12,7 @@ use crate::{Element, naive};
 use blocks::{pieces, run_blocks, tile_size};
 use outer::{Factor, Meeting, Outer, outer};
 use pack::{pack, packed_len, with_buffer};
+use pairs::{Kind, join_rows, to_pairs};
 use std::ops::Range;
 use tile::{Block, CHAIN, LONG_CHAIN, Panels, Target};
 
@@ -97,6 +99,28 @@ impl<'a> Mat<'a, f32> {
     }
 }
 
+impl Mat<'_, f32> {
+    /// Some rows as pairs in `scratch`.
+    fn rows_in_pairs<'b>(self, isa: Isa, kind: Kind, rows: Range<usize>, scratch: &'b mut Vec<f32>) -> Mat<'b, f32> {
+        let places = kind.places(self.cols);
+        let stride = if places.is_multiple_of(CLASH) { places + 16 } else { places };
+        scratch.resize(rows.len() * stride, 0.0);
+        let mut row = Vec::new();
+        for (i, out) in rows.clone().zip(scratch.chunks_exact_mut(stride.max(1))) {
+            let numbers = match self.col_stride {
+                1 => &self.data[i * self.row_stride..][..self.cols],
+                _ => {
+                    row.clear();
+                    row.extend((0..self.cols).map(|k| self.at(i, k)));
+                    &row[..]
+                }
+            };
+            to_pairs(isa, kind, numbers, &mut out[..places]);
+        }
+        Mat { data: scratch, rows: rows.len(), cols: places, row_stride: stride, col_stride: 1 }
+    }
+}
+
 /// A function applied to each element of a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
@@ -147,6 +171,16 @@ impl<'a, T: Element> Epilogue<'a, T> {
     }
 }
 
+/// What a product's factors are rounded to before they are multiplied; sums are f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Not at all.
+    #[default]
+    F32,
+    /// bf16, an f32 without the lower 16 of its 24 bits: a relative error of at most 2^-9 each.
+    Bf16,
+}
+
 /// A matrix B rearranged once for many products A·B.
 #[derive(Clone, Debug)]
 pub struct Packed<T> {
@@ -154,6 +188,36 @@ pub struct Packed<T> {
     rows: usize,
     cols: usize,
     isa: Isa,
+    kind: Kind,
+}
+
+impl Packed<f32> {
+    /// Packs b in a precision, to which A is rounded as well.
+    ///
+    /// # Panics
+    /// If the numbers of b are too few.
+    pub fn with_precision(b: Mat<f32>, precision: Precision) -> Self {
+        let isa = isa::current();
+        match precision {
+            Precision::F32 => Self::new_with(isa, b),
+            Precision::Bf16 => Self::new_pairs(isa, Kind::pairs(isa), b),
+        }
+    }
+
+    /// [`Packed::with_precision`] of pairs for an instruction set.
+    pub(crate) fn new_pairs(isa: Isa, kind: Kind, b: Mat<f32>) -> Self {
+        b.check();
+        let (width, rows) = (tile_size(isa).1, b.rows.next_multiple_of(2));
+        let mut panels = vec![0.0; packed_len(1, b.rows, b.cols, width)];
+        pack(false, &[b], width, &mut panels);
+        // An odd number of rows ends with one of zeros.
+        let panels = panels.chunks_exact((b.rows * width).max(1)).flat_map(|panel| {
+            let mut panel = panel.to_vec();
+            panel.resize(rows * width, 0.0);
+            join_rows(&panel, width)
+        });
+        Packed { panels: panels.collect(), rows: b.rows, cols: b.cols, isa, kind }
+    }
 }
 
 impl<T: Element> Packed<T> {
@@ -172,7 +236,7 @@ impl<T: Element> Packed<T> {
         let width = if is_f32::<T>() { tile_size(isa).1 } else { b.cols.max(1) };
         let mut panels = vec![T::ZERO; packed_len(1, b.rows, b.cols, width)];
         pack(false, &[b], width, &mut panels);
-        Packed { panels, rows: b.rows, cols: b.cols, isa }
+        Packed { panels, rows: b.rows, cols: b.cols, isa, kind: Kind::Single }
     }
 
     /// Rows of b.
@@ -224,7 +288,9 @@ pub fn gemm_packed<T: Element>(
     check(&a, b.rows, b.cols, c, ldc, epilogue);
     match (a.cast(), cast(&b.panels), cast_mut(c), epilogue.cast()) {
         (Some(a), Some(panels), Some(c), Some(epilogue)) => {
-            multiply(b.isa, false, a, (panels, LONG_CHAIN), b.cols, c, ldc, accumulate, epilogue);
+            let depth = b.kind.places(b.rows);
+            let b_panels = Panels { data: panels, taps: 1, depth, cols: b.cols, chain: LONG_CHAIN, kind: b.kind };
+            multiply(b.isa, false, a, b_panels, c, ldc, accumulate, epilogue);
         }
         _ => multiply_f64(a, Mat::new(&b.panels, b.rows, b.cols), c, ldc, accumulate, epilogue),
     }
@@ -251,7 +317,9 @@ pub(crate) fn gemm_with<T: Element>(
                 let width = tile_size(isa).1;
                 with_buffer(packed_len(1, b.rows, b.cols, width), |panels| {
                     pack(serial, &[b], width, panels);
-                    multiply(isa, serial, a, (panels, CHAIN), b.cols, c, ldc, accumulate, epilogue);
+                    let (depth, kind) = (b.rows, Kind::Single);
+                    let b = Panels { data: panels, taps: 1, depth, cols: b.cols, chain: CHAIN, kind };
+                    multiply(isa, serial, a, b, c, ldc, accumulate, epilogue);
                 });
             }
         }
@@ -273,25 +341,26 @@ fn check<T: Element>(a: &Mat<T>, k: usize, n: usize, c: &[T], ldc: usize, epilog
     epilogue.check(n, extent);
 }
 
-/// A times panels of B in chains of a length, the sizes being checked.
+/// A times panels of B, the sizes being checked. A is f32; where the panels hold pairs it is rounded to them.
 pub(crate) fn multiply(
     isa: Isa,
     serial: bool,
     a: Mat<f32>,
-    (panels, chain): (&[f32], usize),
-    cols: usize,
+    b: Panels,
     c: &mut [f32],
     ldc: usize,
     accumulate: bool,
     epilogue: Epilogue<f32>,
 ) {
     let tile_rows = tile_size(isa).0;
-    let b = Panels { data: panels, taps: 1, depth: a.cols, cols, chain };
     let target = Target { c: c.as_mut_ptr(), accumulate, epilogue, far: true };
     let block = |rows: Range<usize>| {
         let mut block = Block::default();
         let mut scratch = Vec::new();
-        let a = a.rows_contiguous(rows.clone(), &mut scratch);
+        let a = match b.kind {
+            Kind::Single => a.rows_contiguous(rows.clone(), &mut scratch),
+            kind => a.rows_in_pairs(isa, kind, rows.clone(), &mut scratch),
+        };
         for tile in pieces(rows.clone(), tile_rows) {
             block.tile(tile.clone().map(|i| i * ldc));
             block.tap(0, tile.map(|i| a.data[(i - rows.start) * a.row_stride..].as_ptr()));
@@ -299,8 +368,8 @@ pub(crate) fn multiply(
         block.scratch = scratch;
         block
     };
-    // SAFETY: `rows_contiguous` gives rows of `a.cols` numbers, tiles have different rows, and c is large enough.
-    unsafe { run_blocks(isa, serial, a.rows, a.cols, b, target, block) };
+    // SAFETY: both ways give rows of `b.depth` places, tiles have different rows, and c is large enough.
+    unsafe { run_blocks(isa, serial, a.rows, b.depth, b, target, block) };
 }
 
 /// A·B of f64, by the matrixmultiply crate, the sizes being checked.

@@ -74,6 +74,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// a / b
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The lower bf16 of each pair (see `gemm::pairs`), as f32.
+    fn low(self, pairs: Self::V) -> Self::V;
+    /// The upper bf16 of each pair, as f32.
+    fn high(self, pairs: Self::V) -> Self::V;
     /// a * b + c, rounded once where the processor surely has the instruction, else twice.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// -a

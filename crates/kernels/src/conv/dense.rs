@@ -6,11 +6,16 @@ use super::{Conv2d, Pixels, winograd};
 use crate::gemm::blocks::{run_blocks, tile_size};
 use crate::gemm::outer::{Factor, Meeting, Outer, outer};
 use crate::gemm::pack::{pack, packed_len, with_buffer};
+use crate::gemm::pairs::{Kind, join_rows, to_pairs};
 use crate::gemm::tile::{CHAIN, Panels, Target};
 use crate::gemm::{self, Epilogue, Mat};
 use crate::isa::Isa;
+use rayon::prelude::*;
 use std::borrow::Cow;
 use std::ops::Range;
+
+/// Places that are converted in one go, about.
+const RUN: usize = 4096;
 
 /// Channels up to which a whole row of the kernel is taken as one tap.
 const FEW: usize = 16;
@@ -19,6 +24,15 @@ const FEW: usize = 16;
 /// too little to do; then the padding has to be there in memory.
 fn row_taps(g: &Conv2d) -> bool {
     g.groups == 1 && g.cin < FEW && g.kw > 1 && g.dilation.1 == 1
+}
+
+/// A weight as panels, group after group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weight<'a> {
+    pub(super) panels: &'a [f32],
+    /// [`CHAIN`] or longer.
+    pub(super) chain: usize,
+    pub(super) kind: Kind,
 }
 
 /// The same convolution over the input with its padding written out, and the numbers that this input has.
@@ -70,33 +84,76 @@ pub(super) fn pack_forward(isa: Isa, g: &Conv2d, w: &[f32], out: &mut [f32]) {
     }
 }
 
-/// See [`super::conv2d_packed`]; `panels` come from [`pack_forward`], sums are in chains of `chain`.
+/// Can it be computed in pairs? Images of few channels stay as they are, as do groups of odd ones.
+pub(super) fn has_pairs(g: &Conv2d) -> bool {
+    !row_taps(g) && (g.cin / g.groups).is_multiple_of(2)
+}
+
+/// As [`pack_forward`], in pairs.
+pub(super) fn pack_pairs(isa: Isa, g: &Conv2d, w: &[f32]) -> Vec<f32> {
+    let mut panels = vec![0.0; packed_forward_len(isa, g)];
+    pack_forward(isa, g, w, &mut panels);
+    join_rows(&panels, tile_size(isa).1)
+}
+
+/// See [`super::conv2d_packed`]; the weight comes from [`pack_forward`] or [`pack_pairs`].
 pub(super) fn forward(
     isa: Isa,
     g: &Conv2d,
     x: Pixels,
-    panels: &[f32],
+    weight: Weight,
     y: &mut [f32],
     stride: usize,
     epilogue: Epilogue<f32>,
-    chain: usize,
 ) {
-    let cout = g.cout / g.groups;
+    let (Weight { panels, chain, kind }, x_stride) = (weight, x.stride);
     if (g.kh, g.kw, g.stride, g.pad, g.groups) == (1, 1, (1, 1), [0; 4], 1) {
         let x = Mat { data: x.data, rows: g.n * g.h * g.w, cols: g.cin, row_stride: x.stride, col_stride: 1 };
-        return gemm::multiply(isa, false, x, (panels, chain), cout, y, stride, false, epilogue);
+        let b = Panels { data: panels, taps: 1, depth: kind.places(g.cin), cols: g.cout, chain, kind };
+        return gemm::multiply(isa, false, x, b, y, stride, false, epilogue);
     }
     if row_taps(g) {
-        return forward_rows(isa, g, x, panels, y, stride, epilogue, chain);
+        return forward_rows(isa, g, x, weight, y, stride, epilogue);
     }
+    if kind == Kind::Single {
+        return forward_taps(isa, g, x, weight, y, stride, epilogue);
+    }
+    // As many channels as places.
+    let halved = Conv2d { cin: g.cin / 2, ..*g };
+    with_buffer(halved.x_len(), |pairs| {
+        let pixels = (RUN / halved.cin).max(1);
+        pairs.par_chunks_mut(pixels * halved.cin).enumerate().for_each(|(i, pairs)| {
+            let x = &x.data[i * pixels * x.stride..];
+            if x_stride == g.cin {
+                return to_pairs(isa, kind, &x[..2 * pairs.len()], pairs);
+            }
+            for (x, pairs) in x.chunks(x_stride).zip(pairs.chunks_exact_mut(halved.cin)) {
+                to_pairs(isa, kind, &x[..g.cin], pairs);
+            }
+        });
+        forward_taps(isa, &halved, Pixels::dense(pairs, halved.cin), weight, y, stride, epilogue);
+    });
+}
+
+/// As [`forward`], tap by tap, the channels of g being places.
+fn forward_taps(
+    isa: Isa,
+    g: &Conv2d,
+    x: Pixels,
+    weight: Weight,
+    y: &mut [f32],
+    stride: usize,
+    epilogue: Epilogue<f32>,
+) {
+    let (cout, panels) = (g.cout / g.groups, weight.panels);
     let mut walks: Vec<_> = (0..g.groups).map(|group| Walk::forward(g, group)).collect();
     walks.iter_mut().for_each(|walk| walk.source.channels = x.stride);
     let size = panels.len() / g.groups;
     for (group, walk) in walks.iter_mut().enumerate() {
         walk.out.channels = stride;
         let bias = epilogue.bias.map(|bias| &bias[group * cout..][..cout]);
-        let panels = &panels[group * size..][..size];
-        multiply(isa, walk, x.data, panels, cout, y, Epilogue { bias, ..epilogue }, false, chain);
+        let weight = Weight { panels: &panels[group * size..][..size], ..weight };
+        multiply(isa, walk, x.data, weight, cout, y, Epilogue { bias, ..epilogue }, false);
     }
 }
 
@@ -105,11 +162,10 @@ fn forward_rows(
     isa: Isa,
     g: &Conv2d,
     x: Pixels,
-    panels: &[f32],
+    weight: Weight,
     y: &mut [f32],
     stride: usize,
     epilogue: Epilogue<f32>,
-    chain: usize,
 ) {
     let (padded, len) = padded(g);
     let mut walk = Walk::forward(&padded, 0);
@@ -117,7 +173,7 @@ fn forward_rows(
     (walk.depth, walk.out.channels) = (g.kw * g.cin, stride);
     with_buffer(len, |source| {
         write_padded(g, x, source);
-        multiply(isa, &walk, source, panels, g.cout, y, epilogue, false, chain);
+        multiply(isa, &walk, source, weight, g.cout, y, epilogue, false);
     });
 }
 
@@ -126,14 +182,14 @@ fn multiply(
     isa: Isa,
     walk: &Walk,
     source: &[f32],
-    panels: &[f32],
+    weight: Weight,
     cols: usize,
     result: &mut [f32],
     epilogue: Epilogue<f32>,
     accumulate: bool,
-    chain: usize,
 ) {
-    let b = Panels { data: panels, taps: walk.taps.len(), depth: walk.depth, cols, chain };
+    let Weight { panels: data, chain, kind } = weight;
+    let b = Panels { data, taps: walk.taps.len(), depth: walk.depth, cols, chain, kind };
     let target = Target { c: result.as_mut_ptr(), accumulate, epilogue, far: true };
     let zeros = vec![0.0; walk.depth];
     let block = |rows: Range<usize>| walk.block(source, &zeros, rows, tile_size(isa).0);
@@ -164,7 +220,8 @@ pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mu
         let (matrices, width) = (numbers.into_iter().map(tap).collect::<Vec<_>>(), tile_size(isa).1);
         with_buffer(packed_len(matrices.len(), cout, cin, width), |panels| {
             pack(false, &matrices, width, panels);
-            multiply(isa, &walk, dy, panels, cin, dx, Epilogue::NONE, accumulate, CHAIN);
+            let weight = Weight { panels, chain: CHAIN, kind: Kind::Single };
+            multiply(isa, &walk, dy, weight, cin, dx, Epilogue::NONE, accumulate);
         });
     }
 }

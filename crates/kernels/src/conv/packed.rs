@@ -1,7 +1,8 @@
 //! Convolution with a weight prepared once, by an algorithm of the caller's choice, over pixels that may lie apart.
 
 use super::{Conv2d, dense, winograd};
-use crate::gemm::Epilogue;
+use crate::gemm::pairs::Kind;
+use crate::gemm::{Epilogue, Precision};
 use crate::gemm::tile::LONG_CHAIN;
 use crate::isa::{self, Isa};
 
@@ -44,6 +45,7 @@ pub struct PackedConv {
     panels: Vec<f32>,
     algorithm: Algorithm,
     isa: Isa,
+    kind: Kind,
     /// The convolution it belongs to, up to what does not matter for the weight.
     g: Conv2d,
 }
@@ -55,24 +57,39 @@ impl PackedConv {
     /// # Panics
     /// If the sizes do not fit, or the algorithm does not support `g`.
     pub fn new(g: &Conv2d, w: &[f32], algorithm: Algorithm) -> Self {
-        Self::new_with(isa::current(), g, w, algorithm)
+        Self::new_with(isa::current(), Kind::Single, g, w, algorithm)
+    }
+
+    /// [`PackedConv::new`] in a precision, to which the input is rounded as well. Winograd's algorithm, which would lose more,
+    /// stays in f32, as do images of few channels and groups of an odd number of them.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn with_precision(g: &Conv2d, w: &[f32], algorithm: Algorithm, precision: Precision) -> Self {
+        let isa = isa::current();
+        let kind = match (precision, algorithm) {
+            (Precision::Bf16, Algorithm::Direct) if dense::has_pairs(g) => Kind::pairs(isa),
+            _ => Kind::Single,
+        };
+        Self::new_with(isa, kind, g, w, algorithm)
     }
 
     /// [`PackedConv::new`] for an instruction set.
-    pub(crate) fn new_with(isa: Isa, g: &Conv2d, w: &[f32], algorithm: Algorithm) -> Self {
+    pub(crate) fn new_with(isa: Isa, kind: Kind, g: &Conv2d, w: &[f32], algorithm: Algorithm) -> Self {
         g.check_form();
         assert_eq!(w.len(), g.w_len(), "{g:?}: weight");
         assert!(algorithm.supports(g), "{g:?} by {algorithm:?}");
-        let len = match algorithm {
-            Algorithm::Direct => dense::packed_forward_len(isa, g),
-            Algorithm::Winograd => winograd::weight_len(isa, g),
+        let filled = |len: usize, pack: fn(Isa, &Conv2d, &[f32], &mut [f32])| {
+            let mut panels = vec![0.0; len];
+            pack(isa, g, w, &mut panels);
+            panels
         };
-        let mut panels = vec![0.0; len];
-        match algorithm {
-            Algorithm::Direct => dense::pack_forward(isa, g, w, &mut panels),
-            Algorithm::Winograd => winograd::pack_weight(isa, g, w, &mut panels),
-        }
-        PackedConv { panels, algorithm, isa, g: *g }
+        let panels = match (algorithm, kind) {
+            (Algorithm::Direct, Kind::Single) => filled(dense::packed_forward_len(isa, g), dense::pack_forward),
+            (Algorithm::Direct, _) => dense::pack_pairs(isa, g, w),
+            (Algorithm::Winograd, _) => filled(winograd::weight_len(isa, g), winograd::pack_weight),
+        };
+        PackedConv { panels, algorithm, isa, kind, g: *g }
     }
 
     /// How it is computed.
@@ -80,7 +97,7 @@ impl PackedConv {
         self.algorithm
     }
 
-    /// Numbers that the prepared weight takes.
+    /// f32 that the prepared weight takes.
     pub fn len(&self) -> usize {
         self.panels.len()
     }
@@ -114,7 +131,10 @@ pub fn conv2d_packed(g: &Conv2d, x: Pixels, w: &PackedConv, y: &mut [f32], strid
         return;
     }
     match w.algorithm {
-        Algorithm::Direct => dense::forward(w.isa, g, x, &w.panels, y, stride, *epilogue, LONG_CHAIN),
+        Algorithm::Direct => {
+            let weight = dense::Weight { panels: &w.panels, chain: LONG_CHAIN, kind: w.kind };
+            dense::forward(w.isa, g, x, weight, y, stride, *epilogue);
+        }
         Algorithm::Winograd => winograd::forward(w.isa, g, x, &w.panels, y, stride, false, *epilogue),
     }
 }

@@ -72,11 +72,31 @@ fn check_apart(isa: Isa, g: &Conv2d, x: &[f32], w: &[f32], want: &[f32], epilogu
         if !algorithm.supports(g) {
             continue;
         }
-        let packed = PackedConv::new_with(isa, g, w, algorithm);
+        let packed = PackedConv::new_with(isa, Kind::Single, g, w, algorithm);
         let mut got = vec![7.0; want.len()];
         conv2d_packed(g, Pixels { data: &apart_x, stride: g.cin + 3 }, &packed, &mut got, g.cout + 5, &epilogue);
         let factor = if algorithm == Algorithm::Winograd { 8 } else { 1 };
         assert_close(&got, &want, factor * g.kh * g.kw * g.cin, &format!("{isa:?} {algorithm:?}"));
+    }
+    if !dense::has_pairs(g) {
+        return;
+    }
+    // In bf16 as the exact products of rounded numbers.
+    let rounded = |x: &[f32]| x.iter().map(|&x| half::bf16::from_f32(x).to_f32()).collect::<Vec<_>>();
+    let mut want = want.clone();
+    conv2d_packed(
+        g,
+        Pixels { data: &rounded(&apart_x), stride: g.cin + 3 },
+        &PackedConv::new_with(isa, Kind::Single, g, &rounded(w), Algorithm::Direct),
+        &mut want,
+        g.cout + 5,
+        &epilogue,
+    );
+    for kind in [Kind::Pairs, Kind::pairs(isa)] {
+        let packed = PackedConv::new_with(isa, kind, g, w, Algorithm::Direct);
+        let mut got = vec![7.0; want.len()];
+        conv2d_packed(g, Pixels { data: &apart_x, stride: g.cin + 3 }, &packed, &mut got, g.cout + 5, &epilogue);
+        assert_close(&got, &want, g.kh * g.kw * g.cin, &format!("{isa:?} {kind:?}"));
     }
 }
 
@@ -138,7 +158,8 @@ fn special_cases_agree_with_the_naive_twin() {
     };
     let wide = Conv2d { h: 6, w: 5, cin: 512, cout: 33, kh: 1, kw: 1, pad: [0; 4], ..stem };
     let large = Conv2d { h: 40, w: 40, cin: 40, kh: 3, kw: 3, stride: (1, 1), pad: [1; 4], ..stem };
-    for g in [stem, wide, Conv2d { pad: [1, 0, 0, 2], stride: (1, 1), ..wide }, large] {
+    let strided = Conv2d { stride: (2, 2), groups: 4, ..large };
+    for g in [stem, wide, Conv2d { pad: [1, 0, 0, 2], stride: (1, 1), ..wide }, large, strided] {
         check(&g, 7, true, Activation::Relu);
     }
 }
@@ -173,7 +194,7 @@ fn winograds_error_is_as_stated() {
     for isa in available() {
         for (algorithm, stated) in [(Algorithm::Direct, 8e-7), (Algorithm::Winograd, 1.5e-6)] {
             let mut y = vec![0.0; g.y_len()];
-            let packed = PackedConv::new_with(isa, &g, &weight, algorithm);
+            let packed = PackedConv::new_with(isa, Kind::Single, &g, &weight, algorithm);
             conv2d_packed(&g, Pixels::dense(&x, cin), &packed, &mut y, cout, &Epilogue::NONE);
             let worst = y.iter().zip(&exact).fold(0.0f64, |m, (y, x)| m.max((f64::from(*y) - x).abs()));
             println!("{isa:?} {algorithm:?}: {:.1e}", worst / largest);
@@ -218,7 +239,7 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
             conv2d_with(isa, g, &x, &w, &mut y, &Epilogue::NONE);
             let mut winograd = dy.clone();
             if Algorithm::Winograd.supports(g) {
-                let packed = PackedConv::new_with(isa, g, &w, Algorithm::Winograd);
+                let packed = PackedConv::new_with(isa, Kind::Single, g, &w, Algorithm::Winograd);
                 conv2d_packed(g, Pixels::dense(&x, g.cin), &packed, &mut winograd, g.cout, &Epilogue::NONE);
             }
             backward_data_with(isa, g, &dy, &w, &mut dx, false);

@@ -11,6 +11,7 @@
 use super::{Conv2d, Pixels};
 use crate::gemm::blocks::{pieces, shared, tile_size};
 use crate::gemm::pack::{pack, packed_len, with_buffer};
+use crate::gemm::pairs::Kind;
 use crate::gemm::tile::{Block, CHAIN, Job, Panels, Target, activate, load, run};
 use crate::gemm::{Epilogue, Mat};
 use crate::isa::Isa;
@@ -236,7 +237,7 @@ impl Tiles<'_> {
         assert!(products.len() >= PLACES * count * width);
         for panel in panels {
             let data = &self.weight[panel * size..][..size];
-            let b = Panels { data, taps: PLACES, depth: self.g.cin, cols: width, chain: CHAIN };
+            let b = Panels { data, taps: PLACES, depth: self.g.cin, cols: width, chain: CHAIN, kind: Kind::Single };
             let target = Target { c: products.as_mut_ptr(), accumulate: false, epilogue: Epilogue::NONE, far: false };
             // SAFETY: the sources are slices of `cin` numbers, and the products are this task's own, of `width` numbers a row.
             run(isa, &unsafe { Job::new(&block, b, 0..1, target) });

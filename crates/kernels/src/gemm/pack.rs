@@ -3,7 +3,7 @@
 use super::Mat;
 use crate::Element;
 use rayon::prelude::*;
-use std::cell::Cell;
+use std::cell::RefCell;
 
 /// Numbers below which packing is not worth more than one thread.
 const SMALL: usize = 64 * 1024;
@@ -37,14 +37,15 @@ pub(crate) fn pack<T: Element>(serial: bool, taps: &[Mat<T>], width: usize, out:
 /// Calls `f` with a buffer of `len` numbers of any value, which the thread keeps for the next call unless it is large:
 /// fresh memory costs as much as packing.
 pub(crate) fn with_buffer<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
-    thread_local!(static SPARE: Cell<Vec<f32>> = const { Cell::new(Vec::new()) });
-    let mut buffer = SPARE.take();
+    // One for each call within another.
+    thread_local!(static SPARE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) });
+    let mut buffer = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
     if buffer.len() < len {
         buffer = vec![0.0; len];
     }
     let result = f(&mut buffer[..len]);
     if buffer.len() <= KEEP {
-        SPARE.set(buffer);
+        SPARE.with_borrow_mut(|spare| spare.push(buffer));
     }
     result
 }

@@ -79,6 +79,21 @@ proptest! {
             }
             assert_close(&got, &want, k, isa.name());
         }
+        // bf16: the product of rounded numbers.
+        let (mut a, mut b) = (a, b);
+        let rounded = |x: &[f32]| x.iter().map(|&x| half::bf16::from_f32(x).to_f32()).collect::<Vec<_>>();
+        let (whole_a, whole_b) = (a, b);
+        let (rounded_a, rounded_b) = (rounded(a.data), rounded(b.data));
+        (a.data, b.data) = (&rounded_a, &rounded_b);
+        want.copy_from_slice(&c);
+        naive::gemm::gemm(a, b, &mut want, ldc, accumulate, &epilogue);
+        for isa in available() {
+            for kind in [Kind::Pairs, Kind::pairs(isa)] {
+                let mut got = c.clone();
+                gemm_packed(whole_a, &Packed::new_pairs(isa, kind, whole_b), &mut got, ldc, accumulate, &epilogue);
+                assert_close(&got, &want, k, &format!("{isa:?} {kind:?}"));
+            }
+        }
     }
 }
 

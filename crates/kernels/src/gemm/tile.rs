@@ -5,9 +5,15 @@
 //! A; a convolution has one tap per kernel position, whose sources are the pixels that it meets there. So a convolution
 //! needs no matrix of patches: only this list of addresses.
 
+use super::pairs::Kind;
 use super::{Activation, Epilogue};
+use crate::isa::Isa;
 use crate::math::{gelu_erf, gelu_tanh};
 use crate::simd::Simd;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::avx512::Avx512;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m512, _mm512_dpbf16_ps};
 use std::ops::Range;
 
 /// The most rows that a tile can have.
@@ -96,8 +102,10 @@ pub(crate) struct Panels<'a> {
     pub(crate) depth: usize,
     /// Columns without the padding.
     pub(crate) cols: usize,
-    /// Products that are added one after the other: [`CHAIN`] or [`LONG_CHAIN`].
+    /// Places whose products are added one after the other: [`CHAIN`] or [`LONG_CHAIN`].
     pub(crate) chain: usize,
+    /// What a place holds.
+    pub(crate) kind: Kind,
 }
 
 /// Some columns of some rows of the result.
@@ -119,8 +127,44 @@ impl<'a> Job<'a> {
     }
 }
 
+/// How the places of A and B are multiplied.
+trait Product<S: Simd> {
+    /// a·b + sum
+    fn multiply_add(s: S, a: S::V, b: S::V, sum: S::V) -> S::V;
+}
+
+/// Of [`Kind::Single`].
+struct Single;
+impl<S: Simd> Product<S> for Single {
+    #[inline(always)]
+    fn multiply_add(s: S, a: S::V, b: S::V, sum: S::V) -> S::V {
+        s.mul_add(a, b, sum)
+    }
+}
+
+/// Of [`Kind::Pairs`].
+struct Pairs;
+impl<S: Simd> Product<S> for Pairs {
+    #[inline(always)]
+    fn multiply_add(s: S, a: S::V, b: S::V, sum: S::V) -> S::V {
+        s.mul_add(s.high(a), s.high(b), s.mul_add(s.low(a), s.low(b), sum))
+    }
+}
+
+/// Of [`Kind::NativePairs`]: only for functions that are compiled for AVX512_BF16.
+#[cfg(target_arch = "x86_64")]
+struct NativePairs;
+#[cfg(target_arch = "x86_64")]
+impl Product<Avx512> for NativePairs {
+    #[inline(always)]
+    fn multiply_add(_: Avx512, a: __m512, b: __m512, sum: __m512) -> __m512 {
+        // SAFETY: only `native` uses it, which runs where the processor has the instruction; the types are of one size.
+        unsafe { _mm512_dpbf16_ps(sum, std::mem::transmute(a), std::mem::transmute(b)) }
+    }
+}
+
 #[inline(always)]
-fn run_body<S: Simd>(s: S, job: &Job) {
+fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
     let Job { block, b, panels, target } = job;
     let width = 2 * S::LANES;
     let size = b.taps * b.depth * width;
@@ -142,29 +186,68 @@ fn run_body<S: Simd>(s: S, job: &Job) {
             }
             // SAFETY: promised to `Job::new`.
             unsafe {
-                sum_tile(s, tile.rows, &block.taps[tile.taps.clone()], (b.depth, b.chain), panel, &mut sums);
+                sum_tile::<S, P>(s, tile.rows, &block.taps[tile.taps.clone()], (b.depth, b.chain), panel, &mut sums);
                 store_tile(s, &sums, &tile.out[..tile.rows], p * width, cols, target);
             }
         }
     }
 }
 
-dispatch!(
-    /// Does the job.
-    pub(crate) fn run(job: &Job) = run_body
-);
+#[inline(always)]
+fn single_body<S: Simd>(s: S, job: &Job) {
+    run_body::<S, Single>(s, job);
+}
+dispatch!(fn run_single(job: &Job) = single_body);
+
+#[inline(always)]
+fn pairs_body<S: Simd>(s: S, job: &Job) {
+    run_body::<S, Pairs>(s, job);
+}
+dispatch!(fn run_pairs(job: &Job) = pairs_body);
+
+/// Does a job of [`Kind::NativePairs`].
+fn run_native(job: &Job) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512bf16,avx2,fma")]
+        fn native(s: Avx512, job: &Job) {
+            run_body::<Avx512, NativePairs>(s, job);
+        }
+        assert!(super::pairs::native() && Isa::Avx512.is_available());
+        // SAFETY: the processor has the instructions, checked above.
+        unsafe { native(Avx512::assume(), job) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    unreachable!("no processor of this kind has the instruction: {:?}", job.panels);
+}
+
+/// Does the job.
+pub(crate) fn run(isa: Isa, job: &Job) {
+    match job.b.kind {
+        Kind::Single => run_single(isa, job),
+        Kind::Pairs => run_pairs(isa, job),
+        Kind::NativePairs => run_native(job),
+    }
+}
 
 /// Picks the variant of [`sum_rows`] for the number of rows.
 ///
 /// # Safety
 /// The sources of the tile must be readable for `depth.0` numbers.
 #[inline(always)]
-unsafe fn sum_tile<S: Simd>(s: S, rows: usize, taps: &[Tap], depth: (usize, usize), panel: &[f32], sums: &mut Sums<S>) {
+unsafe fn sum_tile<S: Simd, P: Product<S>>(
+    s: S,
+    rows: usize,
+    taps: &[Tap],
+    depth: (usize, usize),
+    panel: &[f32],
+    sums: &mut Sums<S>,
+) {
     macro_rules! variants {
         ($($rows:literal)*) => {
             match rows {
                 // SAFETY: the caller's promise.
-                $($rows if $rows <= S::ROWS => unsafe { sum_rows::<S, $rows>(s, taps, depth, panel, sums) },)*
+                $($rows if $rows <= S::ROWS => unsafe { sum_rows::<S, P, $rows>(s, taps, depth, panel, sums) },)*
                 rows => unreachable!("a tile of {rows} rows"),
             }
         };
@@ -189,7 +272,7 @@ const LINE: usize = 16;
 /// # Safety
 /// The sources of the tile must be readable for `depth` numbers.
 #[inline(always)]
-unsafe fn sum_rows<S: Simd, const R: usize>(
+unsafe fn sum_rows<S: Simd, P: Product<S>, const R: usize>(
     s: S,
     taps: &[Tap],
     (depth, longest): (usize, usize),
@@ -226,8 +309,8 @@ unsafe fn sum_rows<S: Simd, const R: usize>(
                     b = b.add(2 * S::LANES);
                     for r in 0..R {
                         let a = s.splat(*sources[r].add(k));
-                        acc[r][0] = s.mul_add(a, b0, acc[r][0]);
-                        acc[r][1] = s.mul_add(a, b1, acc[r][1]);
+                        acc[r][0] = P::multiply_add(s, a, b0, acc[r][0]);
+                        acc[r][1] = P::multiply_add(s, a, b1, acc[r][1]);
                     }
                 }
                 k += 1;

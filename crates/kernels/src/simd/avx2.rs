@@ -71,6 +71,14 @@ impl Simd for Avx2 {
         unsafe { _mm256_maskstore_ps(x.as_mut_ptr(), self.first(x.len()), v) }
     }
     #[inline(always)]
+    fn low(self, pairs: __m256) -> __m256 {
+        with!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(pairs))))
+    }
+    #[inline(always)]
+    fn high(self, pairs: __m256) -> __m256 {
+        with!(_mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(pairs), _mm256_set1_epi32(0xFFFF_0000_u32 as i32))))
+    }
+    #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
         with!(_mm256_add_ps(a, b))
     }

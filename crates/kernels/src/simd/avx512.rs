@@ -69,6 +69,14 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_storeu_ps(x.as_mut_ptr(), first(x.len()), v) }
     }
     #[inline(always)]
+    fn low(self, pairs: __m512) -> __m512 {
+        with!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(pairs))))
+    }
+    #[inline(always)]
+    fn high(self, pairs: __m512) -> __m512 {
+        with!(_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(pairs), _mm512_set1_epi32(0xFFFF_0000_u32 as i32))))
+    }
+    #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         with!(_mm512_add_ps(a, b))
     }

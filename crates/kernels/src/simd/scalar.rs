@@ -36,6 +36,14 @@ impl Simd for Scalar {
         x.iter_mut().zip(v).for_each(|(x, v)| *x = v);
     }
     #[inline(always)]
+    fn low(self, pairs: [f32; 4]) -> [f32; 4] {
+        from_fn(|i| f32::from_bits(pairs[i].to_bits() << 16))
+    }
+    #[inline(always)]
+    fn high(self, pairs: [f32; 4]) -> [f32; 4] {
+        from_fn(|i| f32::from_bits(pairs[i].to_bits() & 0xFFFF_0000))
+    }
+    #[inline(always)]
     fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         from_fn(|i| a[i] + b[i])
     }
