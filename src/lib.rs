@@ -9,7 +9,7 @@ pub use ukulele_training as training;
 pub use weights_import;
 
 pub use ukulele_autograd::{self as autograd, Tape};
-pub use ukulele_inference::{Plan, PlanOptions, TextPlan};
+pub use ukulele_inference::{Plan, PlanOptions, Precision, TextPlan};
 pub use ukulele_layers::*;
 pub use ukulele_models::*;
 pub use ukulele_training::{AdamW, Model, Network, Optimizer, Sgd};

@@ -1,8 +1,8 @@
 //! The works that are measured: whole models, forward and training steps.
 
 use ukulele::{
-    AdamW, BertConfig, Dialect, ImageConfig, ImageModel, Init, Optimizer, Pass, Plan, Pooling, Pretrained, ResNet,
-    Result, Sgd, Tensor, TextModel, TextPlan, TextTask, TokenBatch, Value, weights_import,
+    AdamW, BertConfig, Dialect, ImageConfig, ImageModel, Init, Optimizer, Pass, Plan, PlanOptions, Pooling, Precision,
+    Pretrained, ResNet, Result, Sgd, Tensor, TextModel, TextPlan, TextTask, TokenBatch, Value, weights_import,
 };
 
 /// All names that [`prepare`] is asked for.
@@ -21,11 +21,11 @@ fn image(batch: usize, size: usize) -> Result<Value> {
 }
 
 /// Inference of any network of the zoo, by its plan.
-fn infer(config: &ImageConfig, batch: usize) -> Result<Work> {
+fn infer(config: &ImageConfig, batch: usize, options: PlanOptions) -> Result<Work> {
     let mut net = ImageModel::new(config, &mut Init::new(0));
     net.remove_aux();
     let x = image(batch, config.image_size())?.into_tensor();
-    let plan = Plan::compile(|x, pass| Ok(net.forward(x, pass)?.logits), &x)?;
+    let plan = Plan::compile_with(|x, pass| Ok(net.forward(x, pass)?.logits), &x, options)?;
     drop(net);
     if std::env::var_os("UKULELE_PROFILE").is_some() {
         let mut steps = plan.profile(&x)?;
@@ -80,19 +80,19 @@ fn texts(lengths: &[usize]) -> TokenBatch {
 }
 
 /// Hidden states by a plan.
-fn infer_texts(net: &TextModel, tokens: TokenBatch) -> Result<Work> {
-    let plan = TextPlan::compile(net)?;
+fn infer_texts(net: &TextModel, tokens: TokenBatch, options: PlanOptions) -> Result<Work> {
+    let plan = TextPlan::compile_with(net, options)?;
     Ok(Box::new(move || {
         std::hint::black_box(plan.hidden(&tokens)?);
         Ok(())
     }))
 }
 
-fn bert(config: &BertConfig, train: bool, batch: usize, length: usize) -> Result<Work> {
+fn bert(config: &BertConfig, train: bool, batch: usize, length: usize, options: PlanOptions) -> Result<Work> {
     let mut net = TextModel::classifier(config, 2, Pooling::Pooler, &mut Init::new(0))?;
     let tokens = texts(&vec![length; batch]);
     if !train {
-        return infer_texts(&net, tokens);
+        return infer_texts(&net, tokens, options);
     }
     let labels: Vec<i64> = (0..batch as i64).map(|i| i % 2).collect();
     let mut adamw = AdamW::new(2e-5);
@@ -163,14 +163,22 @@ pub(crate) fn prepare(name: &str) -> std::result::Result<(Work, u64), Box<dyn st
         let growth = warm_up(&mut work)?;
         return Ok((work, growth));
     }
-    let &[model, mode @ ("infer" | "train"), size] = words.as_slice() else {
-        return Err(format!("`{name}`: a model, infer or train, and a size belong there").into());
+    let (words, precision) = match words.as_slice() {
+        [words @ .., "bf16"] => (words, Precision::Bf16),
+        words => (words, Precision::F32),
     };
+    let options = PlanOptions { precision, ..Default::default() };
+    let &[model, mode @ ("infer" | "train"), size] = words else {
+        return Err(format!("`{name}`: a model, infer or train, a size and perhaps bf16 belong there").into());
+    };
+    if mode == "train" && precision != Precision::F32 {
+        return Err(format!("`{name}`: networks learn in f32").into());
+    }
     let train = mode == "train";
     let mut work = match (model, size.split_once('x')) {
         (model, None) if !train && ImageConfig::named(model, 1000).is_some() => {
             let config = ImageConfig::named(model, 1000).ok_or("no such network")?;
-            infer(&config, size.parse()?)?
+            infer(&config, size.parse()?, options)?
         }
         ("resnet50", None) => resnet50(train, size.parse()?)?,
         ("bert-base" | "minilm", Some((batch, length))) => {
@@ -182,9 +190,9 @@ pub(crate) fn prepare(name: &str) -> std::result::Result<(Work, u64), Box<dyn st
                     let (least, most): (usize, usize) = (least.parse()?, most.parse()?);
                     let length = |i: usize| least + (most - least) * i / (batch - 1).max(1);
                     let net = TextModel::new(&config, TextTask::Features, 2, &mut Init::new(0))?;
-                    infer_texts(&net, texts(&(0..batch).map(length).collect::<Vec<_>>()))?
+                    infer_texts(&net, texts(&(0..batch).map(length).collect::<Vec<_>>()), options)?
                 }
-                _ => bert(&config, train, batch, length.parse()?)?,
+                _ => bert(&config, train, batch, length.parse()?, options)?,
             }
         }
         _ => {

@@ -19,3 +19,4 @@ mod text;
 
 pub use plan::{Plan, PlanOptions, StepProfile};
 pub use text::TextPlan;
+pub use ukulele_kernels::gemm::Precision;

@@ -6,12 +6,14 @@ use crate::step::{Id, Kernel, Source, Step};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use ukulele_kernels::conv::{Algorithm, Conv2d, PackedConv, Pixels, conv2d_packed};
-use ukulele_kernels::gemm::{Epilogue, Mat, Packed, gemm_packed};
+use ukulele_kernels::gemm::{Epilogue, Mat, Packed, Precision, gemm_packed};
 use ukulele_kernels::{attention, elementwise, norm, pool};
 use ukulele_layers::{Error, Pass, Result, Tensor, Value};
 
 /// How far a plan's numbers may be from the pass's, relative in norm.
 const TOLERANCE: f64 = 1e-4;
+/// The same in bf16. Networks in use are within 0.02; what is further off than this is more than rounding.
+const BF16_TOLERANCE: f64 = 0.1;
 /// Numbers of a run's memory up to which it is kept for the next one.
 const KEEP: usize = 1 << 28;
 /// Channels from which on Winograd's transforms are little beside the products.
@@ -25,12 +27,16 @@ const PRODUCTS_PER_WEIGHT: [usize; 2] = [16, 12];
 pub struct PlanOptions {
     /// Whether 3×3 convolutions may be computed by Winograd's algorithm, whose rounding is a few times larger.
     pub winograd: bool,
+    /// What the factors of matrix products and convolutions are rounded to. Sums, norms, attention, pools and what lies between the
+    /// steps stay f32, as do convolutions by Winograd's algorithm and of images. In bf16 weights take half the memory, and
+    /// results differ by about a hundredth ([`Plan::error`] says by how much on the example).
+    pub precision: Precision,
 }
 
 impl Default for PlanOptions {
     /// All that the tolerance allows.
     fn default() -> Self {
-        Self { winograd: true }
+        Self { winograd: true, precision: Precision::F32 }
     }
 }
 
@@ -90,7 +96,7 @@ impl Plan {
     /// those of now: a plan does not follow a model that learns.
     ///
     /// If the plan's numbers are further than 1e-4 from the pass's, relative in norm, it is compiled without Winograd's
-    /// algorithm.
+    /// algorithm (not in bf16, where the tolerance is 0.1).
     ///
     /// ```
     /// use ukulele_inference::Plan;
@@ -128,16 +134,20 @@ impl Plan {
         let program = lower(pass.graph(&y)?, &[EXAMPLES])?;
         let mut plan = Self::new(program, options, expected);
         plan.error = relative(&plan.run(&images)?, y.tensor());
-        if plan.error > TOLERANCE && options.winograd {
-            plan.pack(PlanOptions { winograd: false }, expected);
+        if plan.error > TOLERANCE && options.winograd && options.precision == Precision::F32 {
+            plan.pack(PlanOptions { winograd: false, ..options }, expected);
             plan.error = relative(&plan.run(&images)?, y.tensor());
         }
-        plan.checked()
+        plan.checked(options)
     }
 
     /// The plan without what only packing needs, if it gives the pass's numbers.
-    fn checked(mut self) -> Result<Self> {
-        if self.error > TOLERANCE {
+    fn checked(mut self, options: PlanOptions) -> Result<Self> {
+        let tolerance = match options.precision {
+            Precision::F32 => TOLERANCE,
+            Precision::Bf16 => BF16_TOLERANCE,
+        };
+        if self.error > tolerance {
             let message = format!("the plan is {:.1e} away from the pass; run the model itself", self.error);
             return Err(Error::argument("plan", message));
         }
@@ -150,15 +160,15 @@ impl Plan {
     }
 
     /// The plan of a pass recorded over [`EXAMPLES`] texts of equal length, whose "images" are tokens.
-    pub(crate) fn of_tokens(pass: &Pass, x: &Tensor, y: &Value) -> Result<Self> {
+    pub(crate) fn of_tokens(pass: &Pass, x: &Tensor, y: &Value, options: PlanOptions) -> Result<Self> {
         let lead = y.shape().get(..2).ok_or_else(|| Error::shape("plan", y.shape(), "(texts, tokens, ..)"))?;
         let program = lower(pass.graph(y)?, lead)?;
-        let mut plan = Self::new(program, PlanOptions::default(), 1);
+        let mut plan = Self::new(program, options, 1);
         let (texts, length) = (lead[0], lead[1]);
         let x = x.reshape(&[texts * length, x.numel() / (texts * length).max(1)])?;
         let got = plan.run_tokens(&x, &vec![length; texts])?;
         plan.error = relative(&got.reshape(y.shape())?, y.tensor());
-        plan.checked()
+        plan.checked(options)
     }
 
     fn new(program: Program, options: PlanOptions, images: usize) -> Self {
@@ -179,13 +189,13 @@ impl Plan {
         for (Ready { step, weight: packed }, n) in self.steps.iter_mut().zip(together) {
             *packed = match &step.kernel {
                 Kernel::Conv { g, weight, .. } => {
-                    let winograd = options.winograd && pays(&Conv2d { n, ..*g });
+                    let winograd = options.winograd && pays(&Conv2d { n, ..*g }, options.precision);
                     let algorithm = if winograd { Algorithm::Winograd } else { Algorithm::Direct };
-                    Weight::Conv(PackedConv::new(g, weight, algorithm))
+                    Weight::Conv(PackedConv::with_precision(g, weight, algorithm, options.precision))
                 }
                 Kernel::Linear { weight, bias, .. } => {
                     let (out, width) = (bias.len(), weight.len() / bias.len().max(1));
-                    Weight::Linear(Packed::new(Mat::new(weight, out, width).t()))
+                    Weight::Linear(Packed::with_precision(Mat::new(weight, out, width).t(), options.precision))
                 }
                 Kernel::Scale { scale, .. } => Weight::Scale(vec![0.0; scale.len()], vec![1.0; scale.len()]),
                 _ => Weight::None,
@@ -225,16 +235,18 @@ impl Plan {
         let reads: usize = step.reads().map(|id| self.values[id].numel()).sum();
         let (what, multiply_adds, weights) = match (&step.kernel, weight) {
             (Kernel::Conv { g, .. }, Weight::Conv(packed)) => {
-                let way = match packed.algorithm() {
-                    Algorithm::Direct => "",
-                    Algorithm::Winograd => " winograd",
+                let way = match (packed.algorithm(), packed.precision()) {
+                    (Algorithm::Winograd, _) => " winograd",
+                    (Algorithm::Direct, Precision::F32) => "",
+                    (Algorithm::Direct, Precision::Bf16) => " bf16",
                 };
                 let what = format!("conv {}x{}/{} {} -> {}{way}", g.kh, g.kw, g.stride.0, g.cin, g.cout);
                 (what, g.mults(), packed.len())
             }
             (Kernel::Linear { .. }, Weight::Linear(packed)) => {
                 let (width, out) = (packed.rows(), packed.cols());
-                (format!("linear {width} -> {out}"), width * out, width * out)
+                let way = if packed.precision() == Precision::Bf16 { " bf16" } else { "" };
+                (format!("linear {width} -> {out}{way}"), width * out, packed.len())
             }
             (kernel, _) => (kernel.name().to_owned(), 0, 0),
         };
@@ -456,12 +468,14 @@ fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
 
 /// Is Winograd's algorithm faster for this convolution? It has 36 products for a tile of 16 outputs, each of which has 9
 /// otherwise, but also 36 numbers of weight instead of 9.
-fn pays(g: &Conv2d) -> bool {
+fn pays(g: &Conv2d, precision: Precision) -> bool {
     let (tiles, outputs) = (g.n * g.out_h().div_ceil(4) * g.out_w().div_ceil(4), g.n * g.out_h() * g.out_w());
     let [direct, winograd] = PRODUCTS_PER_WEIGHT;
+    // In bf16 the direct sum takes 4/7 of the time.
+    let saved = if precision == Precision::Bf16 { (4, 7) } else { (1, 1) };
     Algorithm::Winograd.supports(g)
         && g.cin.min(g.cout) >= WINOGRAD_CHANNELS
-        && 36 * (tiles + winograd) * direct < 9 * (outputs + direct) * winograd
+        && 36 * (tiles + winograd) * direct * saved.1 < 9 * (outputs + direct) * winograd * saved.0
 }
 
 /// |a − b| / |b|; infinite for other shapes, 0 if b itself is no number anywhere.

@@ -1,6 +1,6 @@
 //! Plans of models of text: no work for padding, Q, K and V as one product.
 
-use crate::plan::{Plan, StepProfile};
+use crate::plan::{Plan, PlanOptions, StepProfile};
 use std::time::Instant;
 use ukulele_layers::{Error, Pass, Result, Tensor, Value};
 use ukulele_models::{TextModel, TokenBatch};
@@ -21,6 +21,14 @@ impl TextPlan {
     /// # Errors
     /// An op that plans do not know.
     pub fn compile(model: &TextModel) -> Result<Self> {
+        Self::compile_with(model, PlanOptions::default())
+    }
+
+    /// As [`TextPlan::compile`], with options.
+    ///
+    /// # Errors
+    /// As there; in bf16 numbers that are not those of the model.
+    pub fn compile_with(model: &TextModel, options: PlanOptions) -> Result<Self> {
         // Any token will do: what is recorded begins behind the embeddings.
         let (texts, length) = (2, 3);
         let id = model.config().vocab_size.saturating_sub(1);
@@ -29,7 +37,7 @@ impl TextPlan {
         let mut pass = Pass::record_from(model, &model.embeddings_name())?;
         let hidden = model.hidden(&tokens, &mut pass)?;
         let embedded = model.embedded(&tokens, &mut Pass::eval())?.into_tensor().contiguous();
-        Ok(Self { plan: Plan::of_tokens(&pass, &embedded, &hidden)?, model: model.clone() })
+        Ok(Self { plan: Plan::of_tokens(&pass, &embedded, &hidden, options)?, model: model.clone() })
     }
 
     /// The last hidden states (B, T, D), zeros where padding is.
@@ -50,6 +58,11 @@ impl TextPlan {
             }
         });
         Ok(padded?.into())
+    }
+
+    /// How far the plan's numbers were from the model's on a few tokens, relative in norm.
+    pub fn error(&self) -> f64 {
+        self.plan.error()
     }
 
     /// How long each step took in a run on these texts, and what it had to do, the embeddings first.

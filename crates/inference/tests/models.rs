@@ -1,6 +1,6 @@
 //! Plans of the zoo against passes: the same numbers, for any number of images.
 
-use ukulele_inference::{Plan, PlanOptions};
+use ukulele_inference::{Plan, PlanOptions, Precision};
 use ukulele_layers::{Init, Module, Pass, Role, Tensor, Value};
 use ukulele_models::{ImageConfig, ImageModel};
 
@@ -40,7 +40,7 @@ fn check(name: &str, size: [usize; 2], tolerance: f64) {
     let pass = |x: &Value, pass: &mut Pass| Ok(net.forward(x, pass)?.logits);
     let eager = net.forward(&images.clone().into(), &mut Pass::eval()).unwrap().logits.into_tensor();
     for winograd in [false, true] {
-        let plan = Plan::compile_with(pass, &images, PlanOptions { winograd }).unwrap();
+        let plan = Plan::compile_with(pass, &images, PlanOptions { winograd, ..Default::default() }).unwrap();
         let all = plan.run(&images).unwrap();
         println!("{name} {winograd}: {:.1e}, on the example {:.1e}", relative(&all, &eager), plan.error());
         assert!(relative(&all, &eager) < if winograd { tolerance } else { 5e-6 }, "{name}");
@@ -112,4 +112,21 @@ fn a_plan_runs_on_several_threads_at_once() {
             scope.spawn(|| (0..5).for_each(|_| assert_eq!(plan.run(&images).unwrap().to_vec(), want)));
         }
     });
+}
+
+/// bf16 changes the numbers, by little: of what has the sizes of networks in use, with fresh weights.
+#[test]
+fn bf16_is_near() {
+    let options = PlanOptions { precision: Precision::Bf16, ..Default::default() };
+    for (name, stated) in [("resnet18", 0.02), ("resnet50", 0.02), ("googlenet", 0.02), ("vgg11", 0.02)] {
+        let (net, images) = (network(name), numbers(&[2, 3, 96, 96], 5));
+        let want = net.forward(&images.clone().into(), &mut Pass::eval()).unwrap().logits.into_tensor();
+        let forward = |x: &Value, pass: &mut Pass| Ok(net.forward(x, pass)?.logits);
+        let plan = Plan::compile_with(forward, &images, options).unwrap();
+        let error = relative(&plan.run(&images).unwrap(), &want);
+        println!("{name}: {error:.1e}");
+        assert!(error > 1e-5 && error < stated, "{name}: {error:.1e}");
+        assert_eq!(error, plan.error());
+        assert!(plan.profile(&images).unwrap().iter().any(|step| step.what.contains("bf16")));
+    }
 }

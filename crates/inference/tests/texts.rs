@@ -1,6 +1,6 @@
 //! Plans of models of text against passes, padded and not.
 
-use ukulele_inference::TextPlan;
+use ukulele_inference::{PlanOptions, Precision, TextPlan};
 use ukulele_layers::{Init, Pass};
 use ukulele_models::{BertConfig, TextModel, TextTask, TokenBatch, ZOO};
 
@@ -66,4 +66,25 @@ fn a_profile_counts_what_the_table_of_the_zoo_says() {
     };
     assert_eq!(count(&[known.input]), known.multiply_adds);
     assert_eq!(count(&[7, 20, 1]), count(&[7]) + count(&[20]) + count(&[1]));
+}
+
+#[test]
+fn bf16_is_near() {
+    let config = BertConfig { vocab_size: 100, ..BertConfig::named("minilm_l6").unwrap() };
+    let net = TextModel::new(&config, TextTask::Features, 2, &mut Init::new(1)).unwrap();
+    let options = PlanOptions { precision: Precision::Bf16, ..Default::default() };
+    let plan = TextPlan::compile_with(&net, options).unwrap();
+    let tokens = texts(&[9, 30, 17], 0);
+    let (got, want) = (plan.hidden(&tokens).unwrap(), net.hidden(&tokens, &mut Pass::eval()).unwrap());
+    let there = |at: usize| tokens.mask[at / 384] != 0.0;
+    let (mut off, mut norm) = (0.0, 0.0);
+    for (at, (got, want)) in got.tensor().to_vec().iter().zip(&want.tensor().to_vec()).enumerate() {
+        if there(at) {
+            off += f64::from(got - want).powi(2);
+            norm += f64::from(*want).powi(2);
+        }
+    }
+    let error = (off / norm).sqrt();
+    println!("minilm_l6: {error:.1e}, on the example {:.1e}", plan.error());
+    assert!(error > 1e-5 && error < 0.02, "{error:.1e}");
 }

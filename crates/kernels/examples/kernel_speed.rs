@@ -155,7 +155,8 @@ fn conv_speed(batch: usize) {
         total[6] += flops * count as f64;
         println!();
     }
-    for (what, time) in ["packed", "winograd", "bf16", "forward", "backward data", "backward weight"].iter().zip(total) {
+    for (what, time) in ["packed", "winograd", "bf16", "forward", "backward data", "backward weight"].iter().zip(total)
+    {
         println!("{what:16} {:7.1} ms, {:6.1} GFLOP/s", time * 1e3, total[6] / time);
     }
 }

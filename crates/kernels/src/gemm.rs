@@ -248,6 +248,21 @@ impl<T: Element> Packed<T> {
     pub fn cols(&self) -> usize {
         self.cols
     }
+
+    /// Numbers of type `T` in whose memory b lies.
+    pub fn len(&self) -> usize {
+        self.panels.len()
+    }
+
+    /// Whether b has no numbers.
+    pub fn is_empty(&self) -> bool {
+        self.panels.is_empty()
+    }
+
+    /// What b's numbers were rounded to.
+    pub fn precision(&self) -> Precision {
+        self.kind.precision()
+    }
 }
 
 /// C = act(A·B (+ C if `accumulate`) + bias + residual). C has rows of `b.cols` numbers, `ldc` apart.

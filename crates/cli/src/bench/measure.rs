@@ -100,14 +100,14 @@ enum Compiled {
 }
 
 impl Compiled {
-    fn new(net: &Network, input: &Input) -> Result<Self> {
+    fn new(net: &Network, input: &Input, options: PlanOptions) -> Result<Self> {
         Ok(match (net, input) {
-            (Network::Text(net), Input::Texts(_)) => Self::Texts(Box::new(TextPlan::compile(net)?)),
+            (Network::Text(net), Input::Texts(_)) => Self::Texts(Box::new(TextPlan::compile_with(net, options)?)),
             (Network::Image(net), Input::Images(images)) => {
-                Self::Images(Plan::compile(|x, pass| Ok(net.forward(x, pass)?.logits), images)?)
+                Self::Images(Plan::compile_with(|x, pass| Ok(net.forward(x, pass)?.logits), images, options)?)
             }
             (Network::Keras(net), Input::Images(images)) => {
-                Self::Images(Plan::compile(|x, pass| net.forward(x, pass), images)?)
+                Self::Images(Plan::compile_with(|x, pass| net.forward(x, pass), images, options)?)
             }
             _ => return Err(unfit()),
         })
@@ -135,9 +135,9 @@ fn unfit() -> Failure {
 }
 
 /// Inference: whole runs and profiled ones take turns.
-pub(crate) fn infer(Subject { net, input, .. }: Subject, runs: &Runs) -> Result<Measured> {
+pub(crate) fn infer(Subject { net, input, .. }: Subject, options: PlanOptions, runs: &Runs) -> Result<Measured> {
     let start = Instant::now();
-    let compiled = Compiled::new(&net, &input)?;
+    let compiled = Compiled::new(&net, &input, options)?;
     drop(net);
     let compile = start.elapsed().as_secs_f64();
     let (mut latencies, mut steps, mut seconds) = (Vec::new(), Vec::new(), Vec::<Vec<f64>>::new());

@@ -13,10 +13,11 @@ use crate::progress::counter;
 use measure::{Mode, Runs};
 use roofline::Roofs;
 use subject::Subject;
+use ukulele_inference::{PlanOptions, Precision};
 
 /// Runs the command.
 pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<()> {
-    let precision = precision(args.precision)?;
+    let (precision, options) = precision(args)?;
     files::check_file(args.plot.as_deref())?;
     let bar = counter(&args.model, 3, quiet || args.json);
     bar.set_message("building");
@@ -27,7 +28,7 @@ pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<()> {
     bar.inc(1);
     bar.set_message("measuring the network");
     let runs = Runs { count: args.runs.map(|runs| runs as usize) };
-    let measured = if args.train { measure::train(subject, &runs)? } else { measure::infer(subject, &runs)? };
+    let measured = if args.train { measure::train(subject, &runs)? } else { measure::infer(subject, options, &runs)? };
     bar.inc(1);
     bar.set_message("measuring the machine");
     let roofs = Roofs::measure();
@@ -45,12 +46,17 @@ pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<()> {
     Ok(())
 }
 
-/// The name of a precision that networks can be measured in.
-fn precision(precision: PrecisionArg) -> Result<&'static str> {
-    match precision {
-        PrecisionArg::F32 => Ok("f32"),
-        PrecisionArg::Bf16 | PrecisionArg::Int8 => {
-            Err(Failure::usage("--precision: only f32 can be measured as yet; leave it out"))
+/// A precision that networks can be measured in: its name, and the plans of it.
+fn precision(args: &BenchArgs) -> Result<(&'static str, PlanOptions)> {
+    let (name, precision) = match args.precision {
+        PrecisionArg::F32 => ("f32", Precision::F32),
+        PrecisionArg::Bf16 if args.train => {
+            return Err(Failure::usage("--precision: networks learn in f32 only as yet; leave it out"));
         }
-    }
+        PrecisionArg::Bf16 => ("bf16", Precision::Bf16),
+        PrecisionArg::Int8 => {
+            return Err(Failure::usage("--precision: f32 and bf16 can be measured as yet, int8 cannot"));
+        }
+    };
+    Ok((name, PlanOptions { precision, ..Default::default() }))
 }

@@ -2,8 +2,8 @@
 
 use super::{Conv2d, dense, winograd};
 use crate::gemm::pairs::Kind;
-use crate::gemm::{Epilogue, Precision};
 use crate::gemm::tile::LONG_CHAIN;
+use crate::gemm::{Epilogue, Precision};
 use crate::isa::{self, Isa};
 
 /// How a convolution is computed.
@@ -97,7 +97,12 @@ impl PackedConv {
         self.algorithm
     }
 
-    /// f32 that the prepared weight takes.
+    /// What the weight was rounded to.
+    pub fn precision(&self) -> Precision {
+        self.kind.precision()
+    }
+
+    /// f32 in whose memory the prepared weight lies.
     pub fn len(&self) -> usize {
         self.panels.len()
     }

@@ -3,6 +3,7 @@
 //!
 //! A pair is rounded from two f32 that follow each other, ties to even. Products of pairs are summed in f32.
 
+use super::Precision;
 use crate::isa::Isa;
 use crate::simd::Simd;
 
@@ -22,6 +23,10 @@ impl Kind {
     /// Pairs as this instruction set has them.
     pub(crate) fn pairs(isa: Isa) -> Self {
         if isa == Isa::Avx512 && native() { Kind::NativePairs } else { Kind::Pairs }
+    }
+
+    pub(crate) fn precision(self) -> Precision {
+        if self == Kind::Single { Precision::F32 } else { Precision::Bf16 }
     }
 
     /// Places that so many numbers take.

@@ -76,7 +76,10 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn high(self, pairs: __m256) -> __m256 {
-        with!(_mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(pairs), _mm256_set1_epi32(0xFFFF_0000_u32 as i32))))
+        with!(_mm256_castsi256_ps(_mm256_and_si256(
+            _mm256_castps_si256(pairs),
+            _mm256_set1_epi32(0xFFFF_0000_u32 as i32)
+        )))
     }
     #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {

@@ -74,7 +74,10 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn high(self, pairs: __m512) -> __m512 {
-        with!(_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(pairs), _mm512_set1_epi32(0xFFFF_0000_u32 as i32))))
+        with!(_mm512_castsi512_ps(_mm512_and_si512(
+            _mm512_castps_si512(pairs),
+            _mm512_set1_epi32(0xFFFF_0000_u32 as i32)
+        )))
     }
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
