@@ -41,6 +41,8 @@ struct Weighing<'a> {
     g: &'a Attention,
     /// Added to the scores of each query.
     mask: &'a [f32],
+    /// Whether there is more than zeros in the mask.
+    masked: bool,
     /// Number of the first query in (batch, head, query) order.
     query: usize,
 }
@@ -58,26 +60,46 @@ impl Weighing<'_> {
     }
 }
 
-/// Turns scores into weights, row by row, and writes lse.
+/// Turns scores into weights after dropout, row by row, but for their division by their sum: `inverse` is 1 by it. Writes lse.
 #[inline(always)]
-fn weigh_body<S: Simd>(s: S, w: Weighing, scores: &mut [f32], lse: &mut [f32]) {
+fn weigh_body<S: Simd>(s: S, w: Weighing, scores: &mut [f32], lse: &mut [f32], inverse: &mut [f32]) {
     let (mask, scale) = (w.mask, s.splat(w.g.scale as f32));
     let mut keep = vec![0.0; mask.len()];
     for (i, row) in scores.chunks_exact_mut(mask.len()).enumerate() {
-        lanes!(s, in row = [mask] s.mul_add(row, scale, mask));
-        let max = largest(s, row);
-        let sum = exponentials_in_place(s, max, row);
-        lse[i] = max + sum.ln();
-        let k = s.splat(1.0 / sum);
-        if w.g.dropout == 0.0 {
-            lanes!(s, in row = [] s.mul(row, k));
+        let (max, sum);
+        if w.masked || w.g.scale < 0.0 {
+            lanes!(s, in row = [mask] s.mul_add(row, scale, mask));
+            max = largest(s, row);
+            sum = exponentials_in_place(s, max, row);
         } else {
+            // The largest is so before it is scaled as well.
+            max = largest(s, row) * w.g.scale as f32;
+            let m = s.splat(max);
+            lanes!(s, in row = [] exp_nonpositive(s, s.sub(s.mul(row, scale), m)));
+            let row = &*row;
+            sum = sum_lanes!(s, sum = [row] s.add(sum, row));
+        }
+        (lse[i], inverse[i]) = (max + sum.ln(), 1.0 / sum);
+        if w.g.dropout != 0.0 {
             w.keep(i, &mut keep);
-            lanes!(s, in row = [keep] s.mul(s.mul(row, k), keep));
+            lanes!(s, in row = [keep] s.mul(row, keep));
         }
     }
 }
-dispatch!(fn weigh(w: Weighing, scores: &mut [f32], lse: &mut [f32]) = weigh_body);
+dispatch!(fn weigh(w: Weighing, scores: &mut [f32], lse: &mut [f32], inverse: &mut [f32]) = weigh_body);
+
+#[inline(always)]
+fn scale_rows_body<S: Simd>(s: S, factors: &[f32], rows: &mut [f32]) {
+    let dim = rows.len() / factors.len().max(1);
+    for (&factor, row) in factors.iter().zip(rows.chunks_exact_mut(dim.max(1))) {
+        let factor = s.splat(factor);
+        lanes!(s, in row = [] s.mul(row, factor));
+    }
+}
+dispatch!(
+    /// Multiplies each row by its factor.
+    fn scale_rows(factors: &[f32], rows: &mut [f32]) = scale_rows_body
+);
 
 /// What the backward knows of each query of a block.
 #[derive(Clone, Copy)]
@@ -179,7 +201,7 @@ struct Scratch {
     /// Gradients of all keys and values.
     keys: Vec<f32>,
     values: Vec<f32>,
-    /// lse or out · dout of each query of a block.
+    /// lse and 1 / sum, or out · dout, of each query of a block.
     per_query: Vec<f32>,
 }
 
@@ -216,14 +238,16 @@ pub(crate) fn forward(isa: Isa, g: &Attention, x: &Inputs<f32>, out: &mut [f32],
             let place = Place { b, h, first: block.start, count };
             let scores = first(&mut scratch.scores, count * tk);
             let rows = first(&mut scratch.rows, count * g.dim);
-            let block_lse = first(&mut scratch.per_query, count);
+            let (block_lse, inverse) = first(&mut scratch.per_query, 2 * count).split_at_mut(count);
             block_lse.fill(f32::NEG_INFINITY);
+            inverse.fill(1.0);
             if tk > 0 {
                 multiply(isa, tokens(x.q, x.q_layout, place, g.dim), k.t(), scores, false);
                 let query = (b * g.heads + h) * g.tq + block.start;
-                weigh(isa, Weighing { g, mask, query }, scores, block_lse);
+                weigh(isa, Weighing { g, mask, masked: x.mask.is_some(), query }, scores, block_lse, inverse);
             }
             multiply(isa, Mat::new(scores, count, tk), v, rows, false);
+            scale_rows(isa, inverse, rows);
             // SAFETY: this task alone has this head, and the block lies within the queries.
             unsafe {
                 out.write(place, rows);
@@ -275,7 +299,7 @@ pub(crate) fn backward(
                 multiply(isa, q, k.t(), scores, false);
                 multiply(isa, d_o, v.t(), grad, false);
                 let queries = Queries { lse: &lse[query..query + count], delta };
-                unweigh(isa, Weighing { g, mask, query }, queries, scores, grad);
+                unweigh(isa, Weighing { g, mask, masked: true, query }, queries, scores, grad);
             }
             let (scores, grad) = (Mat::new(scores, count, tk), Mat::new(grad, count, tk));
             multiply(isa, scores.t(), d_o, &mut value_grad[..tk * g.dim], true);
