@@ -1,35 +1,44 @@
-//! Our side of the paired speed comparison: one line in names a work, one line out gives its milliseconds,
-//! and by how many megabytes the process grew at most in the first run.
+//! Our side of the paired speed comparison: one line in names a work, one line out gives its milliseconds, and by how many
+//! megabytes the process grew at most in its runs, of which there are two at least; or why there are none.
 //!
 //! Works: `resnet50 infer 8`, `resnet50 train 8`, `resnet50 load pth`, `bert-base infer 8x128`, `bert-base train 8x128`,
 //! `bert-base load safetensors`. Each is prepared and warmed up when first named; `RAYON_NUM_THREADS` sets the threads.
-//! Driven by `benches/peers/paired`.
+//! Driven by `benches/peers/run` and `benches/peers/paired`.
 
 #[path = "../works/mod.rs"]
 mod works;
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::time::Instant;
-use works::{Work, prepare};
+use works::{Work, grown, prepare};
 
-fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let mut works: BTreeMap<String, (Work, u64)> = BTreeMap::new();
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// The milliseconds of one run of the work `name`, and the bytes; `current` is the one work in memory.
+fn answer(name: &str, current: &mut Option<(String, Work, u64)>) -> Result<(f64, u64)> {
+    if current.as_ref().is_none_or(|(prepared, ..)| prepared != name) {
+        *current = None;
+        let (work, before) = prepare(name)?;
+        *current = Some((name.to_owned(), work, before));
+    }
+    let (_, work, before) = current.as_mut().ok_or("no work")?;
+    let start = Instant::now();
+    work()?;
+    Ok((start.elapsed().as_secs_f64() * 1e3, grown(*before)))
+}
+
+fn main() -> Result<()> {
+    let mut current = None;
     for line in std::io::stdin().lock().lines() {
         let name = line?.trim().to_owned();
         if name.is_empty() {
             break;
         }
-        if !works.contains_key(&name) {
-            works.clear(); // one model at a time in memory
-            works.insert(name.clone(), prepare(&name)?);
+        match answer(&name, &mut current) {
+            Ok((milliseconds, bytes)) => println!("{milliseconds:.3} {:.1}", bytes as f64 / 1e6),
+            Err(error) => println!("error: {error}"),
         }
-        if let Some((work, growth)) = works.get_mut(&name) {
-            let start = Instant::now();
-            work()?;
-            println!("{:.3} {:.1}", start.elapsed().as_secs_f64() * 1e3, *growth as f64 / 1e6);
-            std::io::stdout().flush()?;
-        }
+        std::io::stdout().flush()?;
     }
     Ok(())
 }

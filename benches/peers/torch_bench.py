@@ -1,157 +1,158 @@
-"""PyTorch eager, the other side of the paired speed tests: a server over standard input and output.
+"""PyTorch, a side of the speed tests: a server over standard input and output, one line in names a work, one line answers it.
 
-Reads lines, answers each with one line:
+    resnet50 infer 8          inference of a batch of 8 at 224x224
+    resnet50 train 8          a training step: forward, cross-entropy, backward, SGD with momentum
+    resnet50 frozen 16        the same with a trunk under no_grad, in eval mode, and a last layer that trains
+    bert-base infer 8x128     hidden states of 8 texts of 128 tokens; 8x8-128: of 8 to 128 tokens, padded
+    bert-base train 8x128     a training step of two classes with AdamW, dropout as configured (0.1)
+    .. bf16                   any of these under autocast to bf16
+    resnet50 load pth         torch.load of a state_dict and load_state_dict into a model that is there
+    bert-base load safetensors    load_file and load_state_dict into a model that is there
+    quit                      leave
 
-    resnet50 infer 8        one timed inference of a batch of 8 at 224x224
-    resnet50 train 8        one timed training step: forward, cross-entropy, backward, SGD with momentum
-    bert-base infer 8x128   one timed inference of 8 texts of 128 tokens, 2 classes
-    bert-base train 8x128   one timed training step with AdamW, dropout as configured (0.1)
-    resnet50 load pth       torch.load of a state_dict and load_state_dict into a model that is there
-    bert-base load safetensors
-                            load_file and load_state_dict into a model that is there
-    quit                    leave
-
-The answer is the time of that one iteration in milliseconds and by how many megabytes the process grew at most in the
-first run of the work, or "error: ..". The first request of a work builds it, warms it
-up, and for ResNet-50 times both memory layouts once and keeps the faster. The works `resnet50 trunk 16` (frozen trunk, new
-last layer) and other batch sizes follow the same form. Threads: OMP_NUM_THREADS, by default 2. The files to load are written to
-.cache/bench, where our side reads them.
+The answer is the time of one run in milliseconds and by how many megabytes the process grew at most since the first, or
+"error: ..". An argument says how: `default`, `channels_last` or `compile`; without one both layouts of images are timed once
+and the faster serves. Threads: OMP_NUM_THREADS, by default 2. The files to load are written to .cache/bench, where our side
+reads them.
 """
 
 import os
-import pathlib
 import sys
 import time
 
 THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "2"))
-FILES = pathlib.Path(__file__).resolve().parents[2] / ".cache" / "bench"
+HOW = sys.argv[1] if len(sys.argv) > 1 else None
+if HOW == "compile":
+    from models import FILES
+
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(FILES / "inductor"))
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no processes beside this one
 
 import torch  # noqa: E402
-import torchvision  # noqa: E402
-from models import status  # noqa: E402
-from transformers import BertConfig, BertForSequenceClassification  # noqa: E402
+from models import FILES, TEXT, image_model, images, parse, serve, text_config, text_model, texts, warm_up  # noqa: E402
 
 
-def resnet50(kind, size, layout):
-    net = torchvision.models.resnet50().to(memory_format=layout)
-    x = torch.randn(size, 3, 224, 224).contiguous(memory_format=layout)
+def compiled(function):
+    return torch.compile(function) if HOW == "compile" else function
+
+
+def inference(net, x, cast):
+    if HOW == "compile":
+        from torch._inductor import config
+
+        config.freezing = True  # folds the norms and packs the weights
+    net = compiled(net)
+
+    def run():
+        with torch.inference_mode() if HOW != "compile" else torch.no_grad(), cast():
+            net(**x)
+
+    return run
+
+
+def training(optimiser, loss, cast):
+    loss = compiled(loss)
+
+    def run():
+        optimiser.zero_grad(set_to_none=True)
+        with cast():
+            value = loss()
+        value.backward()
+        optimiser.step()
+
+    return run
+
+
+def frozen(trunk, head, y, optimiser, cast):
+    """`trunk` gives the features of the batch."""
+
+    def loss():
+        with torch.no_grad():
+            features = trunk()
+        return torch.nn.functional.cross_entropy(head(features), y)
+
+    return training(optimiser(head.parameters()), loss, cast)
+
+
+def image_work(model, kind, batch, layout, cast):
+    net = image_model(model, aux=kind == "train").to(memory_format=layout)
+    x = torch.from_numpy(images(model, batch)).contiguous(memory_format=layout)
     if kind == "infer":
-        return inference(net.eval(), x)
-    y = torch.randint(0, 1000, (size,))
-    if kind == "trunk":
-        # What a frozen trunk costs in torch: parameters without gradient, batch norm by its statistics, a fresh last layer.
-        net.requires_grad_(False).eval()
-        net.fc.requires_grad_(True)
-    else:
-        net.train()
-    optimiser = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=1e-3, momentum=0.9)
-    return training(optimiser, lambda: torch.nn.functional.cross_entropy(net(x), y))
-
-
-def bert_base(kind, size, layout):
-    batch, tokens = size
-    net = BertForSequenceClassification(BertConfig(num_labels=2))
-    ids = torch.randint(1000, 30000, (batch, tokens))
-    mask = torch.ones_like(ids)
-    if kind == "infer":
-        net.eval()
-        return inference(lambda x: net(input_ids=x, attention_mask=mask).logits, ids)
-    y = torch.randint(0, 2, (batch,))
+        return inference(net, {"x": x}, cast)
+    y = torch.arange(batch) % 1000
+    sgd = lambda parameters: torch.optim.SGD(parameters, lr=1e-3, momentum=0.9)  # noqa: E731
+    if kind == "frozen":
+        head, net.fc = net.fc, torch.nn.Identity()
+        return frozen(lambda: net(x), head, y, sgd, cast)
     net.train()
-    optimiser = torch.optim.AdamW(net.parameters(), lr=2e-5)
-    return training(optimiser, lambda: net(input_ids=ids, attention_mask=mask, labels=y).loss)
+
+    def loss():
+        answer = net(x)
+        logits, *aux = answer if isinstance(answer, tuple) else (answer,)
+        loss = torch.nn.functional.cross_entropy(logits, y)
+        for more in aux:  # torchvision's references weigh Inception's other head so
+            loss = loss + 0.4 * torch.nn.functional.cross_entropy(more, y)
+        return loss
+
+    return training(sgd(net.parameters()), loss, cast)
+
+
+def text_work(model, kind, size, cast):
+    ids, mask = (torch.from_numpy(x) for x in texts(size))
+    x = {"input_ids": ids, "attention_mask": mask}
+    if kind == "infer":
+        return inference(text_model(model), x, cast)
+    from transformers import BertForSequenceClassification
+
+    net = BertForSequenceClassification(text_config(model, num_labels=2))
+    y = torch.arange(len(ids)) % 2
+    adamw = lambda parameters: torch.optim.AdamW(parameters, lr=2e-5)  # noqa: E731
+    if kind == "frozen":
+        return frozen(lambda: net.eval().bert(**x).pooler_output, net.classifier, y, adamw, cast)
+    net.train()
+    return training(adamw(net.parameters()), lambda: net(**x, labels=y).loss, cast)
 
 
 def loading(model):
     """Opening a file of weights and filling a model that is there."""
     FILES.mkdir(parents=True, exist_ok=True)
     if model == "resnet50":
-        net, path = torchvision.models.resnet50(), FILES / "resnet50.pth"
+        net, path = image_model(model), FILES / "resnet50.pth"
         torch.save(net.state_dict(), path)
         return lambda: net.load_state_dict(torch.load(path, weights_only=True))
     import safetensors.torch
+    from transformers import BertForSequenceClassification
 
-    net, path = BertForSequenceClassification(BertConfig(num_labels=2)), FILES / "bert-base" / "model.safetensors"
+    net, path = BertForSequenceClassification(text_config(model, num_labels=2)), FILES / "bert-base" / "model.safetensors"
     net.save_pretrained(path.parent)
     return lambda: net.load_state_dict(safetensors.torch.load_file(path))
 
 
-def inference(net, x):
-    def run():
-        with torch.inference_mode():
-            net(x)
-
-    return run
-
-
-def training(optimiser, loss):
-    def run():
-        optimiser.zero_grad(set_to_none=True)
-        loss().backward()
-        optimiser.step()
-
-    return run
-
-
-def warm_up(run):
-    """Runs twice; by how many megabytes the process grew at most in the first run."""
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak (VmHWM) is now what is resident
-    before = status("VmRSS")
-    run()
-    growth = status("VmHWM") - before
-    run()
-    return growth / 1e6
-
-
-def timed(run):
-    start = time.perf_counter()
-    run()
-    return 1e3 * (time.perf_counter() - start)
-
-
 def build(line):
-    model, kind, size = line.split()
-    if (model, kind, size) in (("resnet50", "load", "pth"), ("bert-base", "load", "safetensors")):
-        run = loading(model)
-        return run, warm_up(run)
-    if kind not in ("infer", "train", "trunk"):
-        raise ValueError(f"no kind {kind}")
-    if model == "resnet50":
-        make, size = resnet50, int(size)
-        layouts = [torch.channels_last, torch.contiguous_format]
-    elif model == "bert-base" and kind != "trunk":
-        make, size = bert_base, tuple(int(n) for n in size.split("x"))
-        layouts = [torch.contiguous_format]
-    else:
+    if line in ("resnet50 load pth", "bert-base load safetensors"):
+        return loading(line.split()[0])
+    model, kind, size, precision = parse(line)
+    if kind not in ("infer", "train", "frozen") or precision not in ("f32", "bf16"):
         raise ValueError(f"no work {line}")
+    cast = lambda: torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")  # noqa: E731
+    if model in TEXT:
+        return text_work(model, kind, size, cast)
+    layouts = {"default": [torch.contiguous_format], None: [torch.channels_last, torch.contiguous_format]}.get(HOW, [torch.channels_last])
     best = None
     for layout in layouts:
-        run = make(kind, size, layout)
-        growth = warm_up(run)
-        milliseconds = timed(run) if len(layouts) > 1 else 0.0
-        print(f"torch_bench: {line}: {layout} {milliseconds:.1f} ms", file=sys.stderr)
+        run = image_work(model, kind, int(size), layout, cast)
+        if len(layouts) == 1:
+            return run
+        warm_up(run)
+        start = time.perf_counter()
+        run()
+        milliseconds = time.perf_counter() - start
         if best is None or milliseconds < best[0]:
-            best = (milliseconds, run, growth)
-    return best[1:]
-
-
-def main():
-    torch.set_num_threads(THREADS)
-    torch.manual_seed(0)
-    current, run = None, None
-    for line in sys.stdin:
-        line = line.strip()
-        if line in ("", "quit"):
-            break
-        try:
-            if line != current:
-                current, run = None, None  # free the work before: one at a time
-                run, growth = build(line)
-                current = line
-            print(f"{timed(run):.3f} {growth:.1f}", flush=True)
-        except (ValueError, RuntimeError) as error:
-            print(f"error: {str(error).splitlines()[0]}", flush=True)
+            best = milliseconds, run
+    return best[1]
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    serve(build)

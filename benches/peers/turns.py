@@ -4,10 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+
+
+def surroundings(threads):
+    """The environment of a process with so many threads."""
+    return {**os.environ, "RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore", "ONNX_FILES": str(ROOT / ".cache" / "bench")}
 
 
 class Server:
@@ -15,39 +21,46 @@ class Server:
 
     def __init__(self, name, command, threads=2):
         self.name, self.error = name, None
-        environment = {**os.environ, "RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
         try:
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+            # A group of its own: it ends together with whatever it starts.
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=surroundings(threads), process_group=0)
         except OSError as error:
             sys.exit(f"cannot start {name}: {error}")
-        self.process.send_signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
-    def ask(self, work):
-        """Milliseconds of one run; `None`, and why in `error`, if there are none."""
+    def signal(self, number):
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def ask(self, work, limit=600):
+        """Milliseconds of one run; `None`, and why in `error`, if there are none within `limit` seconds."""
         # Threads that wait by spinning would take the time of the next server.
-        self.process.send_signal(signal.SIGCONT)
+        self.signal(signal.SIGCONT)
+        late = threading.Timer(limit, lambda: self.signal(signal.SIGKILL))
+        late.start()
         try:
             self.process.stdin.write(work + "\n")
             self.process.stdin.flush()
             answer = self.process.stdout.readline().strip()
         except BrokenPipeError:
-            answer = "it ended"
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGSTOP)
+            answer = ""
+        in_time = late.is_alive()
+        late.cancel()
+        self.signal(signal.SIGSTOP)
         try:
             milliseconds, self.megabytes = (float(word) for word in answer.split())
             return milliseconds
         except ValueError:
-            self.error = answer or "it ended"
+            self.error = answer.removeprefix("error: ") or ("it ended" if in_time else f"not ready within {limit} s")
             return None
 
     def close(self):
-        try:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.stdin.close()
-        except (BrokenPipeError, ProcessLookupError):
-            pass
+        self.signal(signal.SIGKILL)
         self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
 
 
 def judges_python():

@@ -1,0 +1,57 @@
+//! candle, a side of the speed tests: the networks of candle-transformers that are among the works.
+
+#[path = "../../serve.rs"]
+mod serve;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::{Module, ModuleT, VarBuilder, VarMap};
+use candle_transformers::models::{bert, resnet, vgg};
+use serve::{Result, Run, images, serve, texts};
+use std::collections::HashMap;
+
+/// A network with the numbers its layers begin with, as plain tensors: those of a `VarMap` would record the pass.
+fn with_weights<T>(make: impl Fn(VarBuilder<'static>) -> candle_core::Result<T>) -> candle_core::Result<T> {
+    let map = VarMap::new();
+    make(VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu))?;
+    let tensors: HashMap<_, _> = map.data().lock().map_or_else(
+        |_| HashMap::new(),
+        |vars| vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect(),
+    );
+    make(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))
+}
+
+fn build(model: &str, size: &str) -> Result<Run> {
+    if let "bert-base" | "minilm" = model {
+        let mut config = bert::Config::default();
+        if model == "minilm" {
+            (config.hidden_size, config.num_hidden_layers, config.intermediate_size) = (384, 6, 1536);
+        }
+        let net = with_weights(|weights| bert::BertModel::load(weights, &config))?;
+        let (shape, ids, mask) = texts(size)?;
+        let ids = Tensor::from_vec(ids, &shape, &Device::Cpu)?;
+        let (types, mask) = (ids.zeros_like()?, Tensor::from_vec(mask, &shape, &Device::Cpu)?);
+        return Ok(Box::new(move || {
+            std::hint::black_box(net.forward(&ids, &types, Some(&mask))?);
+            Ok(())
+        }));
+    }
+    let (shape, data) = images(model, size.parse()?);
+    let x = Tensor::from_vec(data, &shape, &Device::Cpu)?;
+    let forward: Box<dyn Fn(&Tensor) -> candle_core::Result<Tensor>> = match model {
+        "resnet18" => with_weights(|weights| resnet::resnet18(1000, weights))
+            .map(|net| Box::new(move |x: &Tensor| net.forward(x)) as _)?,
+        "resnet50" => with_weights(|weights| resnet::resnet50(1000, weights))
+            .map(|net| Box::new(move |x: &Tensor| net.forward(x)) as _)?,
+        "vgg16" => with_weights(|weights| vgg::Vgg::new(weights, vgg::Models::Vgg16))
+            .map(|net| Box::new(move |x: &Tensor| net.forward_t(x, false)) as _)?,
+        _ => return Err(format!("candle-transformers has no {model}").into()),
+    };
+    Ok(Box::new(move || {
+        std::hint::black_box(forward(&x)?);
+        Ok(())
+    }))
+}
+
+fn main() {
+    serve(build);
+}

@@ -1,0 +1,50 @@
+"""docs/performance.md from the results."""
+
+from rows import RUST
+
+NOTES = "\n## What bounds the rows\n"
+HEAD = """# Performance
+
+Written by `{command}` on {machine}, {threads} threads: {versions}.
+
+Medians of runs that take turns, one process at a time; the ratio is the fastest peer's figure by ours. The figure is the time of
+a run in ms; for `memory`, the megabytes by which a fresh process grew at most in its steps; for `first`, the time from the start
+of the process to the first prediction from disk. Peers pad texts of 8 to 128 tokens. torch is the faster of both layouts;
+candle, burn and tract are set against every row of inference that they can run, of which the second table has all times.
+"""
+
+
+def cell(value, form=".1f"):
+    return "-" if value is None else format(value, form)
+
+
+def document(result, command, path):
+    """The text; the notes in the present file are kept."""
+    lines = [HEAD.format(command=command, **result)]
+    lines += ["| Work | precision | ours | fastest peer | its figure | ratio | goal |", "|---|---|---|---|---|---|---|"]
+    for row in result["rows"]:
+        unit = "mb" if "ours_mb" in row else "ms"
+        ratio = cell(row["ratio"], ".2f")
+        if row["ours_ms"] is None and unit == "ms":
+            ratio = "not there yet"
+        elif row["ratio"] is not None and row["ratio"] < row["goal"]:
+            ratio += " (missed)"
+        lines.append(f"| {row['work']} | {row['precision']} | {cell(row[f'ours_{unit}'])} | {row['peer'] or '-'} | {cell(row[f'peer_{unit}'])} | {ratio} | {row['goal']} |")
+    measured = [row for row in result["rows"] if "peers_ms" in row]
+    names = list(dict.fromkeys(name for row in measured for name in row["peers_ms"]))
+    lines += ["", "All times in ms. OpenVINO's default precision is bf16 where the processor has it, so that it does not count among f32.", ""]
+    lines += [f"| Work | precision | turns | ours | {' | '.join(names)} |", "|---" * (len(names) + 4) + "|"]
+    for row in measured:
+        times = " | ".join(cell(row["peers_ms"].get(name)) for name in names)
+        lines.append(f"| {row['work']} | {row['precision']} | {row['turns']} | {cell(row['ours_ms'])} | {times} |")
+    lines += ["", *(f"- {name}: {why}." for name, why in result["missing"].items())]
+    errors = {}
+    for row in measured:
+        for name, error in row["errors"].items():
+            errors.setdefault((name, error), []).append(f"{row['work']} {row['precision']}")
+    lines += [f"- {name}, {', '.join(works)}: {error}." for (name, error), works in errors.items()]
+    if result["quick"]:
+        lines.append("- `--quick` leaves torch out of inference in f32, and ends whoever takes over twice the fastest after one run.")
+    old = path.read_text() if path.exists() else ""
+    notes = old[old.index(NOTES) :] if NOTES in old else ""
+    return "\n".join(lines).rstrip() + "\n" + notes
