@@ -4,7 +4,6 @@ import os
 import platform
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,17 +16,11 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 
 
 def call(*command, **more):
-    """Runs a command to its end; it and all that it starts are killed if the runner is interrupted. Its output if it is piped."""
-    process = subprocess.Popen(command, env=surroundings(2), text=True, process_group=0, **more)
-    try:
-        output, _ = process.communicate()
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise
-    if process.returncode:
+    """Runs a command to its end; its output if it is piped."""
+    done = subprocess.run(command, env=surroundings(2), text=True, **more)
+    if done.returncode:
         raise RuntimeError(f"{Path(command[0]).name} {' '.join(str(word) for word in command[1:4])} failed")
-    return output
+    return done.stdout
 
 
 def openvino_python():
@@ -71,13 +64,19 @@ def servers(names, exports, compiles):
             found[name] = [judges, HERE / "onnx_bench.py"]
         elif peer == "openvino":
             found[name] = [openvino_python(), HERE / "openvino_bench.py", *how.split()]
-        elif peer in RUST:
-            try:
-                print(f"building {peer} (minutes, the first time)", file=sys.stderr, flush=True)
-                call("cargo", "build", "--release", "--quiet", "--locked", "--package", f"{peer}-peer", "--target-dir", TARGET / "peers", cwd=HERE / "rust")
-                found[name] = [TARGET / "peers" / "release" / f"{peer}-peer"]
-            except RuntimeError as error:
-                missing[name] = str(error)
+    if any(name in RUST for name in names):
+        print("building candle, burn and tract (minutes, the first time)", file=sys.stderr, flush=True)
+        try:
+            # Together: apart, Cargo would build what they share with other features.
+            call("cargo", "build", "--release", "--quiet", "--locked", "--keep-going", "--target-dir", TARGET / "peers", cwd=HERE / "rust")
+        except RuntimeError:
+            pass  # below: who is there
+    for name in RUST:
+        server = TARGET / "peers" / "release" / f"{name}-peer"
+        if name in names and server.exists():
+            found[name] = [server]
+        elif name in names:
+            missing[name] = "does not build here"
     if "torch compile" in found and not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++", "c++")):
         missing["torch compile"] = "needs a C++ compiler, and this machine has none"
         del found["torch compile"]

@@ -44,7 +44,7 @@ def document(result, command, path):
             errors.setdefault((name, error), []).append(f"{row['work']} {row['precision']}")
     lines += [f"- {name}, {', '.join(works)}: {error}." for (name, error), works in errors.items()]
     if result["quick"]:
-        lines.append("- `--quick` leaves torch out of inference in f32, and ends whoever takes over twice the fastest after one run.")
+        lines.append("- `--quick` leaves torch out of inference, where it is not the fastest, and ends whoever takes over twice the fastest after one run.")
     old = path.read_text() if path.exists() else ""
     notes = old[old.index(NOTES) :] if NOTES in old else ""
     return "\n".join(lines).rstrip() + "\n" + notes

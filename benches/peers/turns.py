@@ -1,5 +1,6 @@
 """Servers that take turns: each works alone on the machine while the others are stopped."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -22,23 +23,16 @@ class Server:
     def __init__(self, name, command, threads=2):
         self.name, self.error = name, None
         try:
-            # A group of its own: it ends together with whatever it starts.
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=surroundings(threads), process_group=0)
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=surroundings(threads))
         except OSError as error:
             sys.exit(f"cannot start {name}: {error}")
-        self.signal(signal.SIGSTOP)
-
-    def signal(self, number):
-        try:
-            os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            pass
+        self.process.send_signal(signal.SIGSTOP)
 
     def ask(self, work, limit=600):
         """Milliseconds of one run; `None`, and why in `error`, if there are none within `limit` seconds."""
         # Threads that wait by spinning would take the time of the next server.
-        self.signal(signal.SIGCONT)
-        late = threading.Timer(limit, lambda: self.signal(signal.SIGKILL))
+        self.process.send_signal(signal.SIGCONT)
+        late = threading.Timer(limit, self.process.kill)
         late.start()
         try:
             self.process.stdin.write(work + "\n")
@@ -48,7 +42,7 @@ class Server:
             answer = ""
         in_time = late.is_alive()
         late.cancel()
-        self.signal(signal.SIGSTOP)
+        self.process.send_signal(signal.SIGSTOP)
         try:
             milliseconds, self.megabytes = (float(word) for word in answer.split())
             return milliseconds
@@ -57,10 +51,11 @@ class Server:
             return None
 
     def close(self):
-        self.signal(signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
         self.process.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
 
 
 def judges_python():
