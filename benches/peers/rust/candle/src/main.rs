@@ -38,12 +38,19 @@ fn build(model: &str, size: &str) -> Result<Run> {
     let (shape, data) = images(model, size.parse()?);
     let x = Tensor::from_vec(data, &shape, &Device::Cpu)?;
     let forward: Box<dyn Fn(&Tensor) -> candle_core::Result<Tensor>> = match model {
-        "resnet18" => with_weights(|weights| resnet::resnet18(1000, weights))
-            .map(|net| Box::new(move |x: &Tensor| net.forward(x)) as _)?,
-        "resnet50" => with_weights(|weights| resnet::resnet50(1000, weights))
-            .map(|net| Box::new(move |x: &Tensor| net.forward(x)) as _)?,
-        "vgg16" => with_weights(|weights| vgg::Vgg::new(weights, vgg::Models::Vgg16))
-            .map(|net| Box::new(move |x: &Tensor| net.forward_t(x, false)) as _)?,
+        "resnet18" => {
+            let net = with_weights(|weights| resnet::resnet18(1000, weights))?;
+            Box::new(move |x| net.forward(x))
+        }
+        "resnet50" => {
+            let net = with_weights(|weights| resnet::resnet50(1000, weights))?;
+            Box::new(move |x| net.forward(x))
+        }
+        "vgg16" if shape[0] > 1 => return Err("the VGG of candle-transformers takes one image".into()),
+        "vgg16" => {
+            let net = with_weights(|weights| vgg::Vgg::new(weights, vgg::Models::Vgg16))?;
+            Box::new(move |x| net.forward_t(&x.squeeze(0)?, false))
+        }
         _ => return Err(format!("candle-transformers has no {model}").into()),
     };
     Ok(Box::new(move || {
