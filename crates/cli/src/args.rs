@@ -308,12 +308,12 @@ pub(crate) enum DemoKind {
 pub(crate) enum Finetune {
     /// A BERT on labelled texts in a table
     #[command(
-        after_help = "Example:\n  uke finetune text --weights minilm/ --train reviews.csv --text-column text --label-column label --epochs 4 --out reviews-model"
+        after_help = "Example:\n  uke finetune text --weights minilm/ --train reviews.csv --text-column text --label-column label --epochs 4 --out reviews-model\n  uke finetune text --weights minilm/ --train reviews.csv --freeze trunk --feature-cache features/"
     )]
     Text(TextArgs),
     /// A ResNet on photos: one folder per class, or a table of paths and labels
     #[command(
-        after_help = "Example:\n  uke finetune image --weights resnet50.safetensors --data photos/ --augment flip --epochs 10 --out photo-model"
+        after_help = "Example:\n  uke finetune image --weights resnet50.safetensors --data photos/ --augment flip --epochs 10 --out photo-model\n  uke finetune image --weights resnet50.safetensors --data photos/ --freeze trunk --feature-cache features/"
     )]
     Image(ImageArgs),
 }
@@ -343,6 +343,10 @@ pub(crate) struct TrainArgs {
     /// Share of the target spread over all classes
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = fraction)]
     pub(crate) label_smoothing: f64,
+    /// Keep what a frozen trunk says of the data in this folder, for later trainings of the same data: as f16, found by the hash
+    /// of weights, preprocessing and data. For texts with --freeze trunk
+    #[arg(long, value_name = "DIR")]
+    pub(crate) feature_cache: Option<PathBuf>,
     /// Weigh classes by how rare they are
     #[arg(long)]
     pub(crate) balance: bool,

@@ -7,12 +7,12 @@ use crate::outcome::Outcome;
 use crate::photos;
 use crate::progress::Progress;
 use crate::report::thousands;
-use crate::train::{Plan, apply_freeze, finish, loss, split_off, train, train_head, with_frozen_trunk};
+use crate::train::{Plan, apply_freeze, finish, kept, loss, split_off, train, train_head, with_frozen_trunk};
 use std::time::Instant;
 use ukulele_data::{Augment, ImageBatches, Preprocess, RandomCrop, Size};
 use ukulele_layers::{Init, Module, Role};
 use ukulele_models::{ImageConfig, ImageModel, Pretrained};
-use ukulele_training::{Model, check_writable, evaluate};
+use ukulele_training::{DataKey, FeatureCache, Model, check_writable, evaluate};
 use weights_import::{Architecture, Dialect, Weights, guess};
 
 /// Learning rate of the last stage.
@@ -43,6 +43,11 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
     };
     check_writable(&setup.out)?;
     files::check_file(setup.json.as_deref())?;
+    let cache = setup.feature_cache.as_ref().map(FeatureCache::new).transpose()?;
+    // Of the files: the preprocessing decides on what is made of them below.
+    let [learn_kept, judge_kept] =
+        [&learn, &judge].map(|photos| kept(cache.as_ref(), || DataKey::photos(photos, &preprocess)));
+    let (learn_kept, judge_kept) = (learn_kept?, judge_kept?);
 
     let mut net = ImageModel::new(&config.with_classes(names.len()), &mut Init::new(setup.seed));
     net.remove_aux();
@@ -69,8 +74,8 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
     let exam = photos::still(judge, left)?;
     let progress = || Progress::training("training", plan.epochs, quiet);
     let history = if setup.freeze == Freeze::Trunk {
-        let features = photos::features(&mut net, &photos::still(learn, preprocess.clone())?, quiet)?;
-        let seen = photos::features(&mut net, &exam, quiet)?;
+        let features = photos::features(&mut net, learn_kept, &photos::still(learn, preprocess.clone())?, quiet)?;
+        let seen = photos::features(&mut net, judge_kept, &exam, quiet)?;
         train_head(&mut net, &plan, loss, &features, &seen, &progress())?
     } else {
         // A random crop is one of the whole photo, which then is decoded anew in each epoch.
@@ -80,8 +85,8 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
         };
         // A fresh head would first tear at the trunk: it begins as the one that the frozen trunk wants.
         with_frozen_trunk(&mut net, |net| {
-            let features = photos::features(net, &photos::still(learn.clone(), left.clone())?, quiet)?;
-            let seen = photos::features(net, &exam, quiet)?;
+            let features = photos::features(net, learn_kept, &photos::still(learn.clone(), left.clone())?, quiet)?;
+            let seen = photos::features(net, judge_kept, &exam, quiet)?;
             let plan = plan.of_head(learn.len());
             let progress = Progress::bar_only("the new head", plan.epochs, quiet);
             train_head(net, &plan, loss.clone(), &features, &seen, &progress)

@@ -7,13 +7,13 @@ use crate::outcome::Outcome;
 use crate::progress::Progress;
 use crate::report::thousands;
 use crate::texts;
-use crate::train::{Plan, apply_freeze, finish, loss, split_off, train, train_head};
+use crate::train::{Plan, apply_freeze, features, finish, kept, loss, split_off, train, train_head};
 use std::path::Path;
 use std::time::Instant;
 use ukulele_data::{TextBatches, TextDataset, Tokenizer};
 use ukulele_layers::{Init, Module};
 use ukulele_models::{BertConfig, Pooling, Pretrained, TextModel};
-use ukulele_training::{Features, History, Model, TextInput, check_writable};
+use ukulele_training::{DataKey, FeatureCache, History, Model, TextInput, check_writable};
 use weights_import::{Dialect, Report, TextFamily, Weights};
 
 /// Runs the command.
@@ -21,6 +21,9 @@ pub(crate) fn run(args: &TextArgs, quiet: bool) -> Result<()> {
     let start = Instant::now();
     let setup = &args.training;
     // Everything that can be wrong is looked at before the first step.
+    if setup.feature_cache.is_some() && setup.freeze != Freeze::Trunk {
+        return Err(Failure::usage("--feature-cache: a trunk that learns has no features to keep; add --freeze trunk"));
+    }
     let weights = weights_import::open(&args.weights)?;
     let bert = Encoder::of(&weights, args)?;
     let (text, label) = (args.columns.text_column.as_str(), args.label_column.as_str());
@@ -161,8 +164,12 @@ fn fit(
     }
     let progress = Progress::training("training", plan.epochs, quiet);
     if setup.freeze == Freeze::Trunk {
-        let features = Features::of(net, texts::by_length(&lesson))?;
-        let seen = Features::of(net, texts::by_length(exam))?;
+        let cache = setup.feature_cache.as_ref().map(FeatureCache::new).transpose()?;
+        let mut of = |texts: &TextBatches| {
+            let kept = kept(cache.as_ref(), || DataKey::tokens(texts::by_length(texts)))?;
+            features(net, kept, texts::by_length(texts), texts.len(), quiet)
+        };
+        let (features, seen) = (of(&lesson)?, of(exam)?);
         return train_head(net, plan, loss, &features, &seen, &progress);
     }
     train(

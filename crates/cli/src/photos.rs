@@ -1,9 +1,8 @@
 //! Photos as a model takes them.
 
 use crate::errors::{Failure, Result};
-use crate::interrupt;
-use crate::progress::counter;
 use crate::texts::table;
+use crate::train::{self, Kept};
 use std::path::Path;
 use ukulele_data::{Augment, ImageBatch, ImageBatches, ImageDataset, Labels, Preprocess};
 use ukulele_layers::Tensor;
@@ -100,18 +99,12 @@ pub(crate) fn in_order(photos: &ImageBatches) -> impl Iterator<Item = ukulele_tr
     photos.in_order().map(labelled)
 }
 
-/// What the frozen trunk of `net` says of the photos, in order and unchanged. Ctrl-C is an error.
+/// What the frozen trunk of `net` says of the photos, in order and unchanged: see [`train::features`].
 pub(crate) fn features<N: Classifier<Batch = Tensor>>(
     net: &mut N,
+    kept: Kept<'_>,
     photos: &ImageBatches,
     quiet: bool,
 ) -> Result<Features> {
-    let bar = counter("features of the frozen trunk", photos.len(), quiet);
-    let batches = in_order(photos).take_while(|_| !interrupt::asked());
-    let found = Features::of(net, batches.inspect(|_| bar.inc(EVALUATED_AT_ONCE as u64)));
-    bar.finish_and_clear();
-    if interrupt::asked() {
-        return Err(Failure::Interrupted("nothing was learned yet; nothing was saved".to_owned()));
-    }
-    Ok(found?)
+    train::features(net, kept, in_order(photos), photos.len(), quiet)
 }

@@ -1,16 +1,18 @@
 //! One training: optimiser, schedule, frozen parts, and what came of it.
 
 use crate::args::{Freeze, TrainArgs};
-use crate::errors::{Failure, Result};
+use crate::errors::{Failure, Result, printable};
 use crate::files;
+use crate::interrupt;
 use crate::outcome::Outcome;
-use crate::progress::Progress;
+use crate::progress::{Progress, counter};
+use crate::report::thousands;
 use serde_json::json;
 use std::path::Path;
 use ukulele_data::{Labels, Random, split};
 use ukulele_training::{
-    AdamW, Batches, Classifier, CrossEntropy, Ending, Event, Features, FitOptions, Groups, HeadOnly, History, Schedule,
-    Score, class_weights_balanced, evaluate, fit,
+    AdamW, Batches, Cached, Classifier, CrossEntropy, DataKey, Ending, Event, FeatureCache, Features, FitOptions,
+    Groups, HeadOnly, History, Labelled, Schedule, Score, class_weights_balanced, evaluate, fit,
 };
 
 /// How one model is trained.
@@ -125,6 +127,45 @@ where
     };
     let mut observe = |event: &Event| progress.see(event);
     Ok(fit(net, &mut optimizer, &options, batches, validate, &mut observe)?)
+}
+
+/// Where the features of data are kept, and how they are found there; `None` if no cache is asked for.
+pub(crate) type Kept<'a> = Option<(&'a FeatureCache, DataKey)>;
+
+/// Where the features are kept of the data with this key.
+pub(crate) fn kept(
+    cache: Option<&FeatureCache>,
+    key: impl FnOnce() -> ukulele_training::Result<DataKey>,
+) -> Result<Kept<'_>> {
+    Ok(cache.map(|cache| key().map(|key| (cache, key))).transpose()?)
+}
+
+/// What the frozen trunk of `net` says of the batches, of so many inputs; those that are kept are read. Ctrl-C is an error.
+pub(crate) fn features<N: Classifier>(
+    net: &mut N,
+    kept: Kept<'_>,
+    batches: impl Iterator<Item = ukulele_training::Result<Labelled<N::Batch>>>,
+    inputs: usize,
+    quiet: bool,
+) -> Result<Features> {
+    let bar = counter("features of the frozen trunk", inputs, quiet);
+    let batches = batches.take_while(|_| !interrupt::asked());
+    let batches = batches.inspect(|batch| bar.inc(batch.as_ref().map_or(0, |batch| batch.labels.len() as u64)));
+    let found = match kept {
+        Some((cache, key)) => cache.features(net, &key, batches),
+        None => Features::of(net, batches).map(|features| Cached { features, read: false, warning: None }),
+    };
+    bar.finish_and_clear();
+    if interrupt::asked() {
+        return Err(Failure::Interrupted("nothing was learned yet; nothing was saved".to_owned()));
+    }
+    let found = found?;
+    if let Some(warning) = &found.warning {
+        eprintln!("warning: {}", printable(warning));
+    } else if found.read && !quiet {
+        eprintln!("{} features are there from an earlier training", thousands(inputs as f64));
+    }
+    Ok(found.features)
 }
 
 /// Trains the head of `net` on features of its trunk, and judges it by those of the validation samples.

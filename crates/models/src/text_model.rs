@@ -440,6 +440,14 @@ impl TextModel {
     /// As [`TextModel::hidden`].
     pub fn features(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
         let hidden = self.hidden(tokens, pass)?;
+        self.features_of(hidden, tokens, pass)
+    }
+
+    /// What the head sees of the last hidden states (B, T, D): those, or a vector of each text.
+    ///
+    /// # Errors
+    /// Another number of tokens than hidden states.
+    pub fn features_of(&self, hidden: Value, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
         match &self.head {
             TextHead::SequenceClassification(head) | TextHead::MultipleChoice(head) => {
                 self.pooled(&hidden, tokens, head.pooling, pass)

@@ -1,6 +1,7 @@
 //! A model's answers, and how good they are.
 
-use crate::{Classifier, Confusion, Error, Labelled, Result, Score};
+use crate::trunk::{PAYS, over};
+use crate::{Classifier, Confusion, Error, Labelled, Planned, Result, Score};
 use ukulele_layers::{Pass, Tensor};
 
 /// A model's answers to labelled examples, in order.
@@ -33,7 +34,7 @@ impl Evaluation {
     }
 }
 
-/// Runs the model in evaluation mode over batches.
+/// Runs the model in evaluation mode over batches: by a plan of its trunk, if there are so many inputs that making one pays.
 ///
 /// # Errors
 /// A batch that cannot be made or run; a label that is no class.
@@ -43,28 +44,30 @@ pub fn evaluate<N: Classifier>(
 ) -> Result<Evaluation> {
     let mut found = Evaluation::default();
     let mut loss = 0.0;
-    for batch in batches {
-        let batch = batch?;
-        let logits = net.logits(&batch.inputs, &mut Pass::eval())?;
-        loss += f64::from(logits.cross_entropy(&batch.labels)?.tensor().item()?) * batch.labels.len() as f64;
-        for &label in &batch.labels {
+    over(net, batches, |features, labels| {
+        let logits = net.head(&features, &mut Pass::eval())?;
+        loss += f64::from(logits.cross_entropy(&labels)?.tensor().item()?) * labels.len() as f64;
+        for &label in &labels {
             let class = usize::try_from(label).map_err(|_| Error::Argument(format!("label {label} is no class")))?;
             found.labels.push(class);
         }
         found.probabilities.extend(rows(logits.softmax()?.tensor()));
-    }
+        Ok(())
+    })?;
     found.predictions = found.probabilities.iter().map(|row| argmax(row)).collect();
     found.loss = loss / found.labels.len().max(1) as f64;
     Ok(found)
 }
 
-/// The probabilities of all classes for each input of a batch.
+/// The probabilities of all classes for each input of a batch. For batch after batch, [`Planned`] keeps its plan.
 ///
 /// # Errors
 /// Those of the model.
 pub fn predict<N: Classifier>(net: &N, inputs: &N::Batch) -> Result<Vec<Vec<f32>>> {
-    let logits = net.logits(inputs, &mut Pass::eval())?;
-    Ok(rows(logits.softmax()?.tensor()))
+    if N::count(inputs) < PAYS {
+        return Ok(rows(net.logits(inputs, &mut Pass::eval())?.softmax()?.tensor()));
+    }
+    Planned::new(net, inputs).predict(inputs)
 }
 
 /// The place of the largest number, the first of equals; 0 in an empty list.
@@ -72,7 +75,7 @@ pub fn argmax(values: &[f32]) -> usize {
     values.iter().enumerate().fold(0, |best, (i, v)| if *v > values[best] { i } else { best })
 }
 
-fn rows(matrix: &Tensor) -> Vec<Vec<f32>> {
+pub(crate) fn rows(matrix: &Tensor) -> Vec<Vec<f32>> {
     let width = matrix.shape().last().copied().unwrap_or(1).max(1);
     matrix.to_vec().chunks(width).map(<[f32]>::to_vec).collect()
 }

@@ -1,7 +1,7 @@
 //! The training loop.
 
 use crate::optimizer::apply_statistics;
-use crate::{Classifier, Error, Labelled, Optimizer, Result, Schedule, clip_norm};
+use crate::{Classifier, Error, FrozenTrunk, Labelled, Optimizer, Result, Schedule, clip_norm};
 use std::fmt;
 use ukulele_autograd::CrossEntropy;
 use ukulele_kernels::random;
@@ -148,7 +148,7 @@ pub struct History {
 ///
 /// `batches` makes the batches of an epoch (counted from 1), `validate` judges the model after each (`Ok(None)` for no
 /// validation), `observer` sees every step and epoch and may stop. The first step is audited: every trainable
-/// parameter must have a way to the loss. The state with the best validation is put back at the end, also when the
+/// parameter must have a way to the loss. A trunk that is frozen as a whole runs as a plan. The state with the best validation is put back at the end, also when the
 /// training is stopped or fails. The same arguments give the same bits.
 ///
 /// ```
@@ -232,6 +232,7 @@ fn run<'a, N: Classifier>(
     history: &mut History,
 ) -> Result<Ending> {
     let mut worse = 0;
+    let mut trunk = FrozenTrunk::default();
     for epoch in 1..=options.epochs {
         let mut examples = batches(epoch)?;
         let steps = examples.len().div_ceil(options.accumulate);
@@ -246,7 +247,7 @@ fn run<'a, N: Classifier>(
             optimizer.set_factor(options.schedule.factor(step, total));
             let rate = optimizer.rate();
             let seed = random::key(&[options.seed, step as u64]);
-            let (loss, mut gradients) = loss_and_gradients(net, &group, &options.loss, seed, step == 0)?;
+            let (loss, mut gradients) = step_gradients(Some(&mut trunk), net, &group, &options.loss, seed, step == 0)?;
             if !loss.is_finite() {
                 return Err(Error::Diverged { epoch, step: step + 1, rate, message: format!("the loss is {loss}") });
             }
@@ -297,6 +298,18 @@ pub fn loss_and_gradients<N: Classifier>(
     seed: u64,
     audit: bool,
 ) -> Result<(f64, Gradients)> {
+    step_gradients(None, net, batches, loss, seed, audit)
+}
+
+/// [`loss_and_gradients`], a frozen trunk being run by its plan if there is one to keep it.
+fn step_gradients<N: Classifier>(
+    mut trunk: Option<&mut FrozenTrunk<N>>,
+    net: &mut N,
+    batches: &[Labelled<N::Batch>],
+    loss: &CrossEntropy,
+    seed: u64,
+    audit: bool,
+) -> Result<(f64, Gradients)> {
     let weights: Vec<f64> = batches.iter().map(|batch| weight(&batch.labels, loss)).collect();
     let total: f64 = weights.iter().sum();
     if total == 0.0 && !batches.is_empty() {
@@ -305,7 +318,14 @@ pub fn loss_and_gradients<N: Classifier>(
     let mut sum: Option<(f64, Gradients)> = None;
     for (i, (batch, weight)) in batches.iter().zip(&weights).enumerate() {
         let mut pass = Pass::train(random::key(&[seed, i as u64]));
-        let logits = net.logits(&batch.inputs, &mut pass)?;
+        let features = match &mut trunk {
+            Some(trunk) => trunk.features(net, &batch.inputs)?,
+            None => None,
+        };
+        let logits = match &features {
+            Some(features) => net.head(features, &mut pass)?,
+            None => net.logits(&batch.inputs, &mut pass)?,
+        };
         let mean = logits.cross_entropy_with(&batch.labels, loss)?;
         let share = weight / total;
         let part = if share == 1.0 { mean } else { mean.scale(share)? };

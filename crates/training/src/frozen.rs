@@ -1,5 +1,6 @@
 //! Head-only training: a frozen trunk is run once, and the head is trained on what it said.
 
+use crate::trunk::{learning, over};
 use crate::{Batches, Classifier, Error, Labelled, Result};
 use ukulele_layers::{Module, ModuleId, Param, Pass, Tensor, Value};
 
@@ -13,30 +14,23 @@ pub struct Features {
 }
 
 impl Features {
-    /// Runs the trunk of `net` once over all batches. What the head makes of the result is what it would make of the
-    /// inputs, as long as the trunk stays frozen and preprocessing has no randomness.
+    /// Runs the trunk of `net` once over all batches, by a plan if they are many. What the head makes of the result is what it
+    /// would make of the inputs, as long as the trunk stays frozen and preprocessing has no randomness.
     ///
     /// # Errors
     /// A trunk that is not frozen ([`Classifier::freeze_trunk`]), no batches, or one that cannot be made or run.
     pub fn of<N: Classifier>(net: &mut N, batches: impl Iterator<Item = Result<Labelled<N::Batch>>>) -> Result<Self> {
-        let head = net.head_names();
-        let mut free = None;
-        net.each("", &mut |name, param| {
-            if !param.frozen && free.is_none() && !head.iter().any(|prefix| name.starts_with(prefix)) {
-                free = Some(name.to_owned());
-            }
-        });
-        if let Some(name) = free {
+        if let Some(name) = learning(net) {
             return Err(Error::Argument(format!(
                 "features change while `{name}` is not frozen; freeze the trunk first"
             )));
         }
         let (mut parts, mut labels) = (Vec::new(), Vec::new());
-        for batch in batches {
-            let batch = batch?;
-            parts.push(net.features(&batch.inputs, &mut Pass::eval())?.into_tensor());
-            labels.extend(batch.labels);
-        }
+        over(net, batches, |features, batch| {
+            parts.push(features.into_tensor());
+            labels.extend(batch);
+            Ok(())
+        })?;
         if parts.is_empty() {
             return Err(Error::Argument("no batches to take features of".into()));
         }
@@ -109,5 +103,13 @@ impl<N: Classifier> Classifier for HeadOnly<'_, N> {
 
     fn groups(&self) -> Vec<Vec<String>> {
         self.0.groups()
+    }
+
+    fn count(features: &Tensor) -> usize {
+        features.shape().first().copied().unwrap_or(0)
+    }
+
+    fn measures(&self) -> String {
+        String::new()
     }
 }

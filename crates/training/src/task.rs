@@ -1,5 +1,7 @@
 //! Classification: a trunk that makes features, and a head that makes logits of them.
 
+use serde_json::json;
+use ukulele_inference::{Plan, TextPlan};
 use ukulele_layers::{Error, Module, Pass, Result, Tensor, Value};
 use ukulele_models::{ImageModel, ResNet, TextHead, TextModel, TokenBatch};
 
@@ -11,6 +13,9 @@ pub struct Labelled<B> {
     /// N classes.
     pub labels: Vec<i64>,
 }
+
+/// A compiled trunk: what [`Classifier::features`] says of a batch in evaluation. It is given the model that it was made of.
+pub type TrunkPlan<N> = Box<dyn Fn(&N, &<N as Classifier>::Batch) -> Result<Value> + Send + Sync>;
 
 /// A model that sorts inputs into classes.
 pub trait Classifier: Module + Sized {
@@ -37,6 +42,22 @@ pub trait Classifier: Module + Sized {
 
     /// Prefixes of names from the input to the output, one list per group.
     fn groups(&self) -> Vec<Vec<String>>;
+
+    /// The number of inputs of a batch.
+    fn count(batch: &Self::Batch) -> usize;
+
+    /// What decides on the features beside the parameters and the input: strides, epsilons, pooling and the like. Models
+    /// that differ in it differ here; [`crate::FeatureCache`] tells them apart by it.
+    fn measures(&self) -> String;
+
+    /// The trunk, compiled with the weights of now for inputs like these; `None` where it always runs as it is.
+    ///
+    /// # Errors
+    /// A trunk that plans do not know.
+    fn compile(&self, example: &Self::Batch) -> Result<Option<TrunkPlan<Self>>> {
+        let _ = example;
+        Ok(None)
+    }
 
     /// Logits: (N, classes).
     ///
@@ -91,6 +112,24 @@ impl Classifier for TextModel {
     fn groups(&self) -> Vec<Vec<String>> {
         self.layer_groups()
     }
+
+    fn count(batch: &TokenBatch) -> usize {
+        batch.batch
+    }
+
+    fn measures(&self) -> String {
+        let pooling = match &self.head {
+            TextHead::SequenceClassification(head) => head.pooling.name(),
+            _ => "",
+        };
+        json!([self.to_json(&[]), pooling]).to_string()
+    }
+
+    /// Texts of any lengths.
+    fn compile(&self, _: &TokenBatch) -> Result<Option<TrunkPlan<Self>>> {
+        let plan = TextPlan::compile(self)?;
+        Ok(Some(Box::new(move |net: &Self, tokens| net.features_of(plan.hidden(tokens)?, tokens, &mut Pass::eval()))))
+    }
 }
 
 impl Classifier for ResNet {
@@ -114,6 +153,20 @@ impl Classifier for ResNet {
 
     fn groups(&self) -> Vec<Vec<String>> {
         self.layer_groups()
+    }
+
+    fn count(batch: &Tensor) -> usize {
+        batch.shape().first().copied().unwrap_or(0)
+    }
+
+    fn measures(&self) -> String {
+        json!(self.config().to_json()).to_string()
+    }
+
+    /// Images of one size.
+    fn compile(&self, example: &Tensor) -> Result<Option<TrunkPlan<Self>>> {
+        let plan = Plan::compile(|x, pass| Self::features(self, x, pass), example)?;
+        Ok(Some(Box::new(move |_: &Self, images| plan.run(images).map(Value::from))))
     }
 }
 
@@ -139,5 +192,19 @@ impl Classifier for ImageModel {
 
     fn groups(&self) -> Vec<Vec<String>> {
         self.layer_groups()
+    }
+
+    fn count(batch: &Tensor) -> usize {
+        batch.shape().first().copied().unwrap_or(0)
+    }
+
+    fn measures(&self) -> String {
+        json!(self.config().to_json()).to_string()
+    }
+
+    /// Images of one size.
+    fn compile(&self, example: &Tensor) -> Result<Option<TrunkPlan<Self>>> {
+        let plan = Plan::compile(|x, pass| Self::features(self, x, pass), example)?;
+        Ok(Some(Box::new(move |_: &Self, images| plan.run(images).map(Value::from))))
     }
 }

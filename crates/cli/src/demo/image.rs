@@ -154,7 +154,8 @@ impl Task {
 
     /// What the pretrained trunk says of all photos: the same for all seeds, as it is frozen.
     fn features(&self, quiet: bool) -> Result<Features> {
-        photos::features(&mut self.model(Way::Head, 0)?, &photos::still(self.photos.clone(), normalise())?, quiet)
+        let photos = photos::still(self.photos.clone(), normalise())?;
+        photos::features(&mut self.model(Way::Head, 0)?, None, &photos, quiet)
     }
 
     /// Learns one way, and is tested. `features` are those of all photos, and took `each` seconds a photo.

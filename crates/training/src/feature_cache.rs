@@ -1,0 +1,276 @@
+//! Features on disk: a trunk that does not learn is run but once, over all trainings.
+
+use crate::trunk::learning;
+use crate::{Classifier, Error, Features, Labelled, Result};
+use half::f16;
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use ukulele_data::{ImageDataset, Photo, Preprocess};
+use ukulele_layers::{Role, Tensor};
+use ukulele_models::TokenBatch;
+use weights_import::{Dtype, Entry};
+
+/// The layout of the files and of their keys.
+const LAYOUT: &str = "ukulele features 1";
+
+/// A folder of features, a file for each trunk and data: `<key>.safetensors`.
+///
+/// The key is the sha256 of all that decides on the features: the trunk's parameters and measures, and the data with its
+/// preprocessing ([`DataKey`]). A trunk that has learned in between (gradual unfreezing) has another key, as have other photos.
+/// Nothing is ever removed: what is no longer wanted may be deleted at any time.
+///
+/// Numbers are kept as f16, half the size of f32, and rounded in the run that computes them as well, so that both runs give the
+/// same bits. Each is off by at most 2⁻¹¹ (0.05 %) of itself, below 6·10⁻⁵ by at most 3·10⁻⁸; logits of a linear head move by a
+/// few times 10⁻⁴ of their norm. Features of which one is beyond f16's 65504 are kept as f32.
+///
+/// A file is written whole or not at all, and carries its key and the sha256 of its content: what is damaged or of something
+/// else is computed anew, and said ([`Cached::warning`]).
+///
+/// ```
+/// use ukulele_layers::{Init, Tensor};
+/// use ukulele_models::{ResNet, ResNetConfig};
+/// use ukulele_training::{Classifier, DataKey, FeatureCache, Labelled};
+/// # let folder = std::env::temp_dir().join(format!("ukulele-features-doc-{}", std::process::id()));
+/// let config = ResNetConfig { width: 4, layers: [1, 1, 1, 1], ..ResNetConfig::depth(18, 2).unwrap() };
+/// let mut net = ResNet::new(&config, &mut Init::new(0));
+/// net.freeze_trunk();
+/// let batch = || Labelled { inputs: Tensor::ones(&[4, 3, 32, 32]).unwrap(), labels: vec![0, 1, 0, 1] };
+/// let key = DataKey::new("four images of ones", 4); // for real data: DataKey::photos, DataKey::tokens
+/// let cache = FeatureCache::new(&folder)?;
+/// let first = cache.features(&mut net, &key, std::iter::once(Ok(batch())))?;
+/// let again = cache.features(&mut net, &key, std::iter::empty())?; // nothing is run
+/// assert!(!first.read && again.read);
+/// assert_eq!(first.features.values.to_vec(), again.features.values.to_vec());
+/// # std::fs::remove_dir_all(folder).unwrap();
+/// # Ok::<(), ukulele_training::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct FeatureCache {
+    folder: PathBuf,
+}
+
+/// What a [`FeatureCache`] gave.
+#[derive(Debug, Clone)]
+pub struct Cached {
+    /// The features.
+    pub features: Features,
+    /// Whether they were read from a file.
+    pub read: bool,
+    /// What was wrong with the file that was there, or why none could be written. One line.
+    pub warning: Option<String>,
+}
+
+/// Identifies data: what is in it, in which order, with which labels, and how it is prepared.
+#[derive(Debug, Clone)]
+pub struct DataKey {
+    hash: Sha256,
+    count: usize,
+}
+
+impl DataKey {
+    /// Of `count` inputs, of which `what` says all or the beginning; see [`DataKey::add`].
+    pub fn new(what: &str, count: usize) -> Self {
+        let mut key = Self { hash: Sha256::new(), count };
+        key.add(what.as_bytes());
+        key
+    }
+
+    /// Adds a piece. Where one ends and the next begins counts.
+    pub fn add(&mut self, piece: &[u8]) {
+        self.hash.update((piece.len() as u64).to_le_bytes());
+        self.hash.update(piece);
+    }
+
+    /// Of photos: the content of their files (not the names), in order, their labels, and what is done to them.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn photos(data: &ImageDataset, preprocess: &Preprocess) -> Result<Self> {
+        let mut key = Self::new(&format!("photos {}", preprocess.to_json()), data.len());
+        for (photo, &label) in data.photos.iter().zip(&data.labels) {
+            match photo {
+                Photo::File(path) => key.add(&digest(path).map_err(|e| Error::io("read", path, e))?),
+                Photo::Memory(image) => {
+                    key.add(format!("{} x {}", image.width(), image.height()).as_bytes());
+                    key.add(image.pixels());
+                }
+            }
+            key.add(&(label as u64).to_le_bytes());
+        }
+        Ok(key)
+    }
+
+    /// Of texts as the model sees them.
+    ///
+    /// # Errors
+    /// Those of `batches`.
+    pub fn tokens(batches: impl Iterator<Item = Result<Labelled<TokenBatch>>>) -> Result<Self> {
+        let mut key = Self::new("tokens", 0);
+        for batch in batches {
+            let Labelled { inputs, labels } = batch?;
+            key.count += inputs.batch;
+            key.add(&(inputs.length as u64).to_le_bytes());
+            for list in [&inputs.ids, &inputs.types] {
+                key.add(&list.iter().flat_map(|&id| (id as u64).to_le_bytes()).collect::<Vec<u8>>());
+            }
+            key.add(&inputs.mask.iter().map(|&there| u8::from(there != 0.0)).collect::<Vec<u8>>());
+            key.add(&labels.iter().flat_map(|label| label.to_le_bytes()).collect::<Vec<u8>>());
+        }
+        Ok(key)
+    }
+}
+
+impl FeatureCache {
+    /// The cache in this folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// A folder that cannot be made.
+    pub fn new(folder: impl Into<PathBuf>) -> Result<Self> {
+        let folder = folder.into();
+        fs::create_dir_all(&folder).map_err(|e| Error::io("create the folder", &folder, e))?;
+        Ok(Self { folder })
+    }
+
+    /// As [`Features::of`] these batches, which `data` identifies; they are not asked for if the features are there.
+    ///
+    /// # Errors
+    /// As [`Features::of`]; another number of inputs than `data` tells of.
+    pub fn features<N: Classifier>(
+        &self,
+        net: &mut N,
+        data: &DataKey,
+        batches: impl Iterator<Item = Result<Labelled<N::Batch>>>,
+    ) -> Result<Cached> {
+        let key = key(net, data);
+        let path = self.folder.join(format!("{key}.safetensors"));
+        let mut warning = None;
+        if learning(net).is_none() && path.exists() {
+            match read(&path, &key, data.count) {
+                Ok(features) => return Ok(Cached { features, read: true, warning }),
+                Err(why) => warning = Some(format!("{}: {why}; computed anew", path.display()).replace('\n', " ")),
+            }
+        }
+        let Features { values, labels } = Features::of(net, batches)?;
+        if labels.len() != data.count {
+            let message = format!("{} inputs came, the key is of {}", labels.len(), data.count);
+            return Err(Error::Argument(message));
+        }
+        let file = Content::of(&values, &labels);
+        if let Err(error) = file.write(&path, &key) {
+            warning = Some(format!("features are not kept: {error}").replace('\n', " "));
+        }
+        Ok(Cached { features: Features { values: file.values()?, labels }, read: false, warning })
+    }
+}
+
+/// The name of these features: sha256 of trunk and data.
+fn key<N: Classifier>(net: &mut N, data: &DataKey) -> String {
+    let head = net.head_names();
+    let mut key = DataKey::new(LAYOUT, 0);
+    key.add(net.measures().as_bytes());
+    net.each("", &mut |name, param| {
+        if param.role != Role::Rate && !head.iter().any(|prefix| name.starts_with(prefix)) {
+            key.add(name.as_bytes());
+            key.add(format!("{:?}", param.value.shape()).as_bytes());
+            key.add(&bytes(&param.value.to_vec()));
+        }
+    });
+    key.add(&data.hash.clone().finalize());
+    hex(&key.hash.finalize())
+}
+
+/// What a file holds: rows of features as bytes, and labels.
+struct Content {
+    dtype: Dtype,
+    shape: [usize; 2],
+    features: Vec<u8>,
+    labels: Vec<u8>,
+}
+
+impl Content {
+    fn of(values: &Tensor, labels: &[i64]) -> Self {
+        let numbers = values.to_vec();
+        let narrow: Vec<f16> = numbers.iter().map(|&x| f16::from_f32(x)).collect();
+        let fits = narrow.iter().zip(&numbers).all(|(narrow, x)| narrow.is_finite() || !x.is_finite());
+        Self {
+            dtype: if fits { Dtype::F16 } else { Dtype::F32 },
+            shape: [labels.len(), numbers.len() / labels.len().max(1)],
+            features: match fits {
+                true => narrow.iter().flat_map(|x| x.to_le_bytes()).collect(),
+                false => bytes(&numbers),
+            },
+            labels: labels.iter().flat_map(|label| label.to_le_bytes()).collect(),
+        }
+    }
+
+    fn values(&self) -> Result<Tensor> {
+        let numbers = match self.dtype {
+            Dtype::F16 => self.features.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+            _ => self.features.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        };
+        Ok(Tensor::from_vec(&self.shape, numbers)?)
+    }
+
+    /// The sha256 of key and content.
+    fn hash(&self, key: &str) -> String {
+        let mut hash = DataKey::new(key, 0);
+        hash.add(format!("{} {:?}", self.dtype, self.shape).as_bytes());
+        hash.add(&self.features);
+        hash.add(&self.labels);
+        hex(&hash.hash.finalize())
+    }
+
+    fn write(&self, path: &Path, key: &str) -> Result<()> {
+        let labels = Entry { name: "labels".to_owned(), shape: vec![self.shape[0]], dtype: Dtype::I64 };
+        let features = Entry { name: "features".to_owned(), shape: self.shape.to_vec(), dtype: self.dtype };
+        let said = [("layout", LAYOUT), ("key", key), ("sha256", &self.hash(key))];
+        let said = said.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let part = |index| Ok(if index == 0 { self.features.clone() } else { self.labels.clone() });
+        Ok(weights_import::write_safetensors(path, &[features, labels], &said, part)?)
+    }
+}
+
+/// The features of a file, if they are what its name says.
+fn read(path: &Path, key: &str, count: usize) -> std::result::Result<Features, String> {
+    let text = |error: weights_import::Error| error.to_string();
+    let file = weights_import::open(path).map_err(text)?;
+    let said = |name: &str| file.metadata().get(name).map(String::as_str).unwrap_or_default();
+    if said("layout") != LAYOUT || said("key") != key {
+        return Err("holds no features of this trunk and data".to_owned());
+    }
+    let (features, labels) = (file.raw("features").map_err(text)?, file.raw("labels").map_err(text)?);
+    let [rows, width] = features.shape[..] else { return Err("holds no rows of features".to_owned()) };
+    let kinds = matches!(features.dtype, Dtype::F16 | Dtype::F32) && labels.dtype == Dtype::I64;
+    if !kinds || rows != count || labels.shape != [rows] {
+        return Err(format!("holds {rows} features where there are {count} inputs, or other types than it should"));
+    }
+    let content =
+        Content { dtype: features.dtype, shape: [rows, width], features: features.bytes, labels: labels.bytes };
+    if said("sha256") != content.hash(key) {
+        return Err("is damaged: its content is not that of its hash".to_owned());
+    }
+    let labels = content.labels.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect();
+    Ok(Features { values: content.values().map_err(|error| error.to_string())?, labels })
+}
+
+/// Little-endian.
+fn bytes(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The sha256 of a file.
+fn digest(path: &Path) -> std::io::Result<[u8; 32]> {
+    let (mut file, mut hash, mut piece) = (fs::File::open(path)?, Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hash.finalize().into()),
+            len => hash.update(&piece[..len]),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Trunks that run as plans: where nothing learns, and where only the head does.
+//!
+//! A plan holds the weights of the moment in which it was made. Two types see to it that no other model's plan is run:
+//! [`Planned`] borrows its model, so that nobody can change it; [`FrozenTrunk`] keeps the tensors that its plan was made of,
+//! and throws it away when the model has others.
+
+use crate::evaluate::rows;
+use crate::{Classifier, Labelled, Result, TrunkPlan};
+use ukulele_layers::{Pass, Tensor, Value};
+
+/// Inputs from which on a plan pays: making one takes as long as a plan saves on so many.
+pub(crate) const PAYS: usize = 16;
+
+/// A model that answers batch after batch, its trunk being a plan.
+///
+/// What the plan does not take (images of another size than the example's, texts with padding before their end) the model
+/// runs itself. Numbers are the model's to 1e-4, relative in norm.
+///
+/// ```
+/// use ukulele_layers::{Init, Tensor};
+/// use ukulele_models::{ResNet, ResNetConfig};
+/// use ukulele_training::Planned;
+/// let config = ResNetConfig { width: 4, layers: [1, 1, 1, 1], ..ResNetConfig::depth(18, 2).unwrap() };
+/// let net = ResNet::new(&config, &mut Init::new(0));
+/// let planned = Planned::new(&net, &Tensor::ones(&[1, 3, 32, 32])?);
+/// assert!(planned.has_plan());
+/// assert_eq!(planned.predict(&Tensor::ones(&[5, 3, 32, 32])?)?.len(), 5);
+/// # Ok::<(), ukulele_training::Error>(())
+/// ```
+pub struct Planned<'a, N: Classifier> {
+    net: &'a N,
+    plan: Option<TrunkPlan<N>>,
+}
+
+impl<'a, N: Classifier> Planned<'a, N> {
+    /// Compiles the trunk for inputs like the example's; where that cannot be, the model runs as it is.
+    pub fn new(net: &'a N, example: &N::Batch) -> Self {
+        Self { net, plan: compiled(net, example) }
+    }
+
+    /// Whether there is a plan.
+    pub fn has_plan(&self) -> bool {
+        self.plan.is_some()
+    }
+
+    /// [`Classifier::features`] in evaluation.
+    ///
+    /// # Errors
+    /// Those of the model.
+    pub fn features(&self, batch: &N::Batch) -> Result<Value> {
+        run(self.plan.as_ref(), self.net, batch)
+    }
+
+    /// [`Classifier::logits`] in evaluation.
+    ///
+    /// # Errors
+    /// Those of the model.
+    pub fn logits(&self, batch: &N::Batch) -> Result<Value> {
+        Ok(self.net.head(&self.features(batch)?, &mut Pass::eval())?)
+    }
+
+    /// The probabilities of all classes for each input.
+    ///
+    /// # Errors
+    /// Those of the model.
+    pub fn predict(&self, batch: &N::Batch) -> Result<Vec<Vec<f32>>> {
+        Ok(rows(self.logits(batch)?.softmax()?.tensor()))
+    }
+}
+
+/// The trunk of a model of which the head learns, as a plan. [`crate::fit`] has one by itself; this is for loops by hand.
+///
+/// There is a plan only while all of the trunk is frozen: its weights, its statistics (other batch norms would use those of the
+/// batch) and its dropout. The features then are those of a training pass.
+///
+/// ```
+/// use ukulele_layers::{Init, Pass, Tensor};
+/// use ukulele_models::{ResNet, ResNetConfig};
+/// use ukulele_training::{AdamW, Classifier, FrozenTrunk, Optimizer};
+/// let config = ResNetConfig { width: 4, layers: [1, 1, 1, 1], ..ResNetConfig::depth(18, 2).unwrap() };
+/// let mut net = ResNet::new(&config, &mut Init::new(0));
+/// net.freeze_trunk();
+/// let (mut trunk, mut adamw) = (FrozenTrunk::default(), AdamW::new(1e-3));
+/// for step in 0..3 {
+///     let images = Tensor::full(&[4, 3, 32, 32], step as f32)?; // changed at random, say
+///     let mut pass = Pass::train(step);
+///     let loss = match trunk.features(&mut net, &images)? {
+///         Some(features) => net.head(&features, &mut pass)?,
+///         None => net.logits(&images, &mut pass)?,
+///     };
+///     adamw.step(&mut net, pass.backward(&loss.cross_entropy(&[0, 1, 0, 1])?)?)?;
+/// }
+/// assert!(trunk.has_plan());
+/// # Ok::<(), ukulele_training::Error>(())
+/// ```
+pub struct FrozenTrunk<N: Classifier> {
+    plan: Option<TrunkPlan<N>>,
+    /// The trunk's tensors when the plan was made, or could not be. As long as they are held here, a change of the model's is
+    /// made to a copy.
+    made_of: Option<Vec<Tensor>>,
+}
+
+impl<N: Classifier> Default for FrozenTrunk<N> {
+    /// Without a plan yet.
+    fn default() -> Self {
+        Self { plan: None, made_of: None }
+    }
+}
+
+impl<N: Classifier> FrozenTrunk<N> {
+    /// What the head sees, by a plan that is made when it is first wanted, and again when the trunk has changed. `None` if a
+    /// part of the trunk is not frozen: its features are the business of a training pass.
+    ///
+    /// # Errors
+    /// Those of the model.
+    pub fn features(&mut self, net: &mut N, batch: &N::Batch) -> Result<Option<Value>> {
+        if learning(net).is_some() {
+            *self = Self::default();
+            return Ok(None);
+        }
+        let tensors = trunk(net);
+        if !self.made_of.as_ref().is_some_and(|made_of| same(made_of, &tensors)) {
+            *self = Self { plan: compiled(net, batch), made_of: Some(tensors) };
+        }
+        run(self.plan.as_ref(), net, batch).map(Some)
+    }
+
+    /// Whether there is a plan.
+    pub fn has_plan(&self) -> bool {
+        self.plan.is_some()
+    }
+}
+
+/// The first parameter of the trunk that is not frozen on its axis.
+pub(crate) fn learning<N: Classifier>(net: &mut N) -> Option<String> {
+    let head = net.head_names();
+    let mut free = None;
+    net.each("", &mut |name, param| {
+        if !param.frozen && free.is_none() && !head.iter().any(|prefix| name.starts_with(prefix)) {
+            free = Some(name.to_owned());
+        }
+    });
+    free
+}
+
+/// The tensors of the trunk.
+fn trunk<N: Classifier>(net: &mut N) -> Vec<Tensor> {
+    let head = net.head_names();
+    let mut tensors = Vec::new();
+    net.each("", &mut |name, param| {
+        if !head.iter().any(|prefix| name.starts_with(prefix)) {
+            tensors.push(param.value.clone());
+        }
+    });
+    tensors
+}
+
+/// Whether these are the very tensors, in the same memory.
+fn same(a: &[Tensor], b: &[Tensor]) -> bool {
+    let one = |(a, b): (&Tensor, &Tensor)| std::ptr::eq(a.strided(), b.strided()) && a.same_layout(b);
+    a.len() == b.len() && a.iter().zip(b).all(one)
+}
+
+fn compiled<N: Classifier>(net: &N, example: &N::Batch) -> Option<TrunkPlan<N>> {
+    net.compile(example).unwrap_or_default()
+}
+
+/// Features by the plan; what it does not take the model runs, and then has the word about what is wrong.
+fn run<N: Classifier>(plan: Option<&TrunkPlan<N>>, net: &N, batch: &N::Batch) -> Result<Value> {
+    match plan.map(|plan| plan(net, batch)) {
+        Some(Ok(features)) => Ok(features),
+        _ => Ok(net.features(batch, &mut Pass::eval())?),
+    }
+}
+
+/// Gives the features and labels of batch after batch, by a plan if there are inputs enough: all by it, or none.
+pub(crate) fn over<N: Classifier>(
+    net: &N,
+    batches: impl Iterator<Item = Result<Labelled<N::Batch>>>,
+    mut each: impl FnMut(Value, Vec<i64>) -> Result<()>,
+) -> Result<()> {
+    let mut batches = batches.fuse();
+    let (mut waiting, mut inputs) = (Vec::new(), 0);
+    while inputs < PAYS {
+        let Some(batch) = batches.next().transpose()? else { break };
+        inputs += N::count(&batch.inputs);
+        waiting.push(batch);
+    }
+    let plan = waiting.first().filter(|_| inputs >= PAYS).and_then(|first| compiled(net, &first.inputs));
+    for batch in waiting.into_iter().map(Ok).chain(batches) {
+        let batch = batch?;
+        each(run(plan.as_ref(), net, &batch.inputs)?, batch.labels)?;
+    }
+    Ok(())
+}
