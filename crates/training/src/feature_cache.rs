@@ -4,6 +4,7 @@ use crate::trunk::learning;
 use crate::{Classifier, Error, Features, Labelled, Result};
 use half::f16;
 use sha2::{Digest, Sha256};
+use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -122,6 +123,15 @@ impl DataKey {
     }
 }
 
+impl fmt::Display for DataKey {
+    /// The sha256 of all.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut whole = self.hash.clone();
+        whole.update((self.count as u64).to_le_bytes());
+        whole.finalize().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 impl FeatureCache {
     /// The cache in this folder, which is made if it is not there.
     ///
@@ -177,8 +187,8 @@ fn key<N: Classifier>(net: &mut N, data: &DataKey) -> String {
             key.add(&bytes(&param.value.to_vec()));
         }
     });
-    key.add(&data.hash.clone().finalize());
-    hex(&key.hash.finalize())
+    key.add(data.to_string().as_bytes());
+    key.to_string()
 }
 
 /// What a file holds: rows of features as bytes, and labels.
@@ -219,7 +229,7 @@ impl Content {
         hash.add(format!("{} {:?}", self.dtype, self.shape).as_bytes());
         hash.add(&self.features);
         hash.add(&self.labels);
-        hex(&hash.hash.finalize())
+        hash.to_string()
     }
 
     fn write(&self, path: &Path, key: &str) -> Result<()> {
@@ -258,10 +268,6 @@ fn read(path: &Path, key: &str, count: usize) -> std::result::Result<Features, S
 /// Little-endian.
 fn bytes(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The sha256 of a file.

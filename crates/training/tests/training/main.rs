@@ -4,8 +4,10 @@ mod accumulation;
 #[path = "../common/mod.rs"]
 mod common;
 mod determinism;
+mod feature_cache;
 mod fit;
 mod freezing;
 mod frozen;
 mod model;
 mod optimizers;
+mod plans;
