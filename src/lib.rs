@@ -12,7 +12,7 @@ pub use ukulele_autograd::{self as autograd, Tape};
 pub use ukulele_inference::{Plan, PlanOptions, Precision, TextPlan};
 pub use ukulele_layers::*;
 pub use ukulele_models::*;
-pub use ukulele_training::{AdamW, Model, Network, Optimizer, Sgd};
+pub use ukulele_training::{AdamW, Classifier, FrozenTrunk, Model, Network, Optimizer, Planned, Sgd};
 pub use weights_import::{Dialect, Report, Weights};
 
 /// The README's code is compiled and run with the documentation tests.

@@ -1,14 +1,21 @@
 //! The works that are measured: whole models, forward and training steps.
 
 use ukulele::{
-    AdamW, BertConfig, Dialect, ImageConfig, ImageModel, Init, Optimizer, Pass, Plan, PlanOptions, Pooling, Precision,
-    Pretrained, ResNet, Result, Sgd, Tensor, TextModel, TextPlan, TextTask, TokenBatch, Value, weights_import,
+    AdamW, BertConfig, Classifier, Dialect, FrozenTrunk, ImageConfig, ImageModel, Init, Optimizer, Pass, Plan,
+    PlanOptions, Pooling, Precision, Pretrained, ResNet, Result, Sgd, Tensor, TextModel, TextPlan, TextTask,
+    TokenBatch, Value, weights_import,
 };
 
 /// All names that [`prepare`] is asked for.
 #[allow(dead_code)] // each user takes what it needs
-pub(crate) const NAMES: [&str; 4] =
-    ["resnet50 infer 8", "resnet50 train 8", "bert-base infer 8x128", "bert-base train 8x128"];
+pub(crate) const NAMES: [&str; 6] = [
+    "resnet50 infer 8",
+    "resnet50 train 8",
+    "resnet50 frozen 16",
+    "bert-base infer 8x128",
+    "bert-base train 8x128",
+    "bert-base frozen 8x128",
+];
 
 /// One run of a work.
 pub(crate) type Work = Box<dyn FnMut() -> std::result::Result<(), Box<dyn std::error::Error>>>;
@@ -103,6 +110,27 @@ fn bert(config: &BertConfig, train: bool, batch: usize, length: usize, options: 
     }))
 }
 
+/// A training step of the head behind a frozen trunk, which runs as a plan.
+fn frozen<N: Classifier + 'static>(
+    mut net: N,
+    batch: N::Batch,
+    labels: Vec<i64>,
+    mut optimizer: impl Optimizer + 'static,
+) -> Work
+where
+    N::Batch: 'static,
+{
+    net.freeze_trunk();
+    let (mut trunk, mut step) = (FrozenTrunk::default(), 0);
+    Box::new(move || {
+        step += 1;
+        let mut pass = Pass::train(step);
+        let features = trunk.features(&mut net, &batch)?.ok_or("the trunk is not frozen")?;
+        let loss = net.head(&features, &mut pass)?.cross_entropy(&labels)?;
+        Ok(optimizer.step(&mut net, pass.backward(&loss)?)?)
+    })
+}
+
 /// Opens a file of weights and fills a model that is there. `benches/peers/torch_bench.py` writes the file.
 fn load(model: &str, file: &str) -> std::result::Result<Work, Box<dyn std::error::Error>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/.cache/bench/").to_owned() + file;
@@ -163,6 +191,24 @@ pub(crate) fn prepare(name: &str) -> std::result::Result<(Work, u64), Box<dyn st
     };
     if let Some(file) = loading {
         let mut work = load(words[0], file)?;
+        let before = warm_up(&mut work)?;
+        return Ok((work, before));
+    }
+    if let &[model, "frozen", size] = words.as_slice() {
+        let mut work = match (model, size.split_once('x')) {
+            ("resnet50", None) => {
+                let batch = size.parse()?;
+                let labels = (0..batch as i64).collect();
+                frozen(ResNet::resnet50(1000), image(batch, 224)?.into_tensor(), labels, Sgd::new(1e-3).momentum(0.9))
+            }
+            ("bert-base", Some((batch, length))) => {
+                let (batch, length) = (batch.parse()?, length.parse()?);
+                let net = TextModel::classifier(&BertConfig::default(), 2, Pooling::Pooler, &mut Init::new(0))?;
+                let labels = (0..batch as i64).map(|i| i % 2).collect();
+                frozen(net, texts(&vec![length; batch]), labels, AdamW::new(2e-5))
+            }
+            _ => return Err(format!("`{name}`: frozen are resnet50 16 and bert-base 8x128").into()),
+        };
         let before = warm_up(&mut work)?;
         return Ok((work, before));
     }

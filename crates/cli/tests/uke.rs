@@ -278,6 +278,55 @@ fn a_frozen_trunk_trains_a_head_alone() {
     assert_eq!(output.status.code(), Some(2));
 }
 
+/// The files of a folder, by name.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn features_are_kept_for_the_next_training() {
+    let folder = Folder::new("features");
+    let table = folder.table("train.csv");
+    let (out, cache) = (folder.path("out"), folder.path("features"));
+    let args = ["finetune", "text", "--weights", TINY, "--train", &table, "--out", &out, "--epochs", "3"];
+    let args = [&args[..], &["--feature-cache", &cache]].concat();
+    fails(&args, 2, &["--feature-cache", "--freeze trunk"]);
+    assert!(!Path::new(&cache).exists() && !Path::new(&out).exists());
+    let args = [&args[..], &["--freeze", "trunk"]].concat();
+    let train = || {
+        let output = uke(&args);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (text(&output.stderr), fs::read(Path::new(&out).join("model.safetensors")).unwrap())
+    };
+    let (said, first) = train();
+    assert!(!said.contains("earlier training") && !said.contains("warning"), "{said}");
+    let kept = files(&cache);
+    assert_eq!(kept.len(), 2, "of the texts to learn from, and to validate");
+    let (said, again) = train();
+    assert!(said.contains("34 features are there from an earlier training") && again == first, "{said}");
+    // A damaged file is made anew.
+    let mut bytes = fs::read(&kept[0]).unwrap();
+    let whole = bytes.clone();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&kept[0], bytes).unwrap();
+    let (said, again) = train();
+    let warnings: Vec<&str> = said.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert!(matches!(warnings[..], [line] if line.contains("computed anew")), "{said}");
+    assert!(again == first && fs::read(&kept[0]).unwrap() == whole && files(&cache) == kept);
+    // Other data have files of their own.
+    fs::write(&table, fs::read_to_string(&table).unwrap().replace("lovely", "splendid")).unwrap();
+    train();
+    assert_eq!(files(&cache).len(), 4);
+    let nowhere = folder.file("file", "");
+    fails(
+        &[&args[..args.len() - 4], &["--feature-cache", &nowhere, "--freeze", "trunk"]].concat(),
+        1,
+        &["create the folder", "file"],
+    );
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_training_leaves_a_model() {
@@ -439,21 +488,10 @@ fn photos_are_learned_and_broken_ones_are_named() {
         }
     }
     let (weights, out) = (folder.path("weights/model.safetensors"), folder.path("out"));
-    let mut args = vec![
-        "finetune",
-        "image",
-        "--weights",
-        &weights,
-        "--data",
-        &photos,
-        "--out",
-        &out,
-        "--epochs",
-        "1",
-        "--size",
-        "32",
-    ];
-    args.extend(["--augment", "flip,flip-vertical"]);
+    let mut args = vec!["finetune", "image", "--weights", &weights, "--data", &photos];
+    args.extend(["--epochs", "1", "--size", "32", "--augment", "flip,flip-vertical"]);
+    let images = args.clone();
+    args.extend(["--out", &out]);
     let broken = Path::new(&photos).join("dog/broken.jpg");
     fs::write(&broken, b"no picture").unwrap();
     fails(&args, 1, &["dog/broken.jpg", "--skip-broken"]);
@@ -462,6 +500,17 @@ fn photos_are_learned_and_broken_ones_are_named() {
     let output = uke(&[&args[..], &["--skip-broken"]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("left out: ") && text(&output.stderr).contains("broken.jpg"));
+
+    let cache = folder.path("features");
+    let kept = [&images[..], &["--skip-broken", "--freeze", "trunk", "--feature-cache", &cache]].concat();
+    for (i, folder) in ["one", "two"].map(|name| folder.path(name)).iter().enumerate() {
+        let output = uke(&[&kept[..], &["--out", folder]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stderr).contains("15 features are there"), i == 1, "{}", text(&output.stderr));
+        assert_eq!(files(&cache).len(), 2);
+    }
+    let weights = |name| fs::read(Path::new(&folder.path(name)).join("model.safetensors")).unwrap();
+    assert!(weights("one") == weights("two"));
 
     fails(&["predict", &out, &broken.display().to_string()], 1, &["broken.jpg"]);
     let output = uke(&["predict", &out, &Path::new(&photos).join("cat").display().to_string()]);

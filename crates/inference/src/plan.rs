@@ -3,6 +3,7 @@
 use crate::lower::{EXAMPLES, Program, Value as Shape, lower};
 use crate::memory::{Group, Memory, Place};
 use crate::step::{Id, Kernel, Source, Step};
+use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use ukulele_kernels::conv::{Algorithm, Conv2d, PackedConv, Pixels, conv2d_packed};
@@ -186,7 +187,8 @@ impl Plan {
             let images = group.images.map_or(images, |most| most.min(images));
             group.steps.clone().map(move |_| images)
         });
-        for (Ready { step, weight: packed }, n) in self.steps.iter_mut().zip(together) {
+        let together: Vec<usize> = together.collect();
+        self.steps.par_iter_mut().zip(together).for_each(|(Ready { step, weight: packed }, n)| {
             *packed = match &step.kernel {
                 Kernel::Conv { g, weight, .. } => {
                     let winograd = options.winograd && pays(&Conv2d { n, ..*g }, options.precision);
@@ -200,7 +202,7 @@ impl Plan {
                 Kernel::Scale { scale, .. } => Weight::Scale(vec![0.0; scale.len()], vec![1.0; scale.len()]),
                 _ => Weight::None,
             };
-        }
+        });
     }
 
     /// How long each step took in a run on these images, and what it had to do: for the table of a benchmark.

@@ -41,14 +41,14 @@ where
 
 #[test]
 fn of_bert() {
-    let examples: Vec<_> = (0..4).map(|i| tokens(4, 6, i)).collect();
+    let examples: Vec<_> = (0..8).map(|i| tokens(4, 6, i)).collect();
     compare(bert(16, 0.2, Pooling::Mean), &examples);
     compare(bert(16, 0.2, Pooling::Pooler), &examples);
 }
 
 #[test]
 fn of_resnet() {
-    let examples: Vec<_> = (0..4).map(|i| images(4, 32, i)).collect();
+    let examples: Vec<_> = (0..8).map(|i| images(4, 32, i)).collect();
     compare(resnet(4), &examples);
 }
 

@@ -150,12 +150,12 @@ where
 
 #[test]
 fn images_are_judged_by_a_plan() {
-    judged(resnet(4), &(0..5).map(|i| images(5, 32, i)).collect::<Vec<_>>());
+    judged(resnet(4), &(0..7).map(|i| images(5, 32, i)).collect::<Vec<_>>());
 }
 
 #[test]
 fn texts_are_judged_by_a_plan() {
-    let batches: Vec<_> = (0..5).map(|i| tokens(5, 6 + i, i)).collect();
+    let batches: Vec<_> = (0..7).map(|i| tokens(5, 6 + i, i)).collect();
     for pooling in [Pooling::Mean, Pooling::Cls, Pooling::Max, Pooling::Pooler] {
         judged(bert(16, 0.2, pooling), &batches);
     }
@@ -163,7 +163,7 @@ fn texts_are_judged_by_a_plan() {
 
 #[test]
 fn many_inputs_at_once_are_predicted_by_a_plan() {
-    let (net, many) = (Counted::new(resnet(4)), images(20, 32, 0));
+    let (net, many) = (Counted::new(resnet(4)), images(40, 32, 0));
     let want = eager(&net.net, std::slice::from_ref(&many));
     close(predict(&net, &many.inputs).unwrap().iter().flatten(), want.iter().flatten());
     assert_eq!(net.counts(), (1, 1, 0));
@@ -174,19 +174,19 @@ fn many_inputs_at_once_are_predicted_by_a_plan() {
 #[test]
 fn what_a_plan_does_not_take_the_model_runs() {
     let net = Counted::new(resnet(4));
-    let batches = [images(16, 32, 0), images(3, 48, 1), images(2, 32, 2)];
+    let batches = [images(32, 32, 0), images(3, 48, 1), images(2, 32, 2)];
     let found = evaluate(&net, batches.iter().cloned().map(Ok)).unwrap();
     assert_eq!(net.counts(), (1, 2, 1));
     let other = eager(&net.net, &batches[1..2]);
-    assert_eq!(found.probabilities[16..19], other, "the other size is the model's own");
+    assert_eq!(found.probabilities[32..35], other, "the other size is the model's own");
 
     let net = Counted::new(bert(16, 0.0, Pooling::Mean));
-    let mut front = tokens(16, 6, 0);
+    let mut front = tokens(32, 6, 0);
     front.inputs.mask[0] = 0.0;
     let found = evaluate(&net, std::iter::once(Ok(front.clone()))).unwrap();
     assert_eq!((net.counts(), found.probabilities), ((1, 0, 1), eager(&net.net, &[front])));
     // The error is the model's.
-    let mut wrong = tokens(16, 6, 0);
+    let mut wrong = tokens(32, 6, 0);
     wrong.inputs.ids[3] = 97;
     let own = net.net.logits(&wrong.inputs, &mut Pass::eval()).unwrap_err().to_string();
     assert_eq!(predict(&net, &wrong.inputs).unwrap_err().to_string(), own);
@@ -195,7 +195,7 @@ fn what_a_plan_does_not_take_the_model_runs() {
 #[test]
 fn threads_do_not_change_the_bits() {
     let net = resnet(8);
-    let batches: Vec<_> = (0..3).map(|i| images(7, 48, i)).collect();
+    let batches: Vec<_> = (0..3).map(|i| images(11, 48, i)).collect();
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| evaluate(&net, batches.iter().cloned().map(Ok)).unwrap())
