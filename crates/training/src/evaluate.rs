@@ -2,7 +2,7 @@
 
 use crate::trunk::{PAYS, over};
 use crate::{Classifier, Confusion, Error, Labelled, Planned, Result, Score};
-use ukulele_layers::{Pass, Tensor};
+use ukulele_layers::{Pass, Tensor, Value};
 
 /// A model's answers to labelled examples, in order.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -32,6 +32,17 @@ impl Evaluation {
         let classes = self.probabilities.first().map_or(0, Vec::len);
         Confusion::new(classes, &self.labels, &self.predictions)
     }
+
+    /// Takes in a batch; the loss is the sum until all are.
+    fn add(&mut self, logits: &Value, labels: &[i64]) -> Result<()> {
+        self.loss += f64::from(logits.cross_entropy(labels)?.tensor().item()?) * labels.len() as f64;
+        for &label in labels {
+            let class = usize::try_from(label).map_err(|_| Error::Argument(format!("label {label} is no class")))?;
+            self.labels.push(class);
+        }
+        self.probabilities.extend(rows(logits.softmax()?.tensor()));
+        Ok(())
+    }
 }
 
 /// Runs the model in evaluation mode over batches: by a plan of its trunk, if there are so many inputs that making one pays.
@@ -40,22 +51,12 @@ impl Evaluation {
 /// A batch that cannot be made or run; a label that is no class.
 pub fn evaluate<N: Classifier>(
     net: &N,
-    batches: impl Iterator<Item = Result<Labelled<N::Batch>>>,
+    mut batches: impl Iterator<Item = Result<Labelled<N::Batch>>>,
 ) -> Result<Evaluation> {
     let mut found = Evaluation::default();
-    let mut loss = 0.0;
-    over(net, batches, |features, labels| {
-        let logits = net.head(&features, &mut Pass::eval())?;
-        loss += f64::from(logits.cross_entropy(&labels)?.tensor().item()?) * labels.len() as f64;
-        for &label in &labels {
-            let class = usize::try_from(label).map_err(|_| Error::Argument(format!("label {label} is no class")))?;
-            found.labels.push(class);
-        }
-        found.probabilities.extend(rows(logits.softmax()?.tensor()));
-        Ok(())
-    })?;
+    over(net, &mut batches, &mut |features, labels| found.add(&net.head(&features, &mut Pass::eval())?, &labels))?;
     found.predictions = found.probabilities.iter().map(|row| argmax(row)).collect();
-    found.loss = loss / found.labels.len().max(1) as f64;
+    found.loss /= found.labels.len().max(1) as f64;
     Ok(found)
 }
 

@@ -1,6 +1,6 @@
 //! Features on disk: a trunk that does not learn is run but once, over all trainings.
 
-use crate::trunk::learning;
+use crate::frozen::frozen;
 use crate::{Classifier, Error, Features, Labelled, Result};
 use half::f16;
 use sha2::{Digest, Sha256};
@@ -151,24 +151,28 @@ impl FeatureCache {
         &self,
         net: &mut N,
         data: &DataKey,
-        batches: impl Iterator<Item = Result<Labelled<N::Batch>>>,
+        mut batches: impl Iterator<Item = Result<Labelled<N::Batch>>>,
     ) -> Result<Cached> {
-        let key = key(net, data);
+        frozen(net)?;
+        self.read_or(&key(net, data), data.count, &mut || Features::of(net, &mut batches))
+    }
+
+    /// The features of this key, computed if they are not there.
+    fn read_or(&self, key: &str, count: usize, compute: &mut dyn FnMut() -> Result<Features>) -> Result<Cached> {
         let path = self.folder.join(format!("{key}.safetensors"));
         let mut warning = None;
-        if learning(net).is_none() && path.exists() {
-            match read(&path, &key, data.count) {
+        if path.exists() {
+            match read(&path, key, count) {
                 Ok(features) => return Ok(Cached { features, read: true, warning }),
                 Err(why) => warning = Some(format!("{}: {why}; computed anew", path.display()).replace('\n', " ")),
             }
         }
-        let Features { values, labels } = Features::of(net, batches)?;
-        if labels.len() != data.count {
-            let message = format!("{} inputs came, the key is of {}", labels.len(), data.count);
-            return Err(Error::Argument(message));
+        let Features { values, labels } = compute()?;
+        if labels.len() != count {
+            return Err(Error::Argument(format!("{} inputs came, the key is of {count}", labels.len())));
         }
         let file = Content::of(&values, &labels);
-        if let Err(error) = file.write(&path, &key) {
+        if let Err(error) = file.write(&path, key) {
             warning = Some(format!("features are not kept: {error}").replace('\n', " "));
         }
         Ok(Cached { features: Features { values: file.values()?, labels }, read: false, warning })

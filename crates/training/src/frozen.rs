@@ -19,28 +19,31 @@ impl Features {
     ///
     /// # Errors
     /// A trunk that is not frozen ([`Classifier::freeze_trunk`]), no batches, or one that cannot be made or run.
-    pub fn of<N: Classifier>(net: &mut N, batches: impl Iterator<Item = Result<Labelled<N::Batch>>>) -> Result<Self> {
-        if let Some(name) = learning(net) {
-            return Err(Error::Argument(format!(
-                "features change while `{name}` is not frozen; freeze the trunk first"
-            )));
-        }
+    pub fn of<N: Classifier>(
+        net: &mut N,
+        mut batches: impl Iterator<Item = Result<Labelled<N::Batch>>>,
+    ) -> Result<Self> {
+        frozen(net)?;
         let (mut parts, mut labels) = (Vec::new(), Vec::new());
-        over(net, batches, |features, batch| {
+        over(net, &mut batches, &mut |features, batch| {
             parts.push(features.into_tensor());
             labels.extend(batch);
             Ok(())
         })?;
+        Self::joined(&parts, labels)
+    }
+
+    /// Of the features of all batches, and their labels.
+    fn joined(parts: &[Tensor], labels: Vec<i64>) -> Result<Self> {
         if parts.is_empty() {
             return Err(Error::Argument("no batches to take features of".into()));
         }
         let values = Tensor::concat(&parts.iter().collect::<Vec<_>>(), 0)?.contiguous();
-        let features = Self { values, labels };
-        if features.values.shape()[0] != features.labels.len() {
-            let (rows, labels) = (features.values.shape()[0], features.labels.len());
+        if values.shape()[0] != labels.len() {
+            let (rows, labels) = (values.shape()[0], labels.len());
             return Err(Error::Argument(format!("{rows} inputs have {labels} labels")));
         }
-        Ok(features)
+        Ok(Self { values, labels })
     }
 
     /// The examples at these places.
@@ -65,6 +68,16 @@ impl Features {
     /// One batch for each list of places: an epoch.
     pub fn batches(&self, lists: Vec<Vec<usize>>) -> Batches<'_, Tensor> {
         Box::new(lists.into_iter().map(|places| self.batch(&places)))
+    }
+}
+
+/// Fails if a part of the trunk is not frozen.
+pub(crate) fn frozen<N: Classifier>(net: &mut N) -> Result<()> {
+    match learning(net) {
+        Some(name) => {
+            Err(Error::Argument(format!("features change while `{name}` is not frozen; freeze the trunk first")))
+        }
+        None => Ok(()),
     }
 }
 

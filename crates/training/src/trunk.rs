@@ -177,8 +177,8 @@ fn run<N: Classifier>(plan: Option<&TrunkPlan<N>>, net: &N, batch: &N::Batch) ->
 /// Gives the features and labels of batch after batch, by a plan if there are inputs enough: all by it, or none.
 pub(crate) fn over<N: Classifier>(
     net: &N,
-    batches: impl Iterator<Item = Result<Labelled<N::Batch>>>,
-    mut each: impl FnMut(Value, Vec<i64>) -> Result<()>,
+    batches: &mut dyn Iterator<Item = Result<Labelled<N::Batch>>>,
+    each: &mut dyn FnMut(Value, Vec<i64>) -> Result<()>,
 ) -> Result<()> {
     let mut batches = batches.fuse();
     let (mut waiting, mut inputs) = (Vec::new(), 0);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use ukulele_data::{Augment, ImageBatches, ImageDataset, Labels, Photo, Preprocess, Size, split};
 use ukulele_layers::{Init, Module, Role};
-use ukulele_models::{Pretrained, ResNet, ResNetConfig};
+use ukulele_models::{ImageModel, Pretrained, ResNet, ResNetConfig};
 use ukulele_training::{
     Classifier, CrossEntropy, Features, HeadOnly, Model, check_writable, evaluate, paired_difference,
 };
@@ -132,8 +132,8 @@ impl Task {
     }
 
     /// The model that a way begins with.
-    fn model(&self, way: Way, seed: u64) -> Result<ResNet> {
-        let mut net = ResNet::new(&self.config, &mut Init::new(seed));
+    fn model(&self, way: Way, seed: u64) -> Result<ImageModel> {
+        let mut net = ImageModel::from(ResNet::new(&self.config, &mut Init::new(seed)));
         if way != Way::Scratch {
             net.load(&self.weights, &self.dialect)?.only_missing(&["fc."])?;
             // The file's head tells other things apart, and may have the same shape.
@@ -168,7 +168,7 @@ impl Task {
         each: f64,
         knobs: &Knobs,
         quiet: bool,
-    ) -> Result<(Run, ResNet)> {
+    ) -> Result<(Run, ImageModel)> {
         let plan = knobs.plan(way, seed);
         let progress = Progress::bar_only(&format!("seed {seed}, {:<14}", way.name()), plan.epochs, quiet);
         ukulele_tensor::memory::reset_peak();
