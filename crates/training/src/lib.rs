@@ -3,8 +3,9 @@
 //! [`fit`] runs it all: it asks for the batches of each epoch, takes [`loss_and_gradients`] of them, clips
 //! ([`clip_norm`]), lets an [`Optimizer`] step at the rate of a [`Schedule`], validates, and keeps the best state. A model
 //! takes part by being a [`Classifier`]: a trunk that makes features, and a head that makes logits of them. With the trunk
-//! frozen, [`Features`] and [`HeadOnly`] run it once instead of every epoch. A [`Model`] is what it
-//! begins with and what remains: a network with its labels, tokenizer and preprocessing.
+//! frozen, [`Features`] and [`HeadOnly`] run it once instead of every epoch, and a [`FeatureCache`] keeps on disk what it said.
+//! What does not learn runs as a plan, if there is enough of it ([`Planned`], [`FrozenTrunk`]). A [`Model`] is what it begins
+//! with and what remains: a network with its labels, tokenizer and preprocessing.
 #![forbid(unsafe_code)]
 
 mod adam;

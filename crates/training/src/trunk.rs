@@ -15,7 +15,7 @@ pub(crate) const PAYS: usize = 32;
 /// A model that answers batch after batch, its trunk being a plan.
 ///
 /// What the plan does not take (images of another size than the example's, texts with padding before their end) the model
-/// runs itself. Numbers are the model's to 1e-4, relative in norm.
+/// runs itself. Numbers are the model's to 1e-4, relative in norm. A plan holds the trunk's weights once more, packed.
 ///
 /// ```
 /// use ukulele_layers::{Init, Tensor};
