@@ -148,8 +148,8 @@ pub struct History {
 ///
 /// `batches` makes the batches of an epoch (counted from 1), `validate` judges the model after each (`Ok(None)` for no
 /// validation), `observer` sees every step and epoch and may stop. The first step is audited: every trainable
-/// parameter must have a way to the loss. A trunk that is frozen as a whole runs as a plan. The state with the best validation is put back at the end, also when the
-/// training is stopped or fails. The same arguments give the same bits.
+/// parameter must have a way to the loss. A trunk that is frozen as a whole runs as a plan. The state with the best
+/// validation is put back at the end, also when the training is stopped or fails. The same arguments give the same bits.
 ///
 /// ```
 /// use ukulele_layers::{Init, Tensor};

@@ -4,7 +4,7 @@ use crate::common::{bert, images, resnet, tokens};
 use std::fs;
 use std::path::PathBuf;
 use ukulele_data::{Image, ImageDataset, Labels, Photo, Preprocess};
-use ukulele_layers::{Init, Module, Tensor};
+use ukulele_layers::{Init, Module, Pass, Tensor};
 use ukulele_models::{Pooling, ResNet, ResNetConfig};
 use ukulele_training::{
     AdamW, Cached, Classifier, Control, DataKey, FeatureCache, Features, FitOptions, HeadOnly, Labelled, evaluate, fit,
@@ -212,6 +212,12 @@ fn a_head_learns_as_well_from_what_is_kept() {
     net.freeze_trunk();
     let exact = Features::of(&mut net, data.iter().cloned().map(Ok)).unwrap();
     let kept = cache.features(&mut net, &DataKey::new("data", 120), data.iter().cloned().map(Ok)).unwrap().features;
+    let logits =
+        |features: &Features| net.head(&features.values.clone().into(), &mut Pass::eval()).unwrap().tensor().to_vec();
+    let (a, b) = (logits(&kept), logits(&exact));
+    let off: f32 = a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum();
+    let norm: f32 = b.iter().map(|b| b * b).sum();
+    assert!((off / norm).sqrt() < 5e-4, "{}", (off / norm).sqrt());
     let lists = || (0..10).map(|i| (12 * i..12 * i + 12).collect()).collect::<Vec<Vec<usize>>>();
     let learn = |features: &Features| {
         let mut net = net.clone();
