@@ -7,7 +7,7 @@ use crate::network::Network;
 use crate::{interrupt, memory};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
-use ukulele_inference::{Plan, StepProfile, TextPlan};
+use ukulele_inference::{Plan, PlanOptions, StepProfile, TextPlan};
 use ukulele_layers::{Pass, Value};
 use ukulele_training::{AdamW, Optimizer, Sgd};
 
@@ -162,7 +162,7 @@ pub(crate) fn infer(Subject { net, input, .. }: Subject, options: PlanOptions, r
 /// Whole training steps.
 pub(crate) fn train(mut subject: Subject, runs: &Runs) -> Result<Measured> {
     // As a plan counts them.
-    let steps = Compiled::new(&subject.net, &subject.input)?.profile(&subject.input)?;
+    let steps = Compiled::new(&subject.net, &subject.input, PlanOptions::default())?.profile(&subject.input)?;
     let multiply_adds = steps.iter().map(|step| step.multiply_adds).sum();
     drop(steps);
     let texts = matches!(subject.net, Network::Text(_));
