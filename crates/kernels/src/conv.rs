@@ -152,7 +152,10 @@ pub fn conv2d_backward_data<T: Element>(g: &Conv2d, dy: &[T], w: &[T], dx: &mut 
 pub(crate) fn backward_data_with<T: Element>(isa: Isa, g: &Conv2d, dy: &[T], w: &[T], dx: &mut [T], accumulate: bool) {
     g.check(dx.len(), w.len(), dy.len());
     if dx.is_empty() || dy.is_empty() {
-        return if accumulate { () } else { dx.fill(T::ZERO) };
+        if !accumulate {
+            dx.fill(T::ZERO);
+        }
+        return;
     }
     match (as_f32(dy), as_f32(w), as_f32_mut(dx)) {
         (Some(dy), Some(w), Some(dx)) if g.is_depthwise() => {

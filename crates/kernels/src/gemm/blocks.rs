@@ -65,7 +65,7 @@ pub(crate) unsafe fn run_blocks(
         blocks.into_par_iter().with_max_len(1).for_each(|rows| task(&block(rows), 0));
     } else {
         // Made once for all tasks.
-        let blocks: Vec<Block> = blocks.into_par_iter().with_max_len(1).map(|rows| block(rows)).collect();
+        let blocks: Vec<Block> = blocks.into_par_iter().with_max_len(1).map(&block).collect();
         (0..blocks.len() * chunks).into_par_iter().with_max_len(1).for_each(|i| task(&blocks[i / chunks], i % chunks));
     }
 }

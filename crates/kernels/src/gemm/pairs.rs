@@ -90,8 +90,8 @@ fn convert_native(x: &[f32], out: &mut [f32]) {
                 // SAFETY: the arrays have 32 and 16 numbers.
                 unsafe {
                     let (low, high) = (_mm512_loadu_ps(x.as_ptr()), _mm512_loadu_ps(x.as_ptr().add(16)));
-                    let pairs: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(high, low));
-                    _mm512_storeu_ps(out.as_mut_ptr(), _mm512_castsi512_ps(pairs));
+                    let pairs = std::mem::transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(high, low));
+                    _mm512_storeu_ps(out.as_mut_ptr(), pairs);
                 }
             }
         }

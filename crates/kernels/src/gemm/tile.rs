@@ -13,7 +13,9 @@ use crate::simd::Simd;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::avx512::Avx512;
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m512, _mm512_dpbf16_ps};
+use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
+#[cfg(target_arch = "x86_64")]
+use std::mem::transmute;
 use std::ops::Range;
 
 /// The most rows that a tile can have.
@@ -159,7 +161,7 @@ impl Product<Avx512> for NativePairs {
     #[inline(always)]
     fn multiply_add(_: Avx512, a: __m512, b: __m512, sum: __m512) -> __m512 {
         // SAFETY: only `native` uses it, which runs where the processor has the instruction; the types are of one size.
-        unsafe { _mm512_dpbf16_ps(sum, std::mem::transmute(a), std::mem::transmute(b)) }
+        unsafe { _mm512_dpbf16_ps(sum, transmute::<__m512, __m512bh>(a), transmute::<__m512, __m512bh>(b)) }
     }
 }
 
