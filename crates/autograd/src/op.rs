@@ -21,6 +21,20 @@ pub trait Op<T: Element>: Any + Debug + Send {
     /// Shapes that do not fit, checked here once.
     fn forward(&mut self, inputs: &[&Tensor<T>], record: bool) -> Result<Tensor<T>>;
 
+    /// Whether the output costs little to compute again from what [`Op::keeps`] names. Then the tape keeps it for nobody: whoever
+    /// needs it in backward gets it from [`Op::again`].
+    fn is_cheap(&self) -> bool {
+        false
+    }
+
+    /// The output once more, with the bits that forward gave it; of ops that are cheap.
+    ///
+    /// # Errors
+    /// None in correct use.
+    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
+        Err(kept.missing("its output again"))
+    }
+
     /// Adds to `slots` the gradient of each input that wants one, given that of the output, whose memory may be reused.
     ///
     /// # Errors

@@ -21,6 +21,11 @@ pub(crate) struct Node<T: Element> {
     /// The shape of the output.
     pub(crate) shape: Shape,
     pub(crate) kept: Vec<Option<Tensor<T>>>,
+    /// Inputs that backward needs and that are computed again, their ops being cheap.
+    again: Vec<bool>,
+    /// Whether backward needs the output.
+    needs_output: bool,
+    /// What is there of it.
     output: Option<Tensor<T>>,
 }
 
@@ -128,7 +133,17 @@ impl<T: Element> Tape<T> {
     pub fn leaf(&self, name: &str, tensor: Tensor<T>) -> Value<T> {
         let shape = Shape::new(tensor.shape()).unwrap_or_default();
         let name = name.to_owned();
-        let node = Node { op: None, name, inputs: vec![], shapes: vec![], shape, kept: vec![], output: None };
+        let node = Node {
+            op: None,
+            name,
+            inputs: vec![],
+            shapes: vec![],
+            shape,
+            kept: vec![],
+            again: vec![],
+            needs_output: false,
+            output: None,
+        };
         let id = self.push(node);
         Value::traced(tensor, self.clone(), id)
     }
@@ -158,13 +173,22 @@ impl<T: Element> Tape<T> {
         let keeps = op.keeps(&wants);
         let graph = !self.differentiates();
         let keep = |i: usize| if graph { !wants[i] } else { keeps.has_input(i) };
+        let again: Vec<bool> = {
+            let record = self.lock();
+            let cheap = |node: &Node<T>| node.op.as_ref().is_some_and(|op| op.is_cheap());
+            let is_cheap = |node: Option<NodeId>| node.and_then(|n| record.nodes.get(n.0)).is_some_and(cheap);
+            (nodes.iter().enumerate()).map(|(i, node)| !graph && keep(i) && is_cheap(*node)).collect()
+        };
+        let needs_output = keeps.has_output() && !graph;
         self.push(Node {
             name: op.name().to_owned(),
             inputs: nodes.iter().map(|n| n.map(|n| n.0)).collect(),
             shapes: inputs.iter().map(|t| Shape::new(t.shape()).unwrap_or_default()).collect(),
             shape: Shape::new(output.shape()).unwrap_or_default(),
-            kept: inputs.iter().enumerate().map(|(i, t)| keep(i).then(|| (*t).clone())).collect(),
-            output: (keeps.has_output() && !graph).then(|| output.clone()),
+            kept: (inputs.iter().enumerate()).map(|(i, t)| (keep(i) && !again[i]).then(|| (*t).clone())).collect(),
+            again,
+            needs_output,
+            output: (needs_output && !op.is_cheap()).then(|| output.clone()),
             op: Some(op),
         })
     }
@@ -203,20 +227,49 @@ impl<T: Element> Tape<T> {
         let mut gradients: Vec<Option<Tensor<T>>> = vec![None; end + 1];
         gradients[end] = Some(gradient);
         let mut leaves = BTreeMap::new();
-        while let Some(node) = nodes.pop() {
-            let at = nodes.len();
-            let Some(gradient) = gradients[at].take() else { continue };
+        for at in (0..=end).rev() {
+            let gradient = gradients[at].take();
+            if gradient.is_some() && nodes[at].needs_output {
+                output_again(&mut nodes, at)?;
+            }
+            let kept = if gradient.is_some() { inputs_again(&mut nodes, at)? } else { Vec::new() };
+            let (Some(node), Some(gradient)) = (nodes.pop(), gradient) else { continue };
             let Some(op) = node.op else {
                 leaves.insert(NodeId(at), gradient.dense());
                 continue;
             };
-            let kept = Kept { op: op.name(), inputs: node.kept, output: node.output };
+            drop(node.kept);
+            let kept = Kept { op: op.name(), inputs: kept, output: node.output };
             let mut slots =
                 Slots { op: op.name(), inputs: &node.inputs, shapes: &node.shapes, gradients: &mut gradients };
             op.backward(&kept, gradient, &mut slots)?;
         }
         Ok(Gradients { leaves })
     }
+}
+
+/// The inputs of a node that backward needs.
+fn inputs_again<T: Element>(nodes: &mut [Node<T>], at: usize) -> Result<Vec<Option<Tensor<T>>>> {
+    let mut inputs = nodes[at].kept.clone();
+    for (i, input) in inputs.iter_mut().enumerate() {
+        if let (true, Some(source)) = (nodes[at].again[i], nodes[at].inputs[i]) {
+            *input = Some(output_again(nodes, source)?);
+        }
+    }
+    Ok(inputs)
+}
+
+/// The output of a node whose op is cheap. It stays there for others until its own gradients are known.
+fn output_again<T: Element>(nodes: &mut [Node<T>], at: usize) -> Result<Tensor<T>> {
+    if let Some(output) = &nodes[at].output {
+        return Ok(output.clone());
+    }
+    let inputs = inputs_again(nodes, at)?;
+    let node = &mut nodes[at];
+    let Some(op) = &node.op else { return Err(Error::argument("backward", "a leaf is not computed")) };
+    let output = op.again(&Kept { op: op.name(), inputs, output: None })?;
+    node.output = Some(output.clone());
+    Ok(output)
 }
 
 /// Backward was called before.

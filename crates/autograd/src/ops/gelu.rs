@@ -35,6 +35,14 @@ impl<T: Element> Op<T> for Gelu {
         Keeps::inputs(&[0])
     }
 
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
+    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
+        unary(self.kernel(), kept.input(0)?)
+    }
+
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
         unary(self.kernel(), inputs[0])
     }

@@ -23,7 +23,16 @@ impl<T: Element> Op<T> for LayerNorm<T> {
     }
 
     fn keeps(&self, _: &[bool]) -> Keeps {
-        Keeps::inputs(&[0, 1])
+        // The shift for `again`.
+        Keeps::inputs(&[0, 1, 2])
+    }
+
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
+    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
+        self.clone().forward(&[kept.input(0)?, kept.input(1)?, kept.input(2)?], false)
     }
 
     fn forward(&mut self, inputs: &[&Tensor<T>], record: bool) -> Result<Tensor<T>> {
