@@ -4,6 +4,7 @@ pub(crate) mod blocks;
 pub(crate) mod outer;
 pub(crate) mod pack;
 pub(crate) mod pairs;
+pub(crate) mod quads;
 pub(crate) mod tile;
 
 use crate::element::{cast, cast_mut, is_f32};
@@ -13,8 +14,9 @@ use blocks::{pieces, run_blocks, tile_size};
 use outer::{Factor, Meeting, Outer, outer};
 use pack::{pack, packed_len, with_buffer};
 use pairs::{Kind, join_rows, to_pairs};
+use quads::{Quantum, extremes, join_quads, quantize};
 use std::ops::Range;
-use tile::{Block, CHAIN, LONG_CHAIN, Panels, Target};
+use tile::{Block, CHAIN, Panels, Target};
 
 /// Rows whose distance is a multiple of this many numbers (2 KiB) mostly fall into the same few places of the first-level
 /// cache and push each other out.
@@ -100,8 +102,15 @@ impl<'a> Mat<'a, f32> {
 }
 
 impl Mat<'_, f32> {
-    /// Some rows as pairs in `scratch`.
-    fn rows_in_pairs<'b>(self, isa: Isa, kind: Kind, rows: Range<usize>, scratch: &'b mut Vec<f32>) -> Mat<'b, f32> {
+    /// Some rows as pairs or quads in `scratch`, and the quanta of quads.
+    fn rows_in_places<'b>(
+        self,
+        isa: Isa,
+        kind: Kind,
+        rows: Range<usize>,
+        scratch: &'b mut Vec<f32>,
+        quanta: &mut Vec<Quantum>,
+    ) -> Mat<'b, f32> {
         let places = kind.places(self.cols);
         let stride = if places.is_multiple_of(CLASH) { places + 16 } else { places };
         scratch.resize(rows.len() * stride, 0.0);
@@ -115,7 +124,13 @@ impl Mat<'_, f32> {
                     &row[..]
                 }
             };
-            to_pairs(isa, kind, numbers, &mut out[..places]);
+            if kind.precision() == Precision::Bf16 {
+                to_pairs(isa, kind, numbers, &mut out[..places]);
+                continue;
+            }
+            let quantum = Quantum::of(extremes(isa, numbers));
+            quantize(isa, quantum, numbers, &mut out[..places]);
+            quanta.push(quantum);
         }
         Mat { data: scratch, rows: rows.len(), cols: places, row_stride: stride, col_stride: 1 }
     }
@@ -179,6 +194,10 @@ pub enum Precision {
     F32,
     /// bf16, an f32 without the lower 16 of its 24 bits: a relative error of at most 2^-9 each.
     Bf16,
+    /// Integers of 8 bits: those of B from -127 to 127 times a scale for each column, those of A from 0 to 255, less a zero point,
+    /// times a scale for each row, found when the product is made: a relative error of at most 1/254 of the column's largest
+    /// magnitude and 1/510 of the row's range each. Sums are exact.
+    Int8,
 }
 
 /// A matrix B rearranged once for many products A·B.
@@ -192,7 +211,8 @@ pub struct Packed<T> {
 }
 
 impl Packed<f32> {
-    /// Packs b in a precision, to which A is rounded as well.
+    /// Packs b in a precision, to which A is rounded as well. In [`Precision::Int8`] sums of more than 66,000 products, which could
+    /// be too large for 32 bits, stay in f32.
     ///
     /// # Panics
     /// If the numbers of b are too few.
@@ -201,7 +221,19 @@ impl Packed<f32> {
         match precision {
             Precision::F32 => Self::new_with(isa, b),
             Precision::Bf16 => Self::new_pairs(isa, Kind::pairs(isa), b),
+            Precision::Int8 if b.rows > quads::MOST_ROWS => Self::new_with(isa, b),
+            Precision::Int8 => Self::new_quads(isa, Kind::quads(isa), b),
         }
+    }
+
+    /// [`Packed::with_precision`] of quads for an instruction set.
+    pub(crate) fn new_quads(isa: Isa, kind: Kind, b: Mat<f32>) -> Self {
+        b.check();
+        let width = tile_size(isa).1;
+        let mut panels = vec![0.0; packed_len(1, b.rows, b.cols, width)];
+        pack(false, &[b], width, &mut panels);
+        let panels = join_quads(&panels, b.cols.div_ceil(width), 1, b.rows, width);
+        Packed { panels, rows: b.rows, cols: b.cols, isa, kind }
     }
 
     /// [`Packed::with_precision`] of pairs for an instruction set.
@@ -304,7 +336,7 @@ pub fn gemm_packed<T: Element>(
     match (a.cast(), cast(&b.panels), cast_mut(c), epilogue.cast()) {
         (Some(a), Some(panels), Some(c), Some(epilogue)) => {
             let depth = b.kind.places(b.rows);
-            let b_panels = Panels { data: panels, taps: 1, depth, cols: b.cols, chain: LONG_CHAIN, kind: b.kind };
+            let b_panels = Panels { data: panels, taps: 1, depth, cols: b.cols, chain: b.kind.chain(), kind: b.kind };
             multiply(b.isa, false, a, b_panels, c, ldc, accumulate, epilogue);
         }
         _ => multiply_f64(a, Mat::new(&b.panels, b.rows, b.cols), c, ldc, accumulate, epilogue),
@@ -371,16 +403,16 @@ pub(crate) fn multiply(
     let target = Target { c: c.as_mut_ptr(), accumulate, epilogue, far: true };
     let block = |rows: Range<usize>| {
         let mut block = Block::default();
-        let mut scratch = Vec::new();
+        let (mut scratch, mut quanta) = (Vec::new(), Vec::new());
         let a = match b.kind {
             Kind::Single => a.rows_contiguous(rows.clone(), &mut scratch),
-            kind => a.rows_in_pairs(isa, kind, rows.clone(), &mut scratch),
+            kind => a.rows_in_places(isa, kind, rows.clone(), &mut scratch, &mut quanta),
         };
         for tile in pieces(rows.clone(), tile_rows) {
             block.tile(tile.clone().map(|i| i * ldc));
             block.tap(0, tile.map(|i| a.data[(i - rows.start) * a.row_stride..].as_ptr()));
         }
-        block.scratch = scratch;
+        (block.scratch, block.quanta) = (scratch, quanta);
         block
     };
     // SAFETY: both ways give rows of `b.depth` places, tiles have different rows, and c is large enough.

@@ -78,6 +78,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn low(self, pairs: Self::V) -> Self::V;
     /// The upper bf16 of each pair, as f32.
     fn high(self, pairs: Self::V) -> Self::V;
+    /// Four products of each lane, unsigned bytes of `a` by signed ones of `b`, added to the integer that is in the bits of `sum` (see
+    /// `gemm::quads`).
+    fn dot4(self, a: Self::V, b: Self::V, sum: Self::V) -> Self::V;
+    /// a - b * c of the 32-bit integers that are in the bits, as f32.
+    fn integer_difference(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The lanes, integers from 0 to 255, as bytes in the first `LANES / 4` places.
+    fn store_bytes(self, x: &mut [f32; 4], v: Self::V);
     /// a * b + c, rounded once where the processor surely has the instruction, else twice.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// -a
@@ -112,6 +119,13 @@ mod tests {
     use super::*;
     use crate::isa::available;
 
+    fn unsigned_quad(i: usize) -> u32 {
+        u32::from_le_bytes([255, (i * 16) as u8, 0, 128 + i as u8])
+    }
+    fn signed_quad(i: usize) -> u32 {
+        u32::from_le_bytes([127, -128i8 as u8, i as u8, (i as i8 * -8) as u8])
+    }
+
     /// Applies every operation to vectors of x and y, one row of results each.
     #[inline(always)]
     fn all_body<S: Simd>(s: S, x: &[f32], y: &[f32], out: &mut Vec<(&'static str, Vec<f32>)>) {
@@ -137,6 +151,16 @@ mod tests {
         put("select", s.select(s.less(a, b), a, b));
         put("sum", s.splat(s.sum(a)));
         put("max_lane", s.splat(s.max_lane(a)));
+        // Integers as bits.
+        let bits = |f: fn(usize) -> u32| s.load(&std::array::from_fn::<f32, 16, _>(|i| f32::from_bits(f(i))));
+        let (quads, signed, sums) = (bits(unsigned_quad), bits(signed_quad), bits(|i| (1000 * i) as u32));
+        put("dot4", s.dot4(quads, signed, sums));
+        put("integer_difference", s.integer_difference(signed, sums, bits(|i| i as u32)));
+        let mut bytes = [7.0; 4];
+        s.store_bytes(&mut bytes, s.mul(s.abs(a), s.splat(2.0)));
+        let mut row = [7.0; 16];
+        row[..4].copy_from_slice(&bytes);
+        put("store_bytes", s.load(&row));
         for n in 0..=S::LANES {
             put("load_partial", s.load_partial(&x[..n]));
             let mut row = vec![7.0; S::LANES];
@@ -161,7 +185,22 @@ mod tests {
                 let which = usize::from(*name == "store_partial");
                 for (i, &got) in row.iter().enumerate() {
                     let (a, b) = (x[i], y[i]);
+                    let dot = || {
+                        let products = unsigned_quad(i).to_le_bytes().into_iter().zip(signed_quad(i).to_le_bytes());
+                        products.map(|(a, b)| i32::from(a) * i32::from(b as i8)).sum::<i32>() + 1000 * i as i32
+                    };
                     let want = match *name {
+                        "dot4" => {
+                            assert_eq!(got.to_bits() as i32, dot(), "{isa:?} {name} lane {i}");
+                            continue;
+                        }
+                        "integer_difference" => (signed_quad(i) as i32 - 1000 * (i * i) as i32) as f32,
+                        "store_bytes" if i < lanes / 4 => {
+                            let bytes: [u8; 4] = std::array::from_fn(|k| (2.0 * x[4 * i + k].abs()) as u8);
+                            assert_eq!(got.to_bits().to_le_bytes(), bytes, "{isa:?} {name} lane {i}");
+                            continue;
+                        }
+                        "store_bytes" => 7.0,
                         "add" => a + b,
                         "sub" => a - b,
                         "mul" => a * b,

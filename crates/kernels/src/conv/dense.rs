@@ -7,8 +7,9 @@ use crate::gemm::blocks::{run_blocks, tile_size};
 use crate::gemm::outer::{Factor, Meeting, Outer, outer};
 use crate::gemm::pack::{pack, packed_len, with_buffer};
 use crate::gemm::pairs::{Kind, join_rows, to_pairs};
+use crate::gemm::quads::{MOST_ROWS, Quantum, extremes, join_quads, quantize};
 use crate::gemm::tile::{CHAIN, Panels, Target};
-use crate::gemm::{self, Epilogue, Mat};
+use crate::gemm::{self, Epilogue, Mat, Precision};
 use crate::isa::Isa;
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -84,19 +85,28 @@ pub(super) fn pack_forward(isa: Isa, g: &Conv2d, w: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Can it be computed in pairs? Images of few channels stay as they are, as do groups of odd ones.
-pub(super) fn has_pairs(g: &Conv2d) -> bool {
-    !row_taps(g) && (g.cin / g.groups).is_multiple_of(2)
+/// Can it be computed in such places? Images of few channels stay as they are, as do groups that do not fill them.
+pub(super) fn supports(g: &Conv2d, kind: Kind) -> bool {
+    let (taps, depth) = taps_and_depth(g);
+    match kind.precision() {
+        Precision::F32 => true,
+        Precision::Bf16 => !row_taps(g) && depth.is_multiple_of(2),
+        Precision::Int8 => !row_taps(g) && depth.is_multiple_of(4) && taps * depth <= MOST_ROWS,
+    }
 }
 
-/// As [`pack_forward`], in pairs.
-pub(super) fn pack_pairs(isa: Isa, g: &Conv2d, w: &[f32]) -> Vec<f32> {
+/// As [`pack_forward`], in pairs or quads.
+pub(super) fn pack_places(isa: Isa, kind: Kind, g: &Conv2d, w: &[f32]) -> Vec<f32> {
     let mut panels = vec![0.0; packed_forward_len(isa, g)];
     pack_forward(isa, g, w, &mut panels);
-    join_rows(&panels, tile_size(isa).1)
+    let ((taps, depth), width) = (taps_and_depth(g), tile_size(isa).1);
+    match kind.precision() {
+        Precision::Int8 => join_quads(&panels, g.groups * (g.cout / g.groups).div_ceil(width), taps, depth, width),
+        _ => join_rows(&panels, width),
+    }
 }
 
-/// See [`super::conv2d_packed`]; the weight comes from [`pack_forward`] or [`pack_pairs`].
+/// See [`super::conv2d_packed`]; the weight comes from [`pack_forward`] or [`pack_places`].
 pub(super) fn forward(
     isa: Isa,
     g: &Conv2d,
@@ -116,30 +126,54 @@ pub(super) fn forward(
         return forward_rows(isa, g, x, weight, y, stride, epilogue);
     }
     if kind == Kind::Single {
-        return forward_taps(isa, g, x, weight, y, stride, epilogue);
+        return forward_taps(isa, g, x, &[], weight, y, stride, epilogue);
     }
     // As many channels as places.
-    let halved = Conv2d { cin: g.cin / 2, ..*g };
-    with_buffer(halved.x_len(), |pairs| {
-        let pixels = (RUN / halved.cin).max(1);
-        pairs.par_chunks_mut(pixels * halved.cin).enumerate().for_each(|(i, pairs)| {
-            let x = &x.data[i * pixels * x.stride..];
-            if x_stride == g.cin {
-                return to_pairs(isa, kind, &x[..2 * pairs.len()], pairs);
-            }
-            for (x, pairs) in x.chunks(x_stride).zip(pairs.chunks_exact_mut(halved.cin)) {
-                to_pairs(isa, kind, &x[..g.cin], pairs);
+    let fewer = Conv2d { cin: kind.places(g.cin), ..*g };
+    let quanta = if kind.precision() == Precision::Int8 { quanta(isa, g, x) } else { Vec::new() };
+    with_buffer(fewer.x_len(), |places| {
+        let pixels = (RUN / fewer.cin).max(1);
+        let image = g.h * g.w;
+        places.par_chunks_mut(pixels * fewer.cin).enumerate().for_each(|(i, places)| {
+            let x = x.data[i * pixels * x.stride..].chunks(x_stride);
+            for (k, (x, places)) in x.zip(places.chunks_exact_mut(fewer.cin)).enumerate() {
+                match quanta.get((i * pixels + k) / image) {
+                    Some(&quantum) => quantize(isa, quantum, &x[..g.cin], places),
+                    None => to_pairs(isa, kind, &x[..g.cin], places),
+                }
             }
         });
-        forward_taps(isa, &halved, Pixels::dense(pairs, halved.cin), weight, y, stride, epilogue);
+        forward_taps(isa, &fewer, Pixels::dense(places, fewer.cin), &quanta, weight, y, stride, epilogue);
     });
 }
 
-/// As [`forward`], tap by tap, the channels of g being places.
+/// How the numbers of each image become integers.
+fn quanta(isa: Isa, g: &Conv2d, x: Pixels) -> Vec<Quantum> {
+    let (image, stride) = (g.h * g.w, x.stride);
+    let pixels = (RUN / g.cin).max(1);
+    let of_image = |n: usize| {
+        let runs = (0..image).into_par_iter().step_by(pixels).map(|first| {
+            let pixels = first..image.min(first + pixels);
+            let numbers = |pixel| &x.data[(n * image + pixel) * stride..][..g.cin];
+            pixels.map(|pixel| extremes(isa, numbers(pixel))).fold((0.0, 0.0), wider)
+        });
+        Quantum::of(runs.reduce(|| (0.0, 0.0), wider))
+    };
+    (0..g.n).into_par_iter().map(of_image).collect()
+}
+
+/// The least and the largest of both; NaN if one is.
+fn wider(a: (f32, f32), b: (f32, f32)) -> (f32, f32) {
+    let or = |a: f32, b: f32, better: bool| if better || b.is_nan() { b } else { a };
+    (or(a.0, b.0, b.0 < a.0), or(a.1, b.1, b.1 > a.1))
+}
+
+/// As [`forward`], tap by tap, the channels of g being places; `quanta` are those of the images, if the places hold integers.
 fn forward_taps(
     isa: Isa,
     g: &Conv2d,
     x: Pixels,
+    quanta: &[Quantum],
     weight: Weight,
     y: &mut [f32],
     stride: usize,
@@ -150,7 +184,7 @@ fn forward_taps(
     walks.iter_mut().for_each(|walk| walk.source.channels = x.stride);
     let size = panels.len() / g.groups;
     for (group, walk) in walks.iter_mut().enumerate() {
-        walk.out.channels = stride;
+        (walk.out.channels, walk.quanta) = (stride, quanta.to_vec());
         let bias = epilogue.bias.map(|bias| &bias[group * cout..][..cout]);
         let weight = Weight { panels: &panels[group * size..][..size], ..weight };
         multiply(isa, walk, x.data, weight, cout, y, Epilogue { bias, ..epilogue }, false);
@@ -191,8 +225,8 @@ fn multiply(
     let Weight { panels: data, chain, kind } = weight;
     let b = Panels { data, taps: walk.taps.len(), depth: walk.depth, cols, chain, kind };
     let target = Target { c: result.as_mut_ptr(), accumulate, epilogue, far: true };
-    let zeros = vec![0.0; walk.depth];
-    let block = |rows: Range<usize>| walk.block(source, &zeros, rows, tile_size(isa).0);
+    let padding = walk.padding();
+    let block = |rows: Range<usize>| walk.block(source, &padding, rows, tile_size(isa).0);
     // SAFETY: `block` takes sources as slices of `depth` numbers; each pixel of the grid is another pixel of the result,
     // whose size the caller has checked.
     unsafe { run_blocks(isa, false, walk.rows(), walk.footprint(), b, target, block) };

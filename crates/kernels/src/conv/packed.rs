@@ -2,7 +2,6 @@
 
 use super::{Conv2d, dense, winograd};
 use crate::gemm::pairs::Kind;
-use crate::gemm::tile::LONG_CHAIN;
 use crate::gemm::{Epilogue, Precision};
 use crate::isa::{self, Isa};
 
@@ -60,17 +59,20 @@ impl PackedConv {
         Self::new_with(isa::current(), Kind::Single, g, w, algorithm)
     }
 
-    /// [`PackedConv::new`] in a precision, to which the input is rounded as well. Winograd's algorithm, which would lose more,
-    /// stays in f32, as do images of few channels and groups of an odd number of them.
+    /// [`PackedConv::new`] in a precision, to which the input is rounded as well: to integers, pixel by pixel for 1×1 kernels
+    /// without padding and stride, image by image for others. Winograd's algorithm, which would lose more, stays in f32, as do
+    /// images of few channels, and groups of channels that are no multiple of two (bf16) or four (int8).
     ///
     /// # Panics
     /// As there.
     pub fn with_precision(g: &Conv2d, w: &[f32], algorithm: Algorithm, precision: Precision) -> Self {
         let isa = isa::current();
         let kind = match (precision, algorithm) {
-            (Precision::Bf16, Algorithm::Direct) if dense::has_pairs(g) => Kind::pairs(isa),
+            (Precision::Bf16, Algorithm::Direct) => Kind::pairs(isa),
+            (Precision::Int8, Algorithm::Direct) => Kind::quads(isa),
             _ => Kind::Single,
         };
+        let kind = if dense::supports(g, kind) { kind } else { Kind::Single };
         Self::new_with(isa, kind, g, w, algorithm)
     }
 
@@ -86,7 +88,7 @@ impl PackedConv {
         };
         let panels = match (algorithm, kind) {
             (Algorithm::Direct, Kind::Single) => filled(dense::packed_forward_len(isa, g), dense::pack_forward),
-            (Algorithm::Direct, _) => dense::pack_pairs(isa, g, w),
+            (Algorithm::Direct, _) => dense::pack_places(isa, kind, g, w),
             (Algorithm::Winograd, _) => filled(winograd::weight_len(isa, g), winograd::pack_weight),
         };
         PackedConv { panels, algorithm, isa, kind, g: *g }
@@ -137,7 +139,7 @@ pub fn conv2d_packed(g: &Conv2d, x: Pixels, w: &PackedConv, y: &mut [f32], strid
     }
     match w.algorithm {
         Algorithm::Direct => {
-            let weight = dense::Weight { panels: &w.panels, chain: LONG_CHAIN, kind: w.kind };
+            let weight = dense::Weight { panels: &w.panels, chain: w.kind.chain(), kind: w.kind };
             dense::forward(w.isa, g, x, weight, y, stride, *epilogue);
         }
         Algorithm::Winograd => winograd::forward(w.isa, g, x, &w.panels, y, stride, false, *epilogue),

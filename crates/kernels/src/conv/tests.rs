@@ -63,6 +63,24 @@ fn spread(numbers: &[f32], channels: usize, apart: usize) -> Vec<f32> {
     out
 }
 
+/// The convolution of numbers that are rounded to integers: x by image, or by pixel where it is a plain product.
+fn integers(g: &Conv2d, apart_x: &[f32], w: &[f32], epilogue: &Epilogue<f32>) -> Vec<f32> {
+    let plain = (g.kh, g.kw, g.stride, g.pad, g.groups) == (1, 1, (1, 1), [0; 4], 1);
+    let x: Vec<f32> = apart_x.chunks(g.cin + 3).flat_map(|pixel| &pixel[..g.cin]).copied().collect();
+    let whole = |(scale, integers): (f32, Vec<i64>)| integers.into_iter().map(move |q| scale * q as f32);
+    let part = if plain { g.cin } else { g.h * g.w * g.cin };
+    let x: Vec<f32> =
+        x.chunks(part.max(1)).flat_map(|x| whole(naive::gemm::affine(x.iter().copied()))).collect();
+    let row = g.kh * g.kw * g.cin / g.groups;
+    let w: Vec<f32> = w.chunks(row).flat_map(|w| whole(naive::gemm::symmetric(w.iter().copied()))).collect();
+    let mut y = vec![0.0; g.y_len()];
+    let residual = epilogue.residual.map(|residual| {
+        residual.chunks(g.cout + 5).flat_map(|pixel| &pixel[..g.cout]).copied().collect::<Vec<_>>()
+    });
+    naive::conv::conv2d(g, &x, &w, &mut y, &Epilogue { residual: residual.as_deref(), ..*epilogue });
+    spread(&y, g.cout, 5)
+}
+
 /// The prepared convolution by every algorithm, from and to pixels that lie apart, gives `want` and leaves what is between.
 fn check_apart(isa: Isa, g: &Conv2d, x: &[f32], w: &[f32], want: &[f32], epilogue: &Epilogue<f32>) {
     let (apart_x, residual) = (spread(x, g.cin, 3), epilogue.residual.map(|residual| spread(residual, g.cout, 5)));
@@ -78,7 +96,16 @@ fn check_apart(isa: Isa, g: &Conv2d, x: &[f32], w: &[f32], want: &[f32], epilogu
         let factor = if algorithm == Algorithm::Winograd { 8 } else { 1 };
         assert_close(&got, &want, factor * g.kh * g.kw * g.cin, &format!("{isa:?} {algorithm:?}"));
     }
-    if !dense::has_pairs(g) {
+    if dense::supports(g, Kind::Quads) {
+        let want = integers(g, &apart_x, w, &epilogue);
+        for kind in [Kind::Quads, Kind::quads(isa)] {
+            let packed = PackedConv::new_with(isa, kind, g, w, Algorithm::Direct);
+            let mut got = vec![7.0; want.len()];
+            conv2d_packed(g, Pixels { data: &apart_x, stride: g.cin + 3 }, &packed, &mut got, g.cout + 5, &epilogue);
+            assert_close(&got, &want, g.kh * g.kw * g.cin, &format!("{isa:?} {kind:?}"));
+        }
+    }
+    if !dense::supports(g, Kind::Pairs) {
         return;
     }
     // In bf16 as the exact products of rounded numbers.

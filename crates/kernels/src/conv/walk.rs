@@ -3,6 +3,7 @@
 use super::Conv2d;
 use crate::gemm::CLASH;
 use crate::gemm::blocks::pieces;
+use crate::gemm::quads::Quantum;
 use crate::gemm::tile::Block;
 use std::ops::Range;
 
@@ -49,6 +50,8 @@ pub(crate) struct Walk {
     pub(crate) out_step: (usize, usize),
     /// Pixel of the result that is (0, 0) of the grid.
     pub(crate) out_first: (usize, usize),
+    /// How the numbers of each image are to be read, if they are integers.
+    pub(crate) quanta: Vec<Quantum>,
 }
 
 impl Walk {
@@ -67,6 +70,7 @@ impl Walk {
             out: Image { h: g.out_h(), w: g.out_w(), channels: g.cout, first: group * cout },
             out_step: (1, 1),
             out_first: (0, 0),
+            quanta: Vec::new(),
         }
     }
 
@@ -99,6 +103,7 @@ impl Walk {
             out: Image { h: g.h, w: g.w, channels: g.cin, first: group * cin },
             out_step: g.stride,
             out_first: phase,
+            quanta: Vec::new(),
         };
         (walk, numbers)
     }
@@ -147,9 +152,17 @@ impl Walk {
         rows.map(step).collect()
     }
 
-    /// The tiles of some rows; a row is a pixel of the grid. Taps that meet nothing but padding are left out. `zeros`
-    /// holds `depth` zeros.
-    pub(crate) fn block(&self, source: &[f32], zeros: &[f32], rows: Range<usize>, tile_rows: usize) -> Block {
+    /// `depth` zeros, or as many for each image where the numbers are integers.
+    pub(crate) fn padding(&self) -> Vec<f32> {
+        match &self.quanta[..] {
+            [] => vec![0.0; self.depth],
+            quanta => quanta.iter().flat_map(|quantum| std::iter::repeat_n(quantum.zeros(), self.depth)).collect(),
+        }
+    }
+
+    /// The tiles of some rows; a row is a pixel of the grid. Taps that meet nothing but padding are left out, if it is all zeros.
+    /// `padding` is [`Walk::padding`].
+    pub(crate) fn block(&self, source: &[f32], padding: &[f32], rows: Range<usize>, tile_rows: usize) -> Block {
         let Image { h, w, channels, .. } = self.source;
         let clash = self.taps.len() == 1 && (channels * self.step.1).is_multiple_of(CLASH);
         let copied = self.depth + 16;
@@ -158,6 +171,10 @@ impl Walk {
         let mut free = scratch.chunks_exact_mut(copied);
         let pixels = self.pixels(rows.clone());
         let everywhere = self.is_inside_everywhere();
+        let skips = self.quanta.iter().all(|quantum| quantum.zero == 0);
+        if !self.quanta.is_empty() {
+            block.quanta.extend(pixels.iter().map(|&(n, ..)| self.quanta[n]));
+        }
         for tile in pieces(0..rows.len(), tile_rows) {
             let pixels = &pixels[tile];
             block.tile(pixels.iter().map(|&(n, y, x)| {
@@ -173,14 +190,14 @@ impl Walk {
                     let x = (x * self.step.1) as isize + tap.1;
                     (y as usize) < h && (x as usize) < w
                 };
-                if !pixels.iter().any(inside) {
+                if skips && !pixels.iter().any(inside) {
                     continue;
                 }
                 let numbers = |pixel: &(usize, usize, usize)| {
-                    if !inside(pixel) {
-                        return &zeros[..self.depth];
-                    }
                     let &(n, y, x) = pixel;
+                    if !inside(pixel) {
+                        return &padding[if self.quanta.is_empty() { 0 } else { n * self.depth }..][..self.depth];
+                    }
                     let y = ((y * self.step.0) as isize + tap.0) as usize;
                     let x = ((x * self.step.1) as isize + tap.1) as usize;
                     &source[self.source.place(n, y, x)..][..self.depth]

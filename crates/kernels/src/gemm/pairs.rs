@@ -3,7 +3,8 @@
 //!
 //! A pair is rounded from two f32 that follow each other, ties to even. Products of pairs are summed in f32.
 
-use super::Precision;
+use super::tile::{ENDLESS_CHAIN, LONG_CHAIN};
+use super::{Precision, quads};
 use crate::isa::Isa;
 use crate::simd::Simd;
 
@@ -17,6 +18,10 @@ pub(crate) enum Kind {
     /// Two bf16, multiplied by the processor's instruction. It takes denormal numbers for 0 and does not round between the
     /// two products.
     NativePairs,
+    /// Four 8-bit integers, whose products are made of 16-bit operations.
+    Quads,
+    /// Four 8-bit integers, multiplied by the processor's instruction.
+    NativeQuads,
 }
 
 impl Kind {
@@ -25,14 +30,45 @@ impl Kind {
         if isa == Isa::Avx512 && native() { Kind::NativePairs } else { Kind::Pairs }
     }
 
+    /// Quads as this instruction set has them.
+    pub(crate) fn quads(isa: Isa) -> Self {
+        if isa == Isa::Avx512 && native_quads() { Kind::NativeQuads } else { Kind::Quads }
+    }
+
     pub(crate) fn precision(self) -> Precision {
-        if self == Kind::Single { Precision::F32 } else { Precision::Bf16 }
+        match self {
+            Kind::Single => Precision::F32,
+            Kind::Pairs | Kind::NativePairs => Precision::Bf16,
+            Kind::Quads | Kind::NativeQuads => Precision::Int8,
+        }
     }
 
     /// Places that so many numbers take.
     pub(crate) fn places(self, numbers: usize) -> usize {
-        if self == Kind::Single { numbers } else { numbers.div_ceil(2) }
+        match self.precision() {
+            Precision::F32 => numbers,
+            Precision::Bf16 => numbers.div_ceil(2),
+            Precision::Int8 => numbers.div_ceil(4),
+        }
     }
+
+    /// Products that are added one after the other in a product with a prepared matrix.
+    pub(crate) fn chain(self) -> usize {
+        if self.precision() == Precision::Int8 { ENDLESS_CHAIN } else { LONG_CHAIN }
+    }
+
+    /// Rows of a panel behind its last tap.
+    pub(crate) fn trailer(self) -> usize {
+        if self.precision() == Precision::Int8 { quads::TRAILER } else { 0 }
+    }
+}
+
+/// Has the processor AVX512_VNNI?
+pub(crate) fn native_quads() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512vnni");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// Has the processor AVX512_BF16?

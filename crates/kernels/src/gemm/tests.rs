@@ -94,6 +94,49 @@ proptest! {
                 assert_close(&got, &want, k, &format!("{isa:?} {kind:?}"));
             }
         }
+        want.copy_from_slice(&c);
+        naive::gemm::gemm_int8(whole_a, whole_b, &mut want, ldc, accumulate, &epilogue);
+        for isa in available() {
+            for kind in [Kind::Quads, Kind::quads(isa)] {
+                let mut got = c.clone();
+                gemm_packed(whole_a, &Packed::new_quads(isa, kind, whole_b), &mut got, ldc, accumulate, &epilogue);
+                assert_close(&got, &want, k, &format!("{isa:?} {kind:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn integers_come_near_the_product() {
+    let (m, n, k) = (17, 70, 301);
+    let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+    let (a, b) = (Mat::new(&a, m, k), Mat::new(&b, k, n));
+    let (mut want, mut got) = (vec![0.0; m * n], vec![0.0; m * n]);
+    naive::gemm::gemm(a, b, &mut want, n, false, &Epilogue::NONE);
+    gemm_packed(a, &Packed::with_precision(b, Precision::Int8), &mut got, n, false, &Epilogue::NONE);
+    let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+    let error = norm(&mut got.iter().zip(&want).map(|(a, b)| a - b)) / norm(&mut want.iter().copied());
+    // Steps of 2/255 and 2/254, of which an error is at most a half: 1/12 of a step's square on the average.
+    assert!((2e-3..8e-3).contains(&error), "{error}");
+}
+
+#[test]
+fn integers_of_extreme_rows() {
+    for isa in available() {
+        for kind in [Kind::Quads, Kind::quads(isa)] {
+            let rows = [[0.0; 5], [0.0, 1e-42, 0.0, 0.0, 0.0], [1e38, -1e38, 1e38, 0.0, 0.0], [-2.0; 5], [3.0; 5]];
+            let broken = [[1.0, f32::NAN, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, f32::INFINITY]];
+            let a = [rows.as_flattened(), broken.as_flattened()].concat();
+            let b = [[1.0, f32::NAN, f32::INFINITY, 0.0]; 5];
+            let packed = Packed::new_quads(isa, kind, Mat::new(b.as_flattened(), 5, 4));
+            let mut c = vec![7.0; 7 * 4];
+            gemm_packed(Mat::new(&a, 7, 5), &packed, &mut c, 4, false, &Epilogue::NONE);
+            let near = |got: f32, want: f32| (got - want).abs() <= 0.01 * want.abs();
+            for (row, want) in c.chunks(4).zip([0.0, 0.0, 1e38, -10.0, 15.0]) {
+                assert!(near(row[0], want) && row[1].is_nan() && row[2].is_nan() && row[3] == 0.0, "{isa:?} {row:?}");
+            }
+            assert!(c[5 * 4..].iter().all(|c| c.is_nan()), "{isa:?} {c:?}");
+        }
     }
 }
 

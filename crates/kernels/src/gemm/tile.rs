@@ -6,6 +6,7 @@
 //! needs no matrix of patches: only this list of addresses.
 
 use super::pairs::Kind;
+use super::quads::Quantum;
 use super::{Activation, Epilogue};
 use crate::isa::Isa;
 use crate::math::{gelu_erf, gelu_tanh};
@@ -13,7 +14,7 @@ use crate::simd::Simd;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::avx512::Avx512;
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
+use std::arch::x86_64::*;
 #[cfg(target_arch = "x86_64")]
 use std::mem::transmute;
 use std::ops::Range;
@@ -28,6 +29,8 @@ type Sums<S> = [[<S as Simd>::V; 2]; MAX_ROWS];
 #[derive(Debug)]
 struct Tile {
     rows: usize,
+    /// Rows of the block before it.
+    first: usize,
     /// For each row the place of its first column in the result.
     out: [usize; MAX_ROWS],
     /// Its part of the block's taps.
@@ -47,6 +50,8 @@ struct Tap {
 pub(crate) struct Block {
     tiles: Vec<Tile>,
     taps: Vec<Tap>,
+    /// How each row is to be read, if it is of quads.
+    pub(crate) quanta: Vec<Quantum>,
     /// Copies of rows that cannot be used where they are; sources may point here.
     pub(crate) scratch: Vec<f32>,
 }
@@ -59,7 +64,8 @@ unsafe impl Sync for Block {}
 impl Block {
     /// Begins a tile whose rows have their first columns at these places of the result.
     pub(crate) fn tile(&mut self, rows: impl ExactSizeIterator<Item = usize>) {
-        let mut tile = Tile { rows: rows.len(), out: [0; MAX_ROWS], taps: self.taps.len()..self.taps.len() };
+        let first = self.tiles.last().map_or(0, |tile| tile.first + tile.rows);
+        let mut tile = Tile { rows: rows.len(), first, out: [0; MAX_ROWS], taps: self.taps.len()..self.taps.len() };
         rows.zip(&mut tile.out).for_each(|(row, out)| *out = row);
         self.tiles.push(tile);
     }
@@ -133,6 +139,9 @@ impl<'a> Job<'a> {
 trait Product<S: Simd> {
     /// a·b + sum
     fn multiply_add(s: S, a: S::V, b: S::V, sum: S::V) -> S::V;
+    /// Makes numbers of the sums of rows of these quanta, if they are integers; the trailer is that of the panel.
+    #[inline(always)]
+    fn finish(_: S, _sums: &mut Sums<S>, _quanta: &[Quantum], _trailer: &[f32]) {}
 }
 
 /// Of [`Kind::Single`].
@@ -160,8 +169,50 @@ struct NativePairs;
 impl Product<Avx512> for NativePairs {
     #[inline(always)]
     fn multiply_add(_: Avx512, a: __m512, b: __m512, sum: __m512) -> __m512 {
-        // SAFETY: only `native` uses it, which runs where the processor has the instruction; the types are of one size.
+        // SAFETY: only `run_native_pairs` uses it, which runs where the processor has the instruction; the types are of one size.
         unsafe { _mm512_dpbf16_ps(sum, transmute::<__m512, __m512bh>(a), transmute::<__m512, __m512bh>(b)) }
+    }
+}
+
+/// Of [`Kind::Quads`].
+struct Quads;
+impl<S: Simd> Product<S> for Quads {
+    #[inline(always)]
+    fn multiply_add(s: S, a: S::V, b: S::V, sum: S::V) -> S::V {
+        s.dot4(a, b, sum)
+    }
+    #[inline(always)]
+    fn finish(s: S, sums: &mut Sums<S>, quanta: &[Quantum], trailer: &[f32]) {
+        let (scales, columns) = trailer.split_at(2 * S::LANES);
+        for (sums, quantum) in sums.iter_mut().zip(quanta) {
+            let (scale, zero) = (s.splat(quantum.scale), s.splat(f32::from_bits(quantum.zero as u32)));
+            for (half, sum) in sums.iter_mut().enumerate() {
+                let (scales, columns) = (s.load(&scales[half * S::LANES..]), s.load(&columns[half * S::LANES..]));
+                *sum = s.mul(s.integer_difference(*sum, zero, columns), s.mul(scale, scales));
+            }
+        }
+    }
+}
+
+/// Of [`Kind::NativeQuads`]: only for functions that are compiled for AVX512_VNNI.
+#[cfg(target_arch = "x86_64")]
+struct NativeQuads;
+#[cfg(target_arch = "x86_64")]
+impl Product<Avx512> for NativeQuads {
+    #[inline(always)]
+    fn multiply_add(_: Avx512, a: __m512, b: __m512, sum: __m512) -> __m512 {
+        // SAFETY: only `run_native_quads` uses it, which runs where the processor has the instruction.
+        unsafe {
+            _mm512_castsi512_ps(_mm512_dpbusd_epi32(
+                _mm512_castps_si512(sum),
+                _mm512_castps_si512(a),
+                _mm512_castps_si512(b),
+            ))
+        }
+    }
+    #[inline(always)]
+    fn finish(s: Avx512, sums: &mut Sums<Avx512>, quanta: &[Quantum], trailer: &[f32]) {
+        Quads::finish(s, sums, quanta, trailer);
     }
 }
 
@@ -169,7 +220,8 @@ impl Product<Avx512> for NativePairs {
 fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
     let Job { block, b, panels, target } = job;
     let width = 2 * S::LANES;
-    let size = b.taps * b.depth * width;
+    let depth = b.taps * b.depth * width;
+    let size = depth + b.kind.trailer() * width;
     let mut sums = [[s.zero(); 2]; MAX_ROWS];
     for p in panels.clone() {
         let panel = &b.data[p * size..][..size];
@@ -189,6 +241,12 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
             // SAFETY: promised to `Job::new`.
             unsafe {
                 sum_tile::<S, P>(s, tile.rows, &block.taps[tile.taps.clone()], (b.depth, b.chain), panel, &mut sums);
+            }
+            if b.kind.trailer() > 0 {
+                P::finish(s, &mut sums, &block.quanta[tile.first..][..tile.rows], &panel[depth..]);
+            }
+            // SAFETY: as above.
+            unsafe {
                 store_tile(s, &sums, &tile.out[..tile.rows], p * width, cols, target);
             }
         }
@@ -207,28 +265,42 @@ fn pairs_body<S: Simd>(s: S, job: &Job) {
 }
 dispatch!(fn run_pairs(job: &Job) = pairs_body);
 
-/// Does a job of [`Kind::NativePairs`].
-fn run_native(job: &Job) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f,avx512bf16,avx2,fma")]
-        fn native(s: Avx512, job: &Job) {
-            run_body::<Avx512, NativePairs>(s, job);
-        }
-        assert!(super::pairs::native() && Isa::Avx512.is_available());
-        // SAFETY: the processor has the instructions, checked above.
-        unsafe { native(Avx512::assume(), job) }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    unreachable!("no processor of this kind has the instruction: {:?}", job.panels);
+#[inline(always)]
+fn quads_body<S: Simd>(s: S, job: &Job) {
+    run_body::<S, Quads>(s, job);
 }
+dispatch!(fn run_quads(job: &Job) = quads_body);
+
+/// A function that does jobs by an instruction beyond AVX-512F.
+macro_rules! native {
+    ($name:ident, $product:ident, $features:literal, $there:path) => {
+        fn $name(job: &Job) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = $features)]
+                fn native(s: Avx512, job: &Job) {
+                    run_body::<Avx512, $product>(s, job);
+                }
+                assert!($there() && Isa::Avx512.is_available());
+                // SAFETY: the processor has the instructions, checked above.
+                unsafe { native(Avx512::assume(), job) }
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            unreachable!("no processor of this kind has the instruction: {:?}", job.panels);
+        }
+    };
+}
+native!(run_native_pairs, NativePairs, "avx512f,avx512bf16,avx2,fma", super::pairs::native);
+native!(run_native_quads, NativeQuads, "avx512f,avx512vnni,avx2,fma", super::pairs::native_quads);
 
 /// Does the job.
 pub(crate) fn run(isa: Isa, job: &Job) {
     match job.b.kind {
         Kind::Single => run_single(isa, job),
         Kind::Pairs => run_pairs(isa, job),
-        Kind::NativePairs => run_native(job),
+        Kind::NativePairs => run_native_pairs(job),
+        Kind::Quads => run_quads(isa, job),
+        Kind::NativeQuads => run_native_quads(job),
     }
 }
 
@@ -262,6 +334,8 @@ pub(crate) const CHAIN: usize = 64;
 /// The same where speed counts more: twice the rounding of [`CHAIN`], as of the libraries that others use, for a twentieth of
 /// the time.
 pub(crate) const LONG_CHAIN: usize = 512;
+/// Of sums that are exact.
+pub(crate) const ENDLESS_CHAIN: usize = usize::MAX / 2;
 
 /// Numbers of a panel that are asked for before they are met: processors do not foresee what lies on the next page, and weights
 /// that are larger than the caches come from memory.

@@ -82,6 +82,32 @@ impl Simd for Avx2 {
         )))
     }
     #[inline(always)]
+    fn dot4(self, a: __m256, b: __m256, sum: __m256) -> __m256 {
+        with!({
+            let (a, b, sum) = (_mm256_castps_si256(a), _mm256_castps_si256(b), _mm256_castps_si256(sum));
+            // Bytes 0 and 2, and bytes 1 and 3, as 16-bit integers.
+            let (even_a, odd_a) = (_mm256_and_si256(a, _mm256_set1_epi16(0xFF)), _mm256_srli_epi16::<8>(a));
+            let (even_b, odd_b) = (_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(b)), _mm256_srai_epi16::<8>(b));
+            let products = _mm256_add_epi32(_mm256_madd_epi16(even_a, even_b), _mm256_madd_epi16(odd_a, odd_b));
+            _mm256_castsi256_ps(_mm256_add_epi32(sum, products))
+        })
+    }
+    #[inline(always)]
+    fn integer_difference(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        with!({
+            let product = _mm256_mullo_epi32(_mm256_castps_si256(b), _mm256_castps_si256(c));
+            _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_castps_si256(a), product))
+        })
+    }
+    #[inline(always)]
+    fn store_bytes(self, x: &mut [f32; 4], v: __m256) {
+        with!({
+            let integers = _mm256_cvtps_epi32(v);
+            let words = _mm_packs_epi32(_mm256_castsi256_si128(integers), _mm256_extracti128_si256::<1>(integers));
+            _mm_storel_epi64(x.as_mut_ptr().cast(), _mm_packus_epi16(words, words));
+        })
+    }
+    #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
         with!(_mm256_add_ps(a, b))
     }

@@ -1,6 +1,7 @@
 //! AVX-512F: 16 lanes.
 
 use super::Simd;
+use super::avx2::Avx2;
 use std::arch::x86_64::*;
 
 /// Proof that the processor has AVX-512F.
@@ -78,6 +79,28 @@ impl Simd for Avx512 {
             _mm512_castps_si512(pairs),
             _mm512_set1_epi32(0xFFFF_0000_u32 as i32)
         )))
+    }
+    #[inline(always)]
+    fn dot4(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
+        // AVX-512F has no 16-bit integers. Where it is, there is AVX2.
+        let halves = |v: __m512| with!([_mm512_castps512_ps256(v), _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)))]);
+        let ([a0, a1], [b0, b1], [sum0, sum1]) = (halves(a), halves(b), halves(sum));
+        with!({
+            let s = Avx2::assume();
+            let (low, high) = (s.dot4(a0, b0, sum0), s.dot4(a1, b1, sum1));
+            _mm512_castpd_ps(_mm512_insertf64x4::<1>(_mm512_castps_pd(_mm512_castps256_ps512(low)), _mm256_castps_pd(high)))
+        })
+    }
+    #[inline(always)]
+    fn integer_difference(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        with!({
+            let product = _mm512_mullo_epi32(_mm512_castps_si512(b), _mm512_castps_si512(c));
+            _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_castps_si512(a), product))
+        })
+    }
+    #[inline(always)]
+    fn store_bytes(self, x: &mut [f32; 4], v: __m512) {
+        with!(_mm_storeu_si128(x.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))))
     }
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {

@@ -44,6 +44,22 @@ impl Simd for Scalar {
         from_fn(|i| f32::from_bits(pairs[i].to_bits() & 0xFFFF_0000))
     }
     #[inline(always)]
+    fn dot4(self, a: [f32; 4], b: [f32; 4], sum: [f32; 4]) -> [f32; 4] {
+        from_fn(|i| {
+            let (a, b) = (a[i].to_bits().to_le_bytes(), b[i].to_bits().to_le_bytes());
+            let products: [i32; 4] = from_fn(|k| i32::from(a[k]) * i32::from(b[k] as i8));
+            f32::from_bits(products.into_iter().fold(sum[i].to_bits(), |sum, product| sum.wrapping_add(product as u32)))
+        })
+    }
+    #[inline(always)]
+    fn integer_difference(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        from_fn(|i| a[i].to_bits().wrapping_sub(b[i].to_bits().wrapping_mul(c[i].to_bits())) as i32 as f32)
+    }
+    #[inline(always)]
+    fn store_bytes(self, x: &mut [f32; 4], v: [f32; 4]) {
+        x[0] = f32::from_bits(u32::from_le_bytes(v.map(|v| v as u8)));
+    }
+    #[inline(always)]
     fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         from_fn(|i| a[i] + b[i])
     }
