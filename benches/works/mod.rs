@@ -214,6 +214,7 @@ pub(crate) fn prepare(name: &str) -> std::result::Result<(Work, u64), Box<dyn st
     }
     let (words, precision) = match words.as_slice() {
         [words @ .., "bf16"] => (words, Precision::Bf16),
+        [words @ .., "int8"] => (words, Precision::Int8),
         words => (words, Precision::F32),
     };
     let options = PlanOptions { precision, ..Default::default() };

@@ -4,6 +4,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
+use ukulele_inference::{PlanOptions, Precision};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 an error (one line on stderr says what, where and how to mend it), \
 2 wrong usage, 130 interrupted by Ctrl-C (the best state so far is saved; Ctrl-C again leaves at once).";
@@ -141,6 +142,27 @@ pub(crate) enum PrecisionArg {
     Bf16,
     /// Whole numbers of 8 bits
     Int8,
+}
+
+impl PrecisionArg {
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        }
+    }
+
+    /// Plans in it.
+    pub(crate) fn options(self) -> PlanOptions {
+        let precision = match self {
+            Self::F32 => Precision::F32,
+            Self::Bf16 => Precision::Bf16,
+            Self::Int8 => Precision::Int8,
+        };
+        PlanOptions { precision, ..Default::default() }
+    }
 }
 
 /// Arguments of `uke forward`.
@@ -480,6 +502,9 @@ pub(crate) struct PredictArgs {
     /// Leave out photos that cannot be read (each is named) instead of stopping
     #[arg(long)]
     pub(crate) skip_broken: bool,
+    /// What the trunk multiplies: bf16 and int8 are faster and a little off
+    #[arg(long, value_enum, value_name = "TYPE", default_value = "f32")]
+    pub(crate) precision: PrecisionArg,
 }
 
 /// Arguments of `uke evaluate`.
@@ -505,6 +530,9 @@ pub(crate) struct EvaluateArgs {
     /// Leave out photos that cannot be read (each is named) instead of stopping
     #[arg(long)]
     pub(crate) skip_broken: bool,
+    /// What the trunk multiplies: bf16 and int8 are faster and a little off
+    #[arg(long, value_enum, value_name = "TYPE", default_value = "f32")]
+    pub(crate) precision: PrecisionArg,
 }
 
 /// What does not learn.

@@ -7,7 +7,7 @@ use crate::outcome::Outcome;
 use crate::photos;
 use crate::texts;
 use ukulele_data::{Labels, TextDataset};
-use ukulele_training::{Evaluation, Model, Network, evaluate};
+use ukulele_training::{Evaluation, Model, Network, evaluate_with};
 
 /// Runs the command.
 pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
@@ -18,11 +18,12 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
         Network::Image(_) => of_photos(&model, args)?,
     };
     let outcome = Outcome::of(&found, &model.labels)?;
-    print!("{}", outcome.text(&args.data.display().to_string()));
-    match args.json.as_deref() {
-        Some(path) => files::write_json(path, &outcome.json()),
-        None => Ok(()),
-    }
+    let (data, precision) = (args.data.display(), args.precision.name());
+    print!("{}", outcome.text(&if precision == "f32" { data.to_string() } else { format!("{data} in {precision}") }));
+    let Some(path) = args.json.as_deref() else { return Ok(()) };
+    let mut json = outcome.json();
+    json["precision"] = precision.into();
+    files::write_json(path, &json)
 }
 
 fn of_texts(model: &Model, args: &EvaluateArgs) -> Result<Evaluation> {
@@ -35,7 +36,7 @@ fn of_texts(model: &Model, args: &EvaluateArgs) -> Result<Evaluation> {
     let input = texts::saved_input(model)?;
     let exam = texts::exam(input, &data)?;
     texts::warn_of_cut(&exam, input.max_length);
-    Ok(texts::evaluated(net, &exam)?)
+    Ok(texts::evaluated_with(net, &exam, args.precision.options())?)
 }
 
 fn of_photos(model: &Model, args: &EvaluateArgs) -> Result<Evaluation> {
@@ -47,5 +48,5 @@ fn of_photos(model: &Model, args: &EvaluateArgs) -> Result<Evaluation> {
     let data = photos::checked_some(data, args.skip_broken)?;
     let preprocess = photos::saved_preprocess(model)?;
     let batches = photos::still(data, preprocess)?;
-    Ok(evaluate(net, photos::in_order(&batches))?)
+    Ok(evaluate_with(net, photos::in_order(&batches), args.precision.options())?)
 }

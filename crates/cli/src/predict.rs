@@ -8,7 +8,8 @@ use crate::texts;
 use serde_json::{Map, Value as Json, json};
 use std::path::{Path, PathBuf};
 use ukulele_data::{ImageDataset, Labels, Photo};
-use ukulele_training::{Model, Network, argmax, evaluate};
+use ukulele_inference::PlanOptions;
+use ukulele_training::{Model, Network, argmax, evaluate_with};
 
 /// What a model says of an input.
 pub(crate) struct Answer {
@@ -26,9 +27,10 @@ pub(crate) struct Answer {
 pub(crate) fn run(args: &PredictArgs, quiet: bool) -> Result<()> {
     let model = Model::load(&args.model)?;
     files::check_file(args.json.as_deref())?;
+    let options = args.precision.options();
     let answers = match &model.network {
-        Network::Text(_) => of_texts(&model, &lines_of(&args.inputs)?, quiet)?,
-        Network::Image(_) => of_photos(&model, &paths(&args.inputs)?, args.skip_broken, quiet)?,
+        Network::Text(_) => of_texts(&model, &lines_of(&args.inputs)?, options, quiet)?,
+        Network::Image(_) => of_photos(&model, &paths(&args.inputs)?, args.skip_broken, options, quiet)?,
     };
     for answer in &answers {
         println!("{}", line(answer, &model.labels));
@@ -53,16 +55,16 @@ fn object(answer: &Answer, labels: &[String]) -> Json {
 /// Lines for the terminal about these texts.
 pub(crate) fn lines(model: &Model, texts: &[&str]) -> Result<Vec<String>> {
     let texts: Vec<String> = texts.iter().map(|&t| t.to_owned()).collect();
-    Ok(of_texts(model, &texts, true)?.iter().map(|a| line(a, &model.labels)).collect())
+    Ok(of_texts(model, &texts, PlanOptions::default(), true)?.iter().map(|a| line(a, &model.labels)).collect())
 }
 
 /// Lines for the terminal about these photos.
 pub(crate) fn photo_lines(model: &Model, paths: &[PathBuf]) -> Result<Vec<String>> {
-    Ok(of_photos(model, paths, false, true)?.iter().map(|a| line(a, &model.labels)).collect())
+    Ok(of_photos(model, paths, false, PlanOptions::default(), true)?.iter().map(|a| line(a, &model.labels)).collect())
 }
 
 /// What the model says of these texts.
-fn of_texts(model: &Model, inputs: &[String], quiet: bool) -> Result<Vec<Answer>> {
+fn of_texts(model: &Model, inputs: &[String], options: PlanOptions, quiet: bool) -> Result<Vec<Answer>> {
     let Network::Text(net) = &model.network else {
         return Err(Failure::run("this model is none for texts"));
     };
@@ -71,12 +73,12 @@ fn of_texts(model: &Model, inputs: &[String], quiet: bool) -> Result<Vec<Answer>
     if !quiet {
         texts::warn_of_cut(&question, input.max_length);
     }
-    let found = texts::evaluated(net, &question)?;
+    let found = texts::evaluated_with(net, &question, options)?;
     Ok(answers(inputs, found.probabilities, &model.labels))
 }
 
 /// What the model says of these photos.
-fn of_photos(model: &Model, paths: &[PathBuf], skip: bool, quiet: bool) -> Result<Vec<Answer>> {
+fn of_photos(model: &Model, paths: &[PathBuf], skip: bool, options: PlanOptions, quiet: bool) -> Result<Vec<Answer>> {
     let Network::Image(net) = &model.network else {
         return Err(Failure::run("this model is none for photos"));
     };
@@ -100,7 +102,7 @@ fn of_photos(model: &Model, paths: &[PathBuf], skip: bool, quiet: bool) -> Resul
     let data =
         ImageDataset { photos: good.iter().cloned().map(Photo::File).collect(), labels: vec![0; good.len()], names };
     let batches = photos::still(data, preprocess)?;
-    let found = evaluate(net, photos::in_order(&batches))?;
+    let found = evaluate_with(net, photos::in_order(&batches), options)?;
     let names: Vec<String> = good.iter().map(|p| p.display().to_string()).collect();
     Ok(answers(&names, found.probabilities, &model.labels))
 }

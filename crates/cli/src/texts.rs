@@ -3,8 +3,9 @@
 use crate::errors::{Failure, Result};
 use std::path::Path;
 use ukulele_data::{Table, TableFormat, TextBatch, TextBatches, TextDataset};
+use ukulele_inference::PlanOptions;
 use ukulele_models::{TextModel, TokenBatch};
-use ukulele_training::{Batches, Evaluation, Labelled, Model, TextInput, evaluate};
+use ukulele_training::{Batches, Evaluation, Labelled, Model, TextInput, evaluate_with};
 
 /// Texts in a batch when nothing is learned.
 const EVALUATED_AT_ONCE: usize = 64;
@@ -66,8 +67,17 @@ pub(crate) fn by_length(
 
 /// What the model says of the texts, in the order of the data set.
 pub(crate) fn evaluated(net: &TextModel, texts: &TextBatches) -> ukulele_training::Result<Evaluation> {
+    evaluated_with(net, texts, PlanOptions::default())
+}
+
+/// As [`evaluated`], with options of the plan.
+pub(crate) fn evaluated_with(
+    net: &TextModel,
+    texts: &TextBatches,
+    options: PlanOptions,
+) -> ukulele_training::Result<Evaluation> {
     let places: Vec<usize> = texts.by_length().flat_map(|batch| batch.samples).collect();
-    let found = evaluate(net, by_length(texts))?;
+    let found = evaluate_with(net, by_length(texts), options)?;
     let mut order: Vec<usize> = (0..places.len()).collect();
     order.sort_by_key(|&i| places[i]);
     Ok(Evaluation {

@@ -246,6 +246,14 @@ fn a_model_is_trained_predicts_and_is_evaluated() {
     let output = uke(&["evaluate", &out, &table]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("of 40 right"), "{}", text(&output.stdout));
+    for precision in ["bf16", "int8"] {
+        let output = uke(&["evaluate", &out, &table, "--precision", precision, "--json", &json]);
+        assert!(text(&output.stdout).contains(&format!("in {precision}: accuracy")), "{}", text(&output.stdout));
+        let result: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+        assert_eq!(result["precision"], precision);
+        assert!(result["accuracy"].as_f64().unwrap() >= 0.9, "{result}");
+        assert!(uke(&["predict", &out, "a lovely day", "--precision", precision]).status.success());
+    }
     let other = folder.file("other.csv", "text,label\nx,good\ny,ugly\n");
     fails(&["evaluate", &out, &other], 1, &["other.csv", "ugly"]);
     let report = folder.path("out/report.txt");
@@ -688,7 +696,7 @@ fn what_cannot_be_measured_is_said() {
     fails(&["bench", "resnet51"], 2, &["resnet51", "resnet50", "uke models"]);
     fails(&["bench", "bert_tiny", "--length", "513"], 2, &["513", "bert_tiny", "at most 512"]);
     fails(&["bench", "resnet18", "--length", "8"], 2, &["--length", "images"]);
-    fails(&["bench", "resnet18", "--precision", "int8"], 2, &["--precision", "f32"]);
+    fails(&["bench", "resnet18", "--precision", "int8", "--train"], 2, &["--precision", "int8"]);
     fails(&["bench", "resnet18", "--plot", "/absent/x.svg"], 1, &["/absent"]);
     let folder = Folder::new("bench-broken");
     fails(&["bench", &folder.file("noise.bin", [7u8; 4096])], 1, &["noise.bin"]);

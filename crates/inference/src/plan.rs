@@ -15,6 +15,8 @@ use ukulele_layers::{Error, Pass, Result, Tensor, Value};
 const TOLERANCE: f64 = 1e-4;
 /// The same in bf16. Networks in use are within 0.02; what is further off than this is more than rounding.
 const BF16_TOLERANCE: f64 = 0.1;
+/// The same in int8, where networks in use are within 0.1.
+const INT8_TOLERANCE: f64 = 0.3;
 /// Numbers of a run's memory up to which it is kept for the next one.
 const KEEP: usize = 1 << 28;
 /// Channels from which on Winograd's transforms are little beside the products.
@@ -30,7 +32,9 @@ pub struct PlanOptions {
     pub winograd: bool,
     /// What the factors of matrix products and convolutions are rounded to. Sums, norms, attention, pools and what lies between the
     /// steps stay f32, as do convolutions by Winograd's algorithm and of images. In bf16 weights take half the memory, and
-    /// results differ by about a hundredth ([`Plan::error`] says by how much on the example).
+    /// results differ by about a hundredth; in int8 a quarter, and results differ by some hundredths ([`Plan::error`] says by how
+    /// much on the example). int8 is dynamic: weights have a scale for each output, what they meet one for each token, pixel or
+    /// image, found as it comes; nothing is calibrated.
     pub precision: Precision,
 }
 
@@ -147,6 +151,7 @@ impl Plan {
         let tolerance = match options.precision {
             Precision::F32 => TOLERANCE,
             Precision::Bf16 => BF16_TOLERANCE,
+            Precision::Int8 => INT8_TOLERANCE,
         };
         if self.error > tolerance {
             let message = format!("the plan is {:.1e} away from the pass; run the model itself", self.error);
@@ -237,18 +242,16 @@ impl Plan {
         let reads: usize = step.reads().map(|id| self.values[id].numel()).sum();
         let (what, multiply_adds, weights) = match (&step.kernel, weight) {
             (Kernel::Conv { g, .. }, Weight::Conv(packed)) => {
-                let way = match (packed.algorithm(), packed.precision()) {
-                    (Algorithm::Winograd, _) => " winograd",
-                    (Algorithm::Direct, Precision::F32) => "",
-                    (Algorithm::Direct, Precision::Bf16) => " bf16",
+                let way = match packed.algorithm() {
+                    Algorithm::Winograd => " winograd",
+                    Algorithm::Direct => suffix(packed.precision()),
                 };
                 let what = format!("conv {}x{}/{} {} -> {}{way}", g.kh, g.kw, g.stride.0, g.cin, g.cout);
                 (what, g.mults(), packed.len())
             }
             (Kernel::Linear { .. }, Weight::Linear(packed)) => {
                 let (width, out) = (packed.rows(), packed.cols());
-                let way = if packed.precision() == Precision::Bf16 { " bf16" } else { "" };
-                (format!("linear {width} -> {out}{way}"), width * out, packed.len())
+                (format!("linear {width} -> {out}{}", suffix(packed.precision())), width * out, packed.len())
             }
             (kernel, _) => (kernel.name().to_owned(), 0, 0),
         };
@@ -460,6 +463,15 @@ impl Plan {
     }
 }
 
+/// What is said of a product in this precision.
+fn suffix(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "",
+        Precision::Bf16 => " bf16",
+        Precision::Int8 => " int8",
+    }
+}
+
 /// So many numbers of a buffer that grows.
 fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if buffer.len() < len {
@@ -473,8 +485,12 @@ fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
 fn pays(g: &Conv2d, precision: Precision) -> bool {
     let (tiles, outputs) = (g.n * g.out_h().div_ceil(4) * g.out_w().div_ceil(4), g.n * g.out_h() * g.out_w());
     let [direct, winograd] = PRODUCTS_PER_WEIGHT;
-    // In bf16 the direct sum takes 4/7 of the time.
-    let saved = if precision == Precision::Bf16 { (4, 7) } else { (1, 1) };
+    // The time of the direct sum: its products are no more than Winograd's in int8.
+    let saved = match precision {
+        Precision::F32 => (1, 1),
+        Precision::Bf16 => (4, 7),
+        Precision::Int8 => (1, 4),
+    };
     Algorithm::Winograd.supports(g)
         && g.cin.min(g.cout) >= WINOGRAD_CHANNELS
         && 36 * (tiles + winograd) * direct * saved.1 < 9 * (outputs + direct) * winograd * saved.0

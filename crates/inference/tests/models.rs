@@ -114,19 +114,24 @@ fn a_plan_runs_on_several_threads_at_once() {
     });
 }
 
-/// bf16 changes the numbers, by little: of what has the sizes of networks in use, with fresh weights.
+/// bf16 and int8 change the numbers, by little: of what has the sizes of networks in use, with fresh weights.
 #[test]
-fn bf16_is_near() {
-    let options = PlanOptions { precision: Precision::Bf16, ..Default::default() };
-    for (name, stated) in [("resnet18", 0.02), ("resnet50", 0.02), ("googlenet", 0.02), ("vgg11", 0.02)] {
+fn fewer_bits_are_near() {
+    let of = |precision, stated: [f64; 4]| {
+        let names = ["resnet18", "resnet50", "googlenet", "vgg11"];
+        names.into_iter().zip(stated).map(move |(name, stated)| (precision, name, stated))
+    };
+    for (precision, name, stated) in of(Precision::Bf16, [0.02; 4]).chain(of(Precision::Int8, [0.02; 4])) {
+        let options = PlanOptions { precision, ..Default::default() };
         let (net, images) = (network(name), numbers(&[2, 3, 96, 96], 5));
         let want = net.forward(&images.clone().into(), &mut Pass::eval()).unwrap().logits.into_tensor();
         let forward = |x: &Value, pass: &mut Pass| Ok(net.forward(x, pass)?.logits);
         let plan = Plan::compile_with(forward, &images, options).unwrap();
         let error = relative(&plan.run(&images).unwrap(), &want);
-        println!("{name}: {error:.1e}");
-        assert!(error > 1e-5 && error < stated, "{name}: {error:.1e}");
+        println!("{name} {precision:?}: {error:.1e}");
+        assert!(error > 1e-5 && error < stated, "{name} {precision:?}: {error:.1e}");
         assert_eq!(error, plan.error());
-        assert!(plan.profile(&images).unwrap().iter().any(|step| step.what.contains("bf16")));
+        let named = format!("{precision:?}").to_lowercase();
+        assert!(plan.profile(&images).unwrap().iter().any(|step| step.what.contains(&named)));
     }
 }

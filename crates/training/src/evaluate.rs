@@ -2,6 +2,7 @@
 
 use crate::trunk::{PAYS, over};
 use crate::{Classifier, Confusion, Error, Labelled, Planned, Result, Score};
+use ukulele_inference::PlanOptions;
 use ukulele_layers::{Pass, Tensor, Value};
 
 /// A model's answers to labelled examples, in order.
@@ -51,10 +52,24 @@ impl Evaluation {
 /// A batch that cannot be made or run; a label that is no class.
 pub fn evaluate<N: Classifier>(
     net: &N,
+    batches: impl Iterator<Item = Result<Labelled<N::Batch>>>,
+) -> Result<Evaluation> {
+    evaluate_with(net, batches, PlanOptions::default())
+}
+
+/// As [`evaluate`], with options of the plan. In another precision than f32 the trunk always is one; the head stays f32.
+///
+/// # Errors
+/// As there; a trunk or batch that plans do not take, where the precision is not f32.
+pub fn evaluate_with<N: Classifier>(
+    net: &N,
     mut batches: impl Iterator<Item = Result<Labelled<N::Batch>>>,
+    options: PlanOptions,
 ) -> Result<Evaluation> {
     let mut found = Evaluation::default();
-    over(net, &mut batches, &mut |features, labels| found.add(&net.head(&features, &mut Pass::eval())?, &labels))?;
+    over(net, options, &mut batches, &mut |features, labels| {
+        found.add(&net.head(&features, &mut Pass::eval())?, &labels)
+    })?;
     found.predictions = found.probabilities.iter().map(|row| argmax(row)).collect();
     found.loss /= found.labels.len().max(1) as f64;
     Ok(found)

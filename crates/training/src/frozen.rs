@@ -2,6 +2,7 @@
 
 use crate::trunk::{learning, over};
 use crate::{Batches, Classifier, Error, Labelled, Result};
+use ukulele_inference::PlanOptions;
 use ukulele_layers::{Module, ModuleId, Param, Pass, Tensor, Value};
 
 /// The features of labelled examples, in order.
@@ -25,7 +26,7 @@ impl Features {
     ) -> Result<Self> {
         frozen(net)?;
         let (mut parts, mut labels) = (Vec::new(), Vec::new());
-        over(net, &mut batches, &mut |features, batch| {
+        over(net, PlanOptions::default(), &mut batches, &mut |features, batch| {
             parts.push(features.into_tensor());
             labels.extend(batch);
             Ok(())

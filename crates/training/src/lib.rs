@@ -28,7 +28,7 @@ mod trunk;
 pub use adam::{Adam, AdamW};
 pub use clip::clip_norm;
 pub use error::{Error, Result};
-pub use evaluate::{Evaluation, argmax, evaluate, predict};
+pub use evaluate::{Evaluation, argmax, evaluate, evaluate_with, predict};
 pub use feature_cache::{Cached, DataKey, FeatureCache};
 pub use fit::{Batches, Control, Ending, Epoch, Event, FitOptions, History, Score, Step, fit, loss_and_gradients};
 pub use frozen::{Features, HeadOnly};

@@ -1,7 +1,7 @@
 //! Classification: a trunk that makes features, and a head that makes logits of them.
 
 use serde_json::json;
-use ukulele_inference::{Plan, TextPlan};
+use ukulele_inference::{Plan, PlanOptions, TextPlan};
 use ukulele_layers::{Error, Module, Pass, Result, Tensor, Value};
 use ukulele_models::{ImageModel, ResNet, TextHead, TextModel, TokenBatch};
 
@@ -54,8 +54,8 @@ pub trait Classifier: Module + Sized {
     ///
     /// # Errors
     /// A trunk that plans do not know.
-    fn compile(&self, example: &Self::Batch) -> Result<Option<TrunkPlan<Self>>> {
-        let _ = example;
+    fn compile(&self, example: &Self::Batch, options: PlanOptions) -> Result<Option<TrunkPlan<Self>>> {
+        let _ = (example, options);
         Ok(None)
     }
 
@@ -126,8 +126,8 @@ impl Classifier for TextModel {
     }
 
     /// Texts of any lengths.
-    fn compile(&self, _: &TokenBatch) -> Result<Option<TrunkPlan<Self>>> {
-        let plan = TextPlan::compile(self)?;
+    fn compile(&self, _: &TokenBatch, options: PlanOptions) -> Result<Option<TrunkPlan<Self>>> {
+        let plan = TextPlan::compile_with(self, options)?;
         Ok(Some(Box::new(move |net: &Self, tokens| net.features_of(plan.hidden(tokens)?, tokens, &mut Pass::eval()))))
     }
 }
@@ -164,8 +164,8 @@ impl Classifier for ResNet {
     }
 
     /// Images of one size.
-    fn compile(&self, example: &Tensor) -> Result<Option<TrunkPlan<Self>>> {
-        let plan = Plan::compile(|x, pass| Self::features(self, x, pass), example)?;
+    fn compile(&self, example: &Tensor, options: PlanOptions) -> Result<Option<TrunkPlan<Self>>> {
+        let plan = Plan::compile_with(|x, pass| Self::features(self, x, pass), example, options)?;
         Ok(Some(Box::new(move |_: &Self, images| plan.run(images).map(Value::from))))
     }
 }
@@ -203,8 +203,8 @@ impl Classifier for ImageModel {
     }
 
     /// Images of one size.
-    fn compile(&self, example: &Tensor) -> Result<Option<TrunkPlan<Self>>> {
-        let plan = Plan::compile(|x, pass| Self::features(self, x, pass), example)?;
+    fn compile(&self, example: &Tensor, options: PlanOptions) -> Result<Option<TrunkPlan<Self>>> {
+        let plan = Plan::compile_with(|x, pass| Self::features(self, x, pass), example, options)?;
         Ok(Some(Box::new(move |_: &Self, images| plan.run(images).map(Value::from))))
     }
 }

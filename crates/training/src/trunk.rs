@@ -5,7 +5,8 @@
 //! and throws it away when the model has others.
 
 use crate::evaluate::rows;
-use crate::{Classifier, Labelled, Result, TrunkPlan};
+use crate::{Classifier, Error, Labelled, Result, TrunkPlan};
+use ukulele_inference::{PlanOptions, Precision};
 use ukulele_layers::{Pass, Tensor, Value};
 
 /// Inputs from which on a plan pays. Making one takes as long as the model takes for 7 to 25 inputs, and it saves a third to a
@@ -30,18 +31,27 @@ pub(crate) const PAYS: usize = 32;
 /// ```
 pub struct Planned<'a, N: Classifier> {
     net: &'a N,
-    plan: Option<TrunkPlan<N>>,
+    trunk: Trunk<N>,
 }
 
 impl<'a, N: Classifier> Planned<'a, N> {
     /// Compiles the trunk for inputs like the example's; where that cannot be, the model runs as it is.
     pub fn new(net: &'a N, example: &N::Batch) -> Self {
-        Self { net, plan: compiled(net, example) }
+        Self { net, trunk: Trunk::or_none(net, example) }
+    }
+
+    /// As [`Planned::new`], with options. In another precision than f32 the plan computes everything, or it is an error: the model
+    /// itself would do it in f32.
+    ///
+    /// # Errors
+    /// A trunk, or in [`Planned::features`] a batch, that plans do not take, where the precision is not f32.
+    pub fn with_options(net: &'a N, example: &N::Batch, options: PlanOptions) -> Result<Self> {
+        Ok(Self { net, trunk: Trunk::compile(net, example, options)? })
     }
 
     /// Whether there is a plan.
     pub fn has_plan(&self) -> bool {
-        self.plan.is_some()
+        self.trunk.plan.is_some()
     }
 
     /// [`Classifier::features`] in evaluation.
@@ -49,7 +59,7 @@ impl<'a, N: Classifier> Planned<'a, N> {
     /// # Errors
     /// Those of the model.
     pub fn features(&self, batch: &N::Batch) -> Result<Value> {
-        run(self.plan.as_ref(), self.net, batch)
+        self.trunk.run(self.net, batch)
     }
 
     /// [`Classifier::logits`] in evaluation.
@@ -95,7 +105,7 @@ impl<'a, N: Classifier> Planned<'a, N> {
 /// # Ok::<(), ukulele_training::Error>(())
 /// ```
 pub struct FrozenTrunk<N: Classifier> {
-    plan: Option<TrunkPlan<N>>,
+    trunk: Trunk<N>,
     /// The trunk's tensors when the plan was made, or could not be. As long as they are held here, a change of the model's is
     /// made to a copy.
     made_of: Option<Vec<Tensor>>,
@@ -104,7 +114,7 @@ pub struct FrozenTrunk<N: Classifier> {
 impl<N: Classifier> Default for FrozenTrunk<N> {
     /// Without a plan yet.
     fn default() -> Self {
-        Self { plan: None, made_of: None }
+        Self { trunk: Trunk { plan: None, strict: false }, made_of: None }
     }
 }
 
@@ -121,14 +131,14 @@ impl<N: Classifier> FrozenTrunk<N> {
         }
         let tensors = trunk(net);
         if !self.made_of.as_ref().is_some_and(|made_of| same(made_of, &tensors)) {
-            *self = Self { plan: compiled(net, batch), made_of: Some(tensors) };
+            *self = Self { trunk: Trunk::or_none(net, batch), made_of: Some(tensors) };
         }
-        run(self.plan.as_ref(), net, batch).map(Some)
+        self.trunk.run(net, batch).map(Some)
     }
 
     /// Whether there is a plan.
     pub fn has_plan(&self) -> bool {
-        self.plan.is_some()
+        self.trunk.plan.is_some()
     }
 }
 
@@ -162,21 +172,46 @@ fn same(a: &[Tensor], b: &[Tensor]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(one)
 }
 
-fn compiled<N: Classifier>(net: &N, example: &N::Batch) -> Option<TrunkPlan<N>> {
-    net.compile(example).unwrap_or_default()
+/// A trunk's plan, if there is one.
+struct Trunk<N: Classifier> {
+    plan: Option<TrunkPlan<N>>,
+    /// Whether the model itself must not stand in for it.
+    strict: bool,
 }
 
-/// Features by the plan; what it does not take the model runs, and then has the word about what is wrong.
-fn run<N: Classifier>(plan: Option<&TrunkPlan<N>>, net: &N, batch: &N::Batch) -> Result<Value> {
-    match plan.map(|plan| plan(net, batch)) {
-        Some(Ok(features)) => Ok(features),
-        _ => Ok(net.features(batch, &mut Pass::eval())?),
+impl<N: Classifier> Trunk<N> {
+    /// The plan; where that cannot be, none.
+    fn or_none(net: &N, example: &N::Batch) -> Self {
+        Self { plan: net.compile(example, PlanOptions::default()).unwrap_or_default(), strict: false }
+    }
+
+    /// The plan; where that cannot be, none in f32, and else an error.
+    fn compile(net: &N, example: &N::Batch, options: PlanOptions) -> Result<Self> {
+        let strict = options.precision != Precision::F32;
+        match net.compile(example, options) {
+            Err(error) if strict => Err(error.into()),
+            Ok(None) if strict => {
+                Err(Error::Argument("this model has no plans, and itself computes in f32".to_owned()))
+            }
+            plan => Ok(Self { plan: plan.unwrap_or_default(), strict }),
+        }
+    }
+
+    /// Features by the plan; what it does not take the model runs, and then has the word about what is wrong.
+    fn run(&self, net: &N, batch: &N::Batch) -> Result<Value> {
+        match self.plan.as_ref().map(|plan| plan(net, batch)) {
+            Some(Ok(features)) => Ok(features),
+            Some(Err(error)) if self.strict => Err(error.into()),
+            _ => Ok(net.features(batch, &mut Pass::eval())?),
+        }
     }
 }
 
-/// Gives the features and labels of batch after batch, by a plan if there are inputs enough: all by it, or none.
+/// Gives the features and labels of batch after batch, by a plan if there are inputs enough or another precision than f32 is asked
+/// for: all by it, or none.
 pub(crate) fn over<N: Classifier>(
     net: &N,
+    options: PlanOptions,
     batches: &mut dyn Iterator<Item = Result<Labelled<N::Batch>>>,
     each: &mut dyn FnMut(Value, Vec<i64>) -> Result<()>,
 ) -> Result<()> {
@@ -187,10 +222,15 @@ pub(crate) fn over<N: Classifier>(
         inputs += N::count(&batch.inputs);
         waiting.push(batch);
     }
-    let plan = waiting.first().filter(|_| inputs >= PAYS).and_then(|first| compiled(net, &first.inputs));
+    let trunk = match waiting.first() {
+        Some(first) if inputs >= PAYS || options.precision != Precision::F32 => {
+            Trunk::compile(net, &first.inputs, options)?
+        }
+        _ => Trunk { plan: None, strict: false },
+    };
     for batch in waiting.into_iter().map(Ok).chain(batches) {
         let batch = batch?;
-        each(run(plan.as_ref(), net, &batch.inputs)?, batch.labels)?;
+        each(trunk.run(net, &batch.inputs)?, batch.labels)?;
     }
     Ok(())
 }

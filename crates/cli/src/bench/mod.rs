@@ -13,11 +13,11 @@ use crate::progress::counter;
 use measure::{Mode, Runs};
 use roofline::Roofs;
 use subject::Subject;
-use ukulele_inference::{PlanOptions, Precision};
+use ukulele_inference::PlanOptions;
 
 /// Runs the command.
 pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<()> {
-    let (precision, options) = precision(args)?;
+    let (precision, options) = (args.precision.name(), options(args)?);
     files::check_file(args.plot.as_deref())?;
     let bar = counter(&args.model, 3, quiet || args.json);
     bar.set_message("building");
@@ -46,17 +46,13 @@ pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<()> {
     Ok(())
 }
 
-/// A precision that networks can be measured in: its name, and the plans of it.
-fn precision(args: &BenchArgs) -> Result<(&'static str, PlanOptions)> {
-    let (name, precision) = match args.precision {
-        PrecisionArg::F32 => ("f32", Precision::F32),
+/// Plans of a precision that networks can be measured in.
+fn options(args: &BenchArgs) -> Result<PlanOptions> {
+    match args.precision {
         PrecisionArg::Bf16 if args.train => {
-            return Err(Failure::usage("--precision: networks learn in f32 only as yet; leave it out"));
+            Err(Failure::usage("--precision: networks learn in f32 only as yet; leave it out"))
         }
-        PrecisionArg::Bf16 => ("bf16", Precision::Bf16),
-        PrecisionArg::Int8 => {
-            return Err(Failure::usage("--precision: f32 and bf16 can be measured as yet, int8 cannot"));
-        }
-    };
-    Ok((name, PlanOptions { precision, ..Default::default() }))
+        PrecisionArg::Int8 if args.train => Err(Failure::usage("--precision: networks do not learn in int8")),
+        precision => Ok(precision.options()),
+    }
 }

@@ -69,14 +69,13 @@ fn integers(g: &Conv2d, apart_x: &[f32], w: &[f32], epilogue: &Epilogue<f32>) ->
     let x: Vec<f32> = apart_x.chunks(g.cin + 3).flat_map(|pixel| &pixel[..g.cin]).copied().collect();
     let whole = |(scale, integers): (f32, Vec<i64>)| integers.into_iter().map(move |q| scale * q as f32);
     let part = if plain { g.cin } else { g.h * g.w * g.cin };
-    let x: Vec<f32> =
-        x.chunks(part.max(1)).flat_map(|x| whole(naive::gemm::affine(x.iter().copied()))).collect();
+    let x: Vec<f32> = x.chunks(part.max(1)).flat_map(|x| whole(naive::gemm::affine(x.iter().copied()))).collect();
     let row = g.kh * g.kw * g.cin / g.groups;
     let w: Vec<f32> = w.chunks(row).flat_map(|w| whole(naive::gemm::symmetric(w.iter().copied()))).collect();
     let mut y = vec![0.0; g.y_len()];
-    let residual = epilogue.residual.map(|residual| {
-        residual.chunks(g.cout + 5).flat_map(|pixel| &pixel[..g.cout]).copied().collect::<Vec<_>>()
-    });
+    let residual = epilogue
+        .residual
+        .map(|residual| residual.chunks(g.cout + 5).flat_map(|pixel| &pixel[..g.cout]).copied().collect::<Vec<_>>());
     naive::conv::conv2d(g, &x, &w, &mut y, &Epilogue { residual: residual.as_deref(), ..*epilogue });
     spread(&y, g.cout, 5)
 }

@@ -91,15 +91,21 @@ pub(crate) fn join_quads(panels: &[f32], count: usize, taps: usize, rows: usize,
         let mut largest = vec![0.0f32; width];
         for row in panel.chunks_exact(width) {
             // What is not finite stays, and makes its column of the result NaN.
-            largest.iter_mut().zip(row).for_each(|(most, x)| *most = if x.abs() > *most || x.is_nan() { x.abs() } else { *most });
+            largest
+                .iter_mut()
+                .zip(row)
+                .for_each(|(most, x)| *most = if x.abs() > *most || x.is_nan() { x.abs() } else { *most });
         }
         let scales: Vec<f32> = largest.iter().map(|most| most / 127.0).collect();
-        let integer = |x: f32, scale: f32| if scale == 0.0 { 0 } else { (x / scale).round_ties_even().clamp(-127.0, 127.0) as i8 };
+        let integer = |x: f32, scale: f32| {
+            if scale == 0.0 { 0 } else { (x / scale).round_ties_even().clamp(-127.0, 127.0) as i8 }
+        };
         let mut sums = vec![0i32; width];
         for tap in panel.chunks_exact((rows * width).max(1)) {
             for four in tap.chunks(4 * width) {
                 for (j, (&scale, sum)) in scales.iter().zip(&mut sums).enumerate() {
-                    let quad: [i8; 4] = std::array::from_fn(|i| four.get(i * width + j).map_or(0, |&x| integer(x, scale)));
+                    let quad: [i8; 4] =
+                        std::array::from_fn(|i| four.get(i * width + j).map_or(0, |&x| integer(x, scale)));
                     *sum += quad.iter().map(|&q| i32::from(q)).sum::<i32>();
                     quads.push(f32::from_bits(u32::from_le_bytes(quad.map(|q| q as u8))));
                 }

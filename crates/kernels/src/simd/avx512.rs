@@ -83,12 +83,17 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn dot4(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
         // AVX-512F has no 16-bit integers. Where it is, there is AVX2.
-        let halves = |v: __m512| with!([_mm512_castps512_ps256(v), _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)))]);
+        let halves = |v: __m512| {
+            with!([_mm512_castps512_ps256(v), _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)))])
+        };
         let ([a0, a1], [b0, b1], [sum0, sum1]) = (halves(a), halves(b), halves(sum));
         with!({
             let s = Avx2::assume();
             let (low, high) = (s.dot4(a0, b0, sum0), s.dot4(a1, b1, sum1));
-            _mm512_castpd_ps(_mm512_insertf64x4::<1>(_mm512_castps_pd(_mm512_castps256_ps512(low)), _mm256_castps_pd(high)))
+            _mm512_castpd_ps(_mm512_insertf64x4::<1>(
+                _mm512_castps_pd(_mm512_castps256_ps512(low)),
+                _mm256_castps_pd(high),
+            ))
         })
     }
     #[inline(always)]

@@ -3,11 +3,12 @@
 use crate::common::{bert, bits, changed, images, resnet, tokens};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use ukulele_inference::{PlanOptions, Precision};
 use ukulele_layers::{Error, Module, ModuleId, Param, Pass, Role, Value};
 use ukulele_models::Pooling;
 use ukulele_training::{
     Classifier, Control, Evaluation, Features, FitOptions, FrozenTrunk, Labelled, Planned, Sgd, TrunkPlan, argmax,
-    evaluate, fit, predict,
+    evaluate, evaluate_with, fit, predict,
 };
 
 /// What was done: plans made, batches run by one, batches run by the model.
@@ -81,11 +82,11 @@ impl<N: Classifier + 'static> Classifier for Counted<N> {
         self.net.measures()
     }
 
-    fn compile(&self, example: &N::Batch) -> ukulele_layers::Result<Option<TrunkPlan<Self>>> {
+    fn compile(&self, example: &N::Batch, options: PlanOptions) -> ukulele_layers::Result<Option<TrunkPlan<Self>>> {
         if self.unknown {
             return Err(Error::argument("plan", "no plan for this"));
         }
-        let Some(plan) = self.net.compile(example)? else { return Ok(None) };
+        let Some(plan) = self.net.compile(example, options)? else { return Ok(None) };
         self.counts.made.fetch_add(1, Ordering::Relaxed);
         Ok(Some(Box::new(move |counted: &Self, batch: &N::Batch| {
             let features = plan(&counted.net, batch)?;
@@ -190,6 +191,26 @@ fn what_a_plan_does_not_take_the_model_runs() {
     wrong.inputs.ids[3] = 97;
     let own = net.net.logits(&wrong.inputs, &mut Pass::eval()).unwrap_err().to_string();
     assert_eq!(predict(&net, &wrong.inputs).unwrap_err().to_string(), own);
+}
+
+#[test]
+fn another_precision_is_a_plan_or_an_error() {
+    for precision in [Precision::Bf16, Precision::Int8] {
+        let options = PlanOptions { precision, ..Default::default() };
+        let mut net = Counted::new(resnet(16));
+        let few = || std::iter::once(Ok(images(5, 32, 0)));
+        let (exact, found) = (evaluate(&net, few()).unwrap(), evaluate_with(&net, few(), options).unwrap());
+        // One run by the model in f32, one by a plan however few there are.
+        assert_eq!(net.counts(), (1, 1, 1));
+        let off = exact.probabilities.iter().flatten().zip(found.probabilities.iter().flatten());
+        let most = off.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(most > 1e-6 && most < 0.05, "{precision:?}: {most}");
+        let other_size = [images(5, 32, 0), images(5, 48, 0)].into_iter().map(Ok);
+        assert!(evaluate_with(&net, other_size, options).unwrap_err().to_string().contains("compiled"));
+        net.unknown = true;
+        assert!(evaluate_with(&net, few(), options).unwrap_err().to_string().contains("no plan for this"));
+        assert!(Planned::with_options(&net, &images(5, 32, 0).inputs, options).is_err());
+    }
 }
 
 #[test]
