@@ -1,7 +1,11 @@
 //! Attention, one head of one batch element per task, its queries in blocks.
 
 use super::{Attention, Gradients, Inputs, Layout};
-use crate::gemm::{Epilogue, Mat, gemm_with};
+use crate::gemm::blocks::{pieces, tile_size};
+use crate::gemm::pack::{pack, packed_len};
+use crate::gemm::pairs::Kind;
+use crate::gemm::tile::{CHAIN, Panels};
+use crate::gemm::{self, Epilogue, Mat, gemm_with};
 use crate::isa::Isa;
 use crate::lanes::largest;
 use crate::math::exp_nonpositive;
@@ -11,8 +15,10 @@ use crate::softmax::fast::exponentials_in_place;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Queries in a block: its scores against 512 keys are 256 KiB, a quarter of the second cache.
+/// Queries in a block of the backward: its scores against 512 keys are 256 KiB, a quarter of the second cache.
 const BLOCK: usize = 128;
+/// Scores in a block of the forward, about: 32 KiB, which the first-level cache holds.
+const SCORES: usize = 8 * 1024;
 
 /// Some queries of one head.
 #[derive(Clone, Copy)]
@@ -220,6 +226,14 @@ fn each_head(g: &Attention, f: impl Fn(&mut Scratch, usize, usize) + Send + Sync
     });
 }
 
+/// A matrix of one head in panels, packed once for all blocks.
+fn packed<'a>(isa: Isa, b: Mat<f32>, panels: &'a mut Vec<f32>) -> Panels<'a> {
+    let width = tile_size(isa).1;
+    let data = first(panels, packed_len(1, b.rows, b.cols, width));
+    pack(true, &[b], width, data);
+    Panels { data, taps: 1, depth: b.rows, cols: b.cols, chain: CHAIN, kind: Kind::Single }
+}
+
 pub(crate) fn forward(isa: Isa, g: &Attention, x: &Inputs<f32>, out: &mut [f32], out_layout: Layout, lse: &mut [f32]) {
     if g.batch * g.heads * g.tq * g.dim == 0 {
         return;
@@ -228,12 +242,15 @@ pub(crate) fn forward(isa: Isa, g: &Attention, x: &Inputs<f32>, out: &mut [f32],
     let lse = Shared::new(lse, lse_layout, &Attention { dim: 1, ..*g }, g.tq, "lse");
     let out = Shared::new(out, out_layout, g, g.tq, "out");
     let no_mask = vec![0.0; g.tk];
+    let tile_rows = tile_size(isa).0;
     each_head(g, |scratch, b, h| {
         let mask = live_mask(g, x, b, &no_mask);
         let tk = mask.len();
         let keys = Place { b, h, first: 0, count: tk };
-        let (k, v) = (tokens(x.k, x.k_layout, keys, g.dim), tokens(x.v, x.v_layout, keys, g.dim));
-        for block in blocks(g.tq) {
+        let k = packed(isa, tokens(x.k, x.k_layout, keys, g.dim).t(), &mut scratch.keys);
+        let v = packed(isa, tokens(x.v, x.v_layout, keys, g.dim), &mut scratch.values);
+        let most = (SCORES / tk.max(1)).next_multiple_of(tile_rows);
+        for block in pieces(0..g.tq, most) {
             let count = block.len();
             let place = Place { b, h, first: block.start, count };
             let scores = first(&mut scratch.scores, count * tk);
@@ -242,11 +259,11 @@ pub(crate) fn forward(isa: Isa, g: &Attention, x: &Inputs<f32>, out: &mut [f32],
             block_lse.fill(f32::NEG_INFINITY);
             inverse.fill(1.0);
             if tk > 0 {
-                multiply(isa, tokens(x.q, x.q_layout, place, g.dim), k.t(), scores, false);
+                gemm::multiply(isa, true, tokens(x.q, x.q_layout, place, g.dim), k, scores, tk, false, Epilogue::NONE);
                 let query = (b * g.heads + h) * g.tq + block.start;
                 weigh(isa, Weighing { g, mask, masked: x.mask.is_some(), query }, scores, block_lse, inverse);
             }
-            multiply(isa, Mat::new(scores, count, tk), v, rows, false);
+            gemm::multiply(isa, true, Mat::new(scores, count, tk), v, rows, g.dim, false, Epilogue::NONE);
             scale_rows(isa, inverse, rows);
             // SAFETY: this task alone has this head, and the block lies within the queries.
             unsafe {
@@ -256,7 +273,6 @@ pub(crate) fn forward(isa: Isa, g: &Attention, x: &Inputs<f32>, out: &mut [f32],
         }
     });
 }
-
 pub(crate) fn backward(
     isa: Isa,
     g: &Attention,

@@ -223,31 +223,34 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
     let depth = b.taps * b.depth * width;
     let size = depth + b.kind.trailer() * width;
     let mut sums = [[s.zero(); 2]; MAX_ROWS];
-    for p in panels.clone() {
-        let panel = &b.data[p * size..][..size];
-        let cols = width.min(b.cols - p * width);
+    let together = (TOGETHER / size.max(1)).max(1);
+    for first in panels.clone().step_by(together) {
         for tile in &block.tiles {
-            if target.far {
-                // Products take longer than the lines take to come.
-                for &out in &tile.out[..tile.rows] {
-                    for half in [p * width, p * width + S::LANES] {
-                        s.prefetch(target.c.wrapping_add(out + half));
-                        if let Some(residual) = target.epilogue.residual {
-                            s.prefetch(residual.as_ptr().wrapping_add(out + half));
+            for p in first..panels.end.min(first + together) {
+                let panel = &b.data[p * size..][..size];
+                let cols = width.min(b.cols - p * width);
+                if target.far {
+                    // Products take longer than the lines take to come.
+                    for &out in &tile.out[..tile.rows] {
+                        for half in [p * width, p * width + S::LANES] {
+                            s.prefetch(target.c.wrapping_add(out + half));
+                            if let Some(residual) = target.epilogue.residual {
+                                s.prefetch(residual.as_ptr().wrapping_add(out + half));
+                            }
                         }
                     }
                 }
-            }
-            // SAFETY: promised to `Job::new`.
-            unsafe {
-                sum_tile::<S, P>(s, tile.rows, &block.taps[tile.taps.clone()], (b.depth, b.chain), panel, &mut sums);
-            }
-            if b.kind.trailer() > 0 {
-                P::finish(s, &mut sums, &block.quanta[tile.first..][..tile.rows], &panel[depth..]);
-            }
-            // SAFETY: as above.
-            unsafe {
-                store_tile(s, &sums, &tile.out[..tile.rows], p * width, cols, target);
+                // SAFETY: promised to `Job::new`.
+                unsafe {
+                    sum_tile::<S, P>(s, tile.rows, &block.taps[tile.taps.clone()], (b.depth, b.chain), panel, &mut sums);
+                }
+                if b.kind.trailer() > 0 {
+                    P::finish(s, &mut sums, &block.quanta[tile.first..][..tile.rows], &panel[depth..]);
+                }
+                // SAFETY: as above.
+                unsafe {
+                    store_tile(s, &sums, &tile.out[..tile.rows], p * width, cols, target);
+                }
             }
         }
     }
@@ -340,6 +343,9 @@ pub(crate) const ENDLESS_CHAIN: usize = usize::MAX / 2;
 /// Numbers of a panel that are asked for before they are met: processors do not foresee what lies on the next page, and weights
 /// that are larger than the caches come from memory.
 const AHEAD: usize = 2048;
+/// Numbers of the panels that a tile meets before the next one does: they stay in the second cache, and what a tile writes lies on few
+/// pages.
+const TOGETHER: usize = 64 * 1024;
 /// Numbers of a cache line.
 const LINE: usize = 16;
 
