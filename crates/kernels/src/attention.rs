@@ -12,6 +12,7 @@ use crate::Element;
 use crate::element::is_f32;
 use crate::isa::current;
 use crate::naive::attention as naive;
+use crate::product;
 use bytemuck::{cast_slice, cast_slice_mut};
 
 /// The sizes of an attention.
@@ -67,7 +68,10 @@ impl Layout {
     /// Panics unless the last number lies within `len`.
     fn check(&self, g: &Attention, tokens: usize, len: usize, what: &str) {
         if g.batch * tokens * g.heads * g.dim > 0 {
-            let end = self.at(g.batch - 1, tokens - 1, g.heads - 1) + g.dim;
+            // What wraps around is larger than any memory.
+            let far = |n: usize, stride: usize| (n - 1).saturating_mul(stride);
+            let last = far(g.batch, self.batch).saturating_add(far(tokens, self.token));
+            let end = last.saturating_add(far(g.heads, self.head)).saturating_add(g.dim);
             assert!(end <= len, "attention: {what} has {len} numbers, {self:?} needs {end}");
         }
     }
@@ -77,7 +81,7 @@ impl Layout {
         if g.batch * tokens * g.heads * g.dim == 0 {
             return;
         }
-        let extent = |n: usize, stride: usize, inner: usize| n.saturating_sub(1) * stride + inner;
+        let extent = |n: usize, stride: usize, inner: usize| (n - 1).saturating_mul(stride).saturating_add(inner);
         let heads_inside = self.head >= g.dim && self.token >= extent(g.heads, self.head, g.dim);
         let tokens_inside = self.token >= g.dim && self.head >= extent(tokens, self.token, g.dim);
         let all = extent(tokens, self.token, extent(g.heads, self.head, g.dim));
@@ -141,6 +145,7 @@ impl Attention {
     /// Panics unless everything fits.
     fn check<T>(&self, x: &Inputs<T>, out: usize, out_layout: Layout, lse: usize) {
         assert!((0.0..1.0).contains(&self.dropout), "attention: dropout {}", self.dropout);
+        product([self.batch, self.heads, self.tq.max(self.tk).max(1), self.dim.max(1)], self);
         x.q_layout.check(self, self.tq, x.q.len(), "q");
         x.k_layout.check(self, self.tk, x.k.len(), "k");
         x.v_layout.check(self, self.tk, x.v.len(), "v");
@@ -155,6 +160,8 @@ impl Attention {
     }
 }
 
+/// Out = softmax(..)·V is computed as (Σ e^score·v) / Σ e^score: values beyond the largest f32 by the number of keys would overflow.
+///
 /// Writes `out` (laid out as `out_layout` says) and `lse`, dense `[batch][heads][tq]`.
 ///
 /// # Panics

@@ -14,6 +14,7 @@ use crate::gemm::pack::with_buffer;
 use crate::gemm::pairs::Kind;
 use crate::gemm::tile::CHAIN;
 use crate::isa::{self, Isa};
+use crate::product;
 use crate::{Element, naive};
 pub use packed::{Algorithm, PackedConv, Pixels, conv2d_packed};
 
@@ -47,23 +48,37 @@ pub struct Conv2d {
 impl Conv2d {
     /// Output height, 0 if the kernel is larger than the padded input.
     pub fn out_h(&self) -> usize {
-        out_size(self.h + self.pad[0] + self.pad[1], self.kh, self.stride.0, self.dilation.0)
+        out_size(
+            self.h.saturating_add(self.pad[0]).saturating_add(self.pad[1]),
+            self.kh,
+            self.stride.0,
+            self.dilation.0,
+        )
     }
     /// Output width, 0 if the kernel is larger than the padded input.
     pub fn out_w(&self) -> usize {
-        out_size(self.w + self.pad[2] + self.pad[3], self.kw, self.stride.1, self.dilation.1)
+        out_size(
+            self.w.saturating_add(self.pad[2]).saturating_add(self.pad[3]),
+            self.kw,
+            self.stride.1,
+            self.dilation.1,
+        )
     }
-    /// Numbers in x.
+    /// Whether it is a matrix product of the pixels as they are.
+    pub(crate) fn is_product(&self) -> bool {
+        (self.kh, self.kw, self.stride, self.pad, self.groups) == (1, 1, (1, 1), [0; 4], 1)
+    }
+    /// Numbers in x; this and the others panic if they do not fit `usize`.
     pub fn x_len(&self) -> usize {
-        self.n * self.h * self.w * self.cin
+        product([self.n, self.h, self.w, self.cin], self)
     }
     /// Numbers in y.
     pub fn y_len(&self) -> usize {
-        self.n * self.out_h() * self.out_w() * self.cout
+        product([self.n, self.out_h(), self.out_w(), self.cout], self)
     }
     /// Numbers in the weight.
     pub fn w_len(&self) -> usize {
-        self.cout * self.kh * self.kw * self.cin / self.groups
+        product([self.cout, self.kh, self.kw, self.cin], self) / self.groups
     }
     /// Multiplications (as many additions) of the forward pass, padding included.
     pub fn mults(&self) -> usize {
@@ -105,7 +120,7 @@ impl Conv2d {
 
 /// Places that a kernel fits into.
 fn out_size(padded: usize, kernel: usize, stride: usize, dilation: usize) -> usize {
-    let span = dilation * (kernel - 1) + 1;
+    let span = dilation.saturating_mul(kernel - 1).saturating_add(1);
     if padded < span { 0 } else { (padded - span) / stride + 1 }
 }
 

@@ -117,6 +117,7 @@ impl Mat<'_, f32> {
         let mut row = Vec::new();
         for (i, out) in rows.clone().zip(scratch.chunks_exact_mut(stride.max(1))) {
             let numbers = match self.col_stride {
+                _ if self.cols == 0 => &[],
                 1 => &self.data[i * self.row_stride..][..self.cols],
                 _ => {
                     row.clear();
@@ -192,7 +193,7 @@ pub enum Precision {
     /// Not at all.
     #[default]
     F32,
-    /// bf16, an f32 without the lower 16 of its 24 bits: a relative error of at most 2^-9 each.
+    /// bf16, an f32 without the lower 16 of its 24 bits: a relative error of at most 2^-8 each.
     Bf16,
     /// Integers of 8 bits: those of B from -127 to 127 times a scale for each column, those of A from 0 to 255, less a zero point,
     /// times a scale for each row, found when the product is made: a relative error of at most 1/254 of the column's largest
@@ -388,7 +389,7 @@ fn check<T: Element>(a: &Mat<T>, k: usize, n: usize, c: &[T], ldc: usize, epilog
     epilogue.check(n, extent);
 }
 
-/// A times panels of B, the sizes being checked. A is f32; where the panels hold pairs it is rounded to them.
+/// A times panels of B, the sizes being checked. A is f32; where the panels hold pairs or quads it is rounded to them.
 pub(crate) fn multiply(
     isa: Isa,
     serial: bool,

@@ -29,6 +29,14 @@ pub mod reduce;
 pub mod simd;
 pub mod softmax;
 pub mod strided;
+
+/// The product of sizes of `what`.
+///
+/// # Panics
+/// If it does not fit `usize`: what wraps around would let writes go beyond the end.
+fn product<const N: usize>(sizes: [usize; N], what: &dyn std::fmt::Debug) -> usize {
+    sizes.into_iter().try_fold(1, usize::checked_mul).unwrap_or_else(|| panic!("{what:?} is larger than any memory"))
+}
 #[cfg(test)]
 mod testing;
 

@@ -47,7 +47,7 @@ struct Weighing<'a> {
     g: &'a Attention,
     /// Added to the scores of each query.
     mask: &'a [f32],
-    /// Whether there is more than zeros in the mask.
+    /// Whether there is a mask at all; else it is zeros.
     masked: bool,
     /// Number of the first query in (batch, head, query) order.
     query: usize,

@@ -98,6 +98,39 @@ fn model_sizes() {
 }
 
 #[test]
+fn a_negative_scale_is_naive() {
+    check(&Attention { scale: -0.5, ..sizes(2, 2, 20, 33, 16, 0.0) }, 3, false, false);
+}
+
+#[test]
+#[should_panic(expected = "larger than any memory")]
+fn sizes_that_wrap_around_panic() {
+    let g = sizes(1, 1 << 54, 0, 1024, 1, 0.0);
+    let l = Layout { batch: 0, token: 0, head: 0 };
+    let x: Inputs<f32> = Inputs { q: &[], q_layout: l, k: &[], k_layout: l, v: &[], v_layout: l, mask: None };
+    let grads = Gradients { dq: &mut [], dk: &mut [], dv: &mut [] };
+    backward(&g, &x, &[], l, &[], &[], grads);
+}
+
+#[test]
+#[should_panic(expected = "out has 4 numbers")]
+fn strides_that_wrap_around_panic() {
+    let g = sizes(2, 1, 2, 2, 1, 0.0);
+    let l = Layout { batch: usize::MAX, token: 1, head: 1 };
+    let dense = Layout::dense(2, 1, 1);
+    let x: Inputs<f32> = Inputs {
+        q: &[0.0; 4],
+        q_layout: dense,
+        k: &[0.0; 4],
+        k_layout: dense,
+        v: &[0.0; 4],
+        v_layout: dense,
+        mask: None,
+    };
+    forward(&g, &x, &mut [0.0; 4], l, &mut [0.0; 4]);
+}
+
+#[test]
 fn threads_do_not_matter() {
     let g = sizes(2, 3, 150, 150, 32, 0.1);
     same_on_1_and_2_threads("attention", || run(&g, How::Public, 4, true, false));

@@ -54,7 +54,9 @@ fn write_padded(g: &Conv2d, x: Pixels, out: &mut [f32]) {
         if x.stride == g.cin {
             to.copy_from_slice(&from[..to.len()]);
         } else {
-            from.chunks(x.stride).zip(to.chunks_exact_mut(g.cin)).for_each(|(x, to)| to.copy_from_slice(&x[..g.cin]));
+            from.chunks(x.stride)
+                .zip(to.chunks_exact_mut(g.cin.max(1)))
+                .for_each(|(x, to)| to.copy_from_slice(&x[..g.cin]));
         }
     }
 }
@@ -90,8 +92,8 @@ pub(super) fn supports(g: &Conv2d, kind: Kind) -> bool {
     let (taps, depth) = taps_and_depth(g);
     match kind.precision() {
         Precision::F32 => true,
-        Precision::Bf16 => !row_taps(g) && depth.is_multiple_of(2),
-        Precision::Int8 => !row_taps(g) && depth.is_multiple_of(4) && taps * depth <= MOST_ROWS,
+        Precision::Bf16 => !row_taps(g) && depth > 0 && depth.is_multiple_of(2),
+        Precision::Int8 => !row_taps(g) && depth > 0 && depth.is_multiple_of(4) && taps * depth <= MOST_ROWS,
     }
 }
 
@@ -117,7 +119,7 @@ pub(super) fn forward(
     epilogue: Epilogue<f32>,
 ) {
     let (Weight { panels, chain, kind }, x_stride) = (weight, x.stride);
-    if (g.kh, g.kw, g.stride, g.pad, g.groups) == (1, 1, (1, 1), [0; 4], 1) {
+    if g.is_product() {
         let x = Mat { data: x.data, rows: g.n * g.h * g.w, cols: g.cin, row_stride: x.stride, col_stride: 1 };
         let b = Panels { data: panels, taps: 1, depth: kind.places(g.cin), cols: g.cout, chain, kind };
         return gemm::multiply(isa, false, x, b, y, stride, false, epilogue);

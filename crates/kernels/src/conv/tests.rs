@@ -1,7 +1,7 @@
 //! The fast convolutions against their naive twins, on every instruction set of the machine.
 
 use super::*;
-use crate::gemm::Activation;
+use crate::gemm::{Activation, Precision};
 use crate::isa::available;
 use proptest::prelude::*;
 
@@ -65,10 +65,9 @@ fn spread(numbers: &[f32], channels: usize, apart: usize) -> Vec<f32> {
 
 /// The convolution of numbers that are rounded to integers: x by image, or by pixel where it is a plain product.
 fn integers(g: &Conv2d, apart_x: &[f32], w: &[f32], epilogue: &Epilogue<f32>) -> Vec<f32> {
-    let plain = (g.kh, g.kw, g.stride, g.pad, g.groups) == (1, 1, (1, 1), [0; 4], 1);
     let x: Vec<f32> = apart_x.chunks(g.cin + 3).flat_map(|pixel| &pixel[..g.cin]).copied().collect();
     let whole = |(scale, integers): (f32, Vec<i64>)| integers.into_iter().map(move |q| scale * q as f32);
-    let part = if plain { g.cin } else { g.h * g.w * g.cin };
+    let part = if g.is_product() { g.cin } else { g.h * g.w * g.cin };
     let x: Vec<f32> = x.chunks(part.max(1)).flat_map(|x| whole(naive::gemm::affine(x.iter().copied()))).collect();
     let row = g.kh * g.kw * g.cin / g.groups;
     let w: Vec<f32> = w.chunks(row).flat_map(|w| whole(naive::gemm::symmetric(w.iter().copied()))).collect();
@@ -207,6 +206,76 @@ proptest! {
     }
 }
 
+/// Other padding than 1, and sides and channels that are no multiples of anything.
+#[test]
+fn winograds_gradient_agrees_with_the_naive_twin() {
+    for pad in [[0, 2, 1, 2], [0; 4], [2; 4], [2, 1, 0, 1]] {
+        let g = Conv2d {
+            n: 2,
+            h: 42,
+            w: 39,
+            cin: 33,
+            cout: 40,
+            kh: 3,
+            kw: 3,
+            stride: (1, 1),
+            pad,
+            dilation: (1, 1),
+            groups: 1,
+        };
+        assert!(winograd::pays_backward(&g), "{pad:?}");
+        check(&g, 3, false, Activation::None);
+    }
+}
+
+#[test]
+#[should_panic(expected = "larger than any memory")]
+fn sizes_that_wrap_around_panic() {
+    // 17 times this is 1 more than 2^64.
+    let cout = 17_361_641_481_138_401_521;
+    let g = Conv2d {
+        n: 1,
+        h: 1,
+        w: 17,
+        cin: 0,
+        cout,
+        kh: 1,
+        kw: 1,
+        stride: (1, 1),
+        pad: [0; 4],
+        dilation: (1, 1),
+        groups: 1,
+    };
+    conv2d(&g, &[], &[], &mut [0.0f32], &Epilogue::NONE);
+}
+
+#[test]
+fn without_channels_there_is_the_bias() {
+    for (kh, kw) in [(3, 3), (3, 1), (1, 2), (1, 1)] {
+        let g = Conv2d {
+            n: 1,
+            h: 4,
+            w: 4,
+            cin: 0,
+            cout: 2,
+            kh,
+            kw,
+            stride: (1, 1),
+            pad: [1; 4],
+            dilation: (1, 1),
+            groups: 1,
+        };
+        assert!(!Algorithm::Winograd.supports(&g));
+        let epilogue = Epilogue { bias: Some(&[1.0, 2.0]), ..Epilogue::NONE };
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+            let packed = PackedConv::with_precision(&g, &[], Algorithm::Direct, precision);
+            let mut y = vec![7.0; g.y_len()];
+            conv2d_packed(&g, Pixels { data: &[9.0; 100], stride: 3 }, &packed, &mut y, 2, &epilogue);
+            assert!(y.chunks(2).all(|y| y == [1.0, 2.0]), "{kh}x{kw} {precision:?}: {y:?}");
+        }
+    }
+}
+
 /// Relative to the largest output.
 #[test]
 fn winograds_error_is_as_stated() {
@@ -269,8 +338,17 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
                 conv2d_packed(g, Pixels::dense(&x, g.cin), &packed, &mut winograd, g.cout, &Epilogue::NONE);
             }
             backward_data_with(isa, g, &dy, &w, &mut dx, false);
+            backward_data_with(isa, g, &dy, &w, &mut dx, true);
             backward_weight_with(isa, g, &x, &dy, &mut dw);
-            (y, winograd, dx, dw)
+            let places = [Kind::pairs(isa), Kind::quads(isa)].map(|kind| {
+                let mut y = dy.clone();
+                if dense::supports(g, kind) {
+                    let packed = PackedConv::new_with(isa, kind, g, &w, Algorithm::Direct);
+                    conv2d_packed(g, Pixels::dense(&x, g.cin), &packed, &mut y, g.cout, &Epilogue::NONE);
+                }
+                y
+            });
+            (y, winograd, dx, dw, places)
         })
     };
     for isa in available() {

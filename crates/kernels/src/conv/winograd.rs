@@ -39,7 +39,7 @@ const TASKS: usize = 8;
 
 /// Can it be computed so?
 pub(super) fn supports(g: &Conv2d) -> bool {
-    (g.kh, g.kw, g.stride, g.dilation, g.groups) == (3, 3, (1, 1), (1, 1), 1)
+    (g.kh, g.kw, g.stride, g.dilation, g.groups) == (3, 3, (1, 1), (1, 1), 1) && g.cin > 0
 }
 
 /// Is the gradient of the input faster so? Here the weight is transformed each time.

@@ -107,6 +107,18 @@ proptest! {
 }
 
 #[test]
+fn a_sum_of_nothing_is_the_bias() {
+    let epilogue = Epilogue { bias: Some(&[1.0, 2.0]), ..Epilogue::NONE };
+    for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+        let packed = Packed::with_precision(Mat::new(&[], 0, 2), precision);
+        let mut c = [7.0; 4];
+        let a = Mat { data: &[], rows: 2, cols: 0, row_stride: 1, col_stride: 1 };
+        gemm_packed(a, &packed, &mut c, 2, false, &epilogue);
+        assert_eq!(c, [1.0, 2.0, 1.0, 2.0], "{precision:?}");
+    }
+}
+
+#[test]
 fn integers_come_near_the_product() {
     let (m, n, k) = (17, 70, 301);
     let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
@@ -150,7 +162,18 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
             let (mut c, mut d) = (vec![0.0; m * n], vec![0.0; m * n]);
             gemm_with(isa, false, Mat::new(&a, m, k), Mat::new(&b, k, n), &mut c, n, false, &Epilogue::NONE);
             gemm_with(isa, false, Mat::new(&a, k, m).t(), Mat::new(&b, k, n), &mut d, n, false, &Epilogue::NONE);
-            (c, d)
+            let packed = [Kind::Single, Kind::pairs(isa), Kind::quads(isa)].map(|kind| {
+                let b = Mat::new(&b, k, n);
+                let packed = match kind.precision() {
+                    Precision::F32 => Packed::new_with(isa, b),
+                    Precision::Bf16 => Packed::new_pairs(isa, kind, b),
+                    Precision::Int8 => Packed::new_quads(isa, kind, b),
+                };
+                let mut c = vec![0.0; m * n];
+                gemm_packed(Mat::new(&a, m, k), &packed, &mut c, n, false, &Epilogue::NONE);
+                c
+            });
+            (c, d, packed)
         })
     };
     for isa in available() {

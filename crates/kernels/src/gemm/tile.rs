@@ -99,18 +99,20 @@ unsafe impl Send for Target<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Target<'_> {}
 
-/// Panels of B: for each group of 2 vectors of columns `[tap][depth][2 vectors]`, the last one padded with zeros.
+/// Panels of B: for each group of 2 vectors of columns `[tap][depth][2 vectors]`, the last one padded with zeros, and behind quads
+/// their [`super::quads::TRAILER`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panels<'a> {
     /// All panels.
     pub(crate) data: &'a [f32],
     /// Taps of a panel.
     pub(crate) taps: usize,
-    /// Rows of B at each tap.
+    /// Rows of B, in places, at each tap.
     pub(crate) depth: usize,
     /// Columns without the padding.
     pub(crate) cols: usize,
-    /// Places whose products are added one after the other: [`CHAIN`] or [`LONG_CHAIN`].
+    /// Places whose products are added one after the other: [`CHAIN`], [`LONG_CHAIN`], or [`ENDLESS_CHAIN`] for integers,
+    /// whose chains could not be added as numbers.
     pub(crate) chain: usize,
     /// What a place holds.
     pub(crate) kind: Kind,
@@ -242,7 +244,14 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
                 }
                 // SAFETY: promised to `Job::new`.
                 unsafe {
-                    sum_tile::<S, P>(s, tile.rows, &block.taps[tile.taps.clone()], (b.depth, b.chain), panel, &mut sums);
+                    sum_tile::<S, P>(
+                        s,
+                        tile.rows,
+                        &block.taps[tile.taps.clone()],
+                        (b.depth, b.chain),
+                        panel,
+                        &mut sums,
+                    );
                 }
                 if b.kind.trailer() > 0 {
                     P::finish(s, &mut sums, &block.quanta[tile.first..][..tile.rows], &panel[depth..]);

@@ -11,7 +11,7 @@ type Batch = (Vec<f32>, Vec<f32>, Vec<f32>, [Vec<f32>; 4]);
 /// Runs forward and backward with the given implementations of the three steps.
 fn batch_norm(
     (rows, cols, seed): (usize, usize, u64),
-    (training, residual, relu): (bool, bool, bool),
+    (training, residual, relu, dx): (bool, bool, bool, bool),
     statistics: impl Fn(&[f32], &mut [f32], &mut [f32]),
     apply: impl Fn(&[f32], &[f32], &[f32], &[f32], &[f32], f64, Option<&[f32]>, bool, &mut [f32]),
     backward: impl Fn(&BatchNormBackward<f32>, &mut [f32], BatchNormGradients<f32>),
@@ -38,7 +38,7 @@ fn batch_norm(
         batch_statistics: training,
     };
     let dresidual = residual.then_some(&mut dr[..]);
-    let out = BatchNormGradients { dx_in_dy: true, dresidual, dgamma: &mut dgamma, dbeta: &mut dbeta };
+    let out = BatchNormGradients { dx_in_dy: dx, dresidual, dgamma: &mut dgamma, dbeta: &mut dbeta };
     backward(&p, &mut dy, out);
     (mean, variance, y, [dy, dr, dgamma, dbeta])
 }
@@ -48,9 +48,9 @@ proptest! {
 
     #[test]
     fn batch_norm_is_naive(
-        rows in 2usize..40, cols in 1usize..40, seed: u64, training: bool, residual: bool, relu: bool,
+        rows in 2usize..40, cols in 1usize..40, seed: u64, training: bool, residual: bool, relu: bool, dx: bool,
     ) {
-        let (size, how) = ((rows, cols, seed), (training, residual, relu));
+        let (size, how) = ((rows, cols, seed), (training, residual, relu, dx));
         let want = batch_norm(size, how, naive::batch_norm_statistics, naive::batch_norm_apply, naive::batch_norm_backward);
         for isa in available() {
             let got = batch_norm(
@@ -143,7 +143,7 @@ fn threads_do_not_matter() {
     let (rows, cols) = (5000, 100);
     let size = (rows, cols, 8);
     same_on_1_and_2_threads("batch norm", || {
-        batch_norm(size, (true, true, true), batch_norm_statistics, batch_norm_apply, batch_norm_backward)
+        batch_norm(size, (true, true, true, true), batch_norm_statistics, batch_norm_apply, batch_norm_backward)
     });
     let (x, g) = (numbers(1, rows * cols, -1.0, 1.0), numbers(2, cols, 0.5, 1.0));
     same_on_1_and_2_threads("layer norm", || {

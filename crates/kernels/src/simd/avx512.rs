@@ -1,16 +1,16 @@
-//! AVX-512F: 16 lanes.
+//! AVX-512F, with AVX2 and FMA: 16 lanes.
 
 use super::Simd;
 use super::avx2::Avx2;
 use std::arch::x86_64::*;
 
-/// Proof that the processor has AVX-512F.
+/// Proof that the processor has AVX-512F, AVX2 and FMA.
 #[derive(Clone, Copy, Debug)]
 pub struct Avx512(());
 
 impl Avx512 {
     /// # Safety
-    /// The processor must have AVX-512F.
+    /// The processor must have AVX-512F, AVX2 and FMA.
     #[inline(always)]
     pub unsafe fn assume() -> Self {
         Avx512(())
@@ -82,7 +82,7 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn dot4(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
-        // AVX-512F has no 16-bit integers. Where it is, there is AVX2.
+        // AVX-512F has no 16-bit integers; self proves AVX2 as well.
         let halves = |v: __m512| {
             with!([_mm512_castps512_ps256(v), _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)))])
         };
