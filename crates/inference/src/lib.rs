@@ -16,6 +16,7 @@ mod memory;
 mod plan;
 mod step;
 mod text;
+mod weight;
 
 pub use plan::{Plan, PlanOptions, StepProfile};
 pub use text::TextPlan;

@@ -1,6 +1,7 @@
 //! From the ops of a recorded pass to steps: what is folded, what is fused.
 
 use crate::step::{Id, Kernel, Source, Step};
+use crate::weight::Rows;
 use std::any::Any;
 use ukulele_autograd::ops::adaptive_avg_pool2d::AdaptiveAvgPool2d;
 use ukulele_autograd::ops::add::Add;
@@ -212,7 +213,8 @@ impl Lowering<'_> {
             let x_shape = [&[1], &self.values[x].dims[..]].concat();
             let (weight, g) = (constant(1)?, op.geometry(&x_shape, constant(1)?.shape())?);
             let bias = if operands.len() > 2 { numbers(constant(2)?) } else { vec![0.0; g.cout] };
-            let kernel = Kernel::Conv { g, weight: channels_last(weight), bias, activation: Activation::None };
+            let kernel =
+                Kernel::Conv { g, weight: Rows::new(weight.channels_last()), bias, activation: Activation::None };
             return self.step(kernel, vec![Source::Value(x)], shape, name);
         }
         if any.is::<Linear>() {
@@ -221,13 +223,10 @@ impl Lowering<'_> {
             if self.values[x].dims != [width] {
                 return Err(wrong("an input of more than one dimension"));
             }
-            let mut weight = numbers(weight);
+            let mut weight = Rows::new(weight.contiguous());
             if let Some((pixels, channels)) = self.values[x].turned {
                 // Columns in the order of memory: (pixel, channel) instead of (channel, pixel).
-                for row in weight.chunks_exact_mut(width) {
-                    let turned: Vec<f32> = (0..width).map(|i| row[i % channels * pixels + i / channels]).collect();
-                    row.copy_from_slice(&turned);
-                }
+                weight.turn(pixels, channels);
             }
             let bias = if operands.len() > 2 { numbers(constant(2)?) } else { vec![0.0; out] };
             let kernel = Kernel::Linear { weight, bias, activation: Activation::None };
@@ -397,13 +396,13 @@ impl Lowering<'_> {
         let (Some(source), 3) = (source, parts.len()) else {
             return Err(refused("attention", "its queries, keys and values are not linear in one input"));
         };
-        let (mut weights, mut biases) = (Vec::new(), Vec::new());
+        let (mut weights, mut biases) = (Rows::default(), Vec::new());
         for part in parts {
             if part.reads().next() != Some(source) {
                 return Err(refused("attention", "its queries, keys and values have different inputs"));
             }
             if let Kernel::Linear { weight, bias, .. } = part.kernel {
-                weights.extend(weight);
+                weights.append(weight);
                 biases.extend(bias);
             }
         }
@@ -498,9 +497,8 @@ impl Kernel {
         let at = |x: &[f64], c: usize| if x.len() == 1 { x[0] } else { x[c] };
         match self {
             Kernel::Conv { weight, bias, .. } | Kernel::Linear { weight, bias, .. } => {
-                let size = (weight.len() / bias.len().max(1)).max(1);
-                for (c, (row, bias)) in weight.chunks_exact_mut(size).zip(bias).enumerate() {
-                    row.iter_mut().for_each(|w| *w = (f64::from(*w) * at(factor, c)) as f32);
+                weight.rescale(factor);
+                for (c, bias) in bias.iter_mut().enumerate() {
                     *bias = (f64::from(*bias) * at(factor, c) + at(add, c)) as f32;
                 }
             }

@@ -3,6 +3,7 @@
 use crate::lower::{EXAMPLES, Program, Value as Shape, lower};
 use crate::memory::{Group, Memory, Place};
 use crate::step::{Id, Kernel, Source, Step};
+use crate::weight::Rows;
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ const BF16_TOLERANCE: f64 = 0.1;
 const INT8_TOLERANCE: f64 = 0.3;
 /// Numbers of a run's memory up to which it is kept for the next one.
 const KEEP: usize = 1 << 28;
+/// Numbers of a product's weight that a run packs at a time.
+const PIECE: usize = 1 << 20;
 /// Channels from which on Winograd's transforms are little beside the products.
 const WINOGRAD_CHANNELS: usize = 16;
 /// Products in the time in which a number of a weight comes from memory, in direct and in Winograd's convolutions: about
@@ -36,12 +39,15 @@ pub struct PlanOptions {
     /// much on the example). int8 is dynamic: weights have a scale for each output, what they meet one for each token, pixel or
     /// image, found as it comes; nothing is calibrated.
     pub precision: Precision,
+    /// Whether weights are packed when the plan is made, which takes their memory once more. If not, each run packs those of the
+    /// model, layer by layer, and Winograd's algorithm, whose weights take longer, is not used.
+    pub prepacked: bool,
 }
 
 impl Default for PlanOptions {
     /// All that the tolerance allows.
     fn default() -> Self {
-        Self { winograd: true, precision: Precision::F32 }
+        Self { winograd: true, precision: Precision::F32, prepacked: true }
     }
 }
 
@@ -84,6 +90,8 @@ enum Weight {
     None,
     Conv(PackedConv),
     Linear(Packed<f32>),
+    /// Packed by each run.
+    Shared(Precision),
     /// Zeros and ones: the statistics of a norm that only scales.
     Scale(Vec<f32>, Vec<f32>),
 }
@@ -94,6 +102,9 @@ struct Room {
     slots: Vec<Vec<f32>>,
     indices: Vec<u32>,
     scratch: Vec<f32>,
+    /// A weight with what is folded into it, and packed.
+    folded: Vec<f32>,
+    packed: Vec<f32>,
 }
 
 impl Plan {
@@ -139,7 +150,7 @@ impl Plan {
         let program = lower(pass.graph(&y)?, &[EXAMPLES])?;
         let mut plan = Self::new(program, options, expected);
         plan.error = relative(&plan.run(&images)?, y.tensor());
-        if plan.error > TOLERANCE && options.winograd && options.precision == Precision::F32 {
+        if plan.error > TOLERANCE && options.winograd && options.prepacked && options.precision == Precision::F32 {
             plan.pack(PlanOptions { winograd: false, ..options }, expected);
             plan.error = relative(&plan.run(&images)?, y.tensor());
         }
@@ -158,8 +169,10 @@ impl Plan {
             return Err(Error::argument("plan", message));
         }
         for ready in &mut self.steps {
-            if let Kernel::Conv { weight, .. } | Kernel::Linear { weight, .. } = &mut ready.step.kernel {
-                *weight = Vec::new();
+            if let (Kernel::Conv { weight, .. } | Kernel::Linear { weight, .. }, Weight::Conv(_) | Weight::Linear(_)) =
+                (&mut ready.step.kernel, &ready.weight)
+            {
+                *weight = Rows::default();
             }
         }
         Ok(self)
@@ -195,14 +208,15 @@ impl Plan {
         let together: Vec<usize> = together.collect();
         self.steps.par_iter_mut().zip(together).for_each(|(Ready { step, weight: packed }, n)| {
             *packed = match &step.kernel {
+                Kernel::Conv { .. } | Kernel::Linear { .. } if !options.prepacked => Weight::Shared(options.precision),
                 Kernel::Conv { g, weight, .. } => {
                     let winograd = options.winograd && pays(&Conv2d { n, ..*g }, options.precision);
                     let algorithm = if winograd { Algorithm::Winograd } else { Algorithm::Direct };
-                    Weight::Conv(PackedConv::with_precision(g, weight, algorithm, options.precision))
+                    Weight::Conv(packed_conv(&mut Vec::new(), Vec::new(), g, weight, algorithm, options.precision))
                 }
                 Kernel::Linear { weight, bias, .. } => {
-                    let (out, width) = (bias.len(), weight.len() / bias.len().max(1));
-                    Weight::Linear(Packed::with_precision(Mat::new(weight, out, width).t(), options.precision))
+                    let pack = |weight: &[f32]| packed_linear(Vec::new(), weight, bias.len(), options.precision);
+                    Weight::Linear(weight.with(&mut Vec::new(), pack))
                 }
                 Kernel::Scale { scale, .. } => Weight::Scale(vec![0.0; scale.len()], vec![1.0; scale.len()]),
                 _ => Weight::None,
@@ -252,6 +266,15 @@ impl Plan {
             (Kernel::Linear { .. }, Weight::Linear(packed)) => {
                 let (width, out) = (packed.rows(), packed.cols());
                 (format!("linear {width} -> {out}{}", suffix(packed.precision())), width * out, packed.len())
+            }
+            (Kernel::Conv { g, weight, .. }, Weight::Shared(precision)) => {
+                let way = suffix(*precision);
+                let what = format!("conv {}x{}/{} {} -> {}{way}", g.kh, g.kw, g.stride.0, g.cin, g.cout);
+                (what, g.mults(), weight.len())
+            }
+            (Kernel::Linear { weight, bias, .. }, Weight::Shared(precision)) => {
+                let (out, way) = (bias.len(), suffix(*precision));
+                (format!("linear {} -> {out}{way}", weight.len() / out.max(1)), weight.len(), weight.len())
             }
             (kernel, _) => (kernel.name().to_owned(), 0, 0),
         };
@@ -374,6 +397,26 @@ impl Plan {
                 let epilogue = Epilogue { bias: Some(bias), residual, activation: *activation };
                 gemm_packed(Mat::new(source, count, weight.rows()), weight, y, stride, false, &epilogue);
             }
+            (Kernel::Conv { g, weight, bias, activation }, Weight::Shared(precision)) => {
+                let epilogue = Epilogue { bias: Some(bias), residual, activation: *activation };
+                let (memory, g) = (std::mem::take(&mut room.packed), Conv2d { n: count, ..*g });
+                let weight = packed_conv(&mut room.folded, memory, &g, weight, Algorithm::Direct, *precision);
+                conv2d_packed(&g, Pixels::dense(source, g.cin), &weight, y, stride, &epilogue);
+                room.packed = weight.into_memory();
+            }
+            (Kernel::Linear { weight, bias, activation }, Weight::Shared(precision)) => {
+                for outputs in weight.pieces(PIECE) {
+                    let memory = std::mem::take(&mut room.packed);
+                    let rows = weight.with_rows(outputs.clone(), &mut room.folded, |rows| {
+                        packed_linear(memory, rows, outputs.len(), *precision)
+                    });
+                    let a = Mat::new(source, count, rows.rows());
+                    let residual = residual.map(|residual| &residual[outputs.start..]);
+                    let epilogue = Epilogue { bias: Some(&bias[outputs.clone()]), residual, activation: *activation };
+                    gemm_packed(a, &rows, &mut y[outputs.start..], stride, false, &epilogue);
+                    room.packed = rows.into_memory();
+                }
+            }
             (Kernel::Scale { scale, shift, relu }, Weight::Scale(zeros, ones)) => {
                 norm::batch_norm_apply(source, zeros, ones, scale, shift, 0.0, residual, *relu, &mut y[..numel]);
             }
@@ -461,6 +504,23 @@ impl Plan {
         }
         room.slots[place.slot] = slot;
     }
+}
+
+/// The weight of a convolution, packed in `memory`; `scratch` is what it is folded in.
+fn packed_conv(
+    scratch: &mut Vec<f32>,
+    memory: Vec<f32>,
+    g: &Conv2d,
+    weight: &Rows,
+    algorithm: Algorithm,
+    precision: Precision,
+) -> PackedConv {
+    weight.with(scratch, |weight| PackedConv::in_memory(memory, g, weight, algorithm, precision))
+}
+
+/// The weight of a product with `out` outputs, packed in `memory`.
+fn packed_linear(memory: Vec<f32>, weight: &[f32], out: usize, precision: Precision) -> Packed<f32> {
+    Packed::in_memory(memory, Mat::new(weight, out, weight.len() / out.max(1)).t(), precision)
 }
 
 /// What is said of a product in this precision.

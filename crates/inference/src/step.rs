@@ -1,5 +1,6 @@
 //! What a plan can do: one step, from values to a value.
 
+use crate::weight::Rows;
 use ukulele_kernels::conv::Conv2d;
 use ukulele_kernels::elementwise::{Binary, Unary};
 use ukulele_kernels::gemm::Activation;
@@ -22,13 +23,13 @@ pub(crate) enum Kernel {
     /// act(conv(x) + bias + residual), the residual being the second input.
     Conv {
         g: Conv2d,
-        weight: Vec<f32>,
+        weight: Rows,
         bias: Vec<f32>,
         activation: Activation,
     },
     /// act(x·Wᵀ + bias + residual), W being [out, in].
     Linear {
-        weight: Vec<f32>,
+        weight: Rows,
         bias: Vec<f32>,
         activation: Activation,
     },

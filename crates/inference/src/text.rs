@@ -48,6 +48,9 @@ impl TextPlan {
         let (packed, lengths) = self.embedded(tokens)?;
         let hidden = self.plan.run_tokens(&packed, &lengths)?;
         let width = hidden.shape()[1];
+        if lengths.iter().all(|&length| length == tokens.length) {
+            return Ok(hidden.reshape(&[tokens.batch, tokens.length, width])?.into());
+        }
         let mut texts = hidden.dense_memory();
         let padded = Tensor::build(&[tokens.batch, tokens.length, width], |y| {
             y.fill(0.0);
@@ -97,6 +100,9 @@ impl TextPlan {
         }
         let embedded = self.model.embedded(tokens, &mut Pass::eval())?.into_tensor().contiguous();
         let width = embedded.shape().last().copied().unwrap_or(0);
+        if lengths.iter().all(|&length| length == tokens.length) {
+            return Ok((embedded.reshape(&[tokens.batch * tokens.length, width])?, lengths));
+        }
         let packed: Vec<f32> = (embedded.dense_memory().chunks((tokens.length * width).max(1)).zip(&lengths))
             .flat_map(|(text, length)| text[..length * width].iter().copied())
             .collect();

@@ -39,9 +39,15 @@ fn check(name: &str, size: [usize; 2], tolerance: f64) {
     let images = numbers(&[3, 3, size[0], size[1]], 7);
     let pass = |x: &Value, pass: &mut Pass| Ok(net.forward(x, pass)?.logits);
     let eager = net.forward(&images.clone().into(), &mut Pass::eval()).unwrap().logits.into_tensor();
-    for winograd in [false, true] {
-        let plan = Plan::compile_with(pass, &images, PlanOptions { winograd, ..Default::default() }).unwrap();
+    let mut direct: Option<Tensor> = None;
+    for (winograd, prepacked) in [(false, true), (true, true), (true, false)] {
+        let options = PlanOptions { winograd, prepacked, ..Default::default() };
+        let plan = Plan::compile_with(pass, &images, options).unwrap();
         let all = plan.run(&images).unwrap();
+        if !prepacked {
+            assert_eq!(direct.as_ref().unwrap().to_vec(), all.to_vec(), "{name}: packed by each run");
+        }
+        direct.get_or_insert(all.clone());
         println!("{name} {winograd}: {:.1e}, on the example {:.1e}", relative(&all, &eager), plan.error());
         assert!(relative(&all, &eager) < if winograd { tolerance } else { 5e-6 }, "{name}");
         for i in 0..3 {

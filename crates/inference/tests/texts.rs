@@ -23,11 +23,13 @@ fn hidden_states_are_those_of_the_pass() {
         for task in [TextTask::Features, TextTask::SequenceClassification] {
             let net = TextModel::new(&config, task, 3, &mut Init::new(1)).unwrap();
             let plan = TextPlan::compile(&net).unwrap();
+            let shared = TextPlan::compile_with(&net, PlanOptions { prepacked: false, ..Default::default() }).unwrap();
             for lengths in [&[7][..], &[5, 5, 5], &[1, 9, 3, 3, 12], &[4, 0]] {
                 let tokens = texts(lengths, padding);
                 let want = net.hidden(&tokens, &mut Pass::eval()).unwrap();
                 let got = plan.hidden(&tokens).unwrap();
                 assert_eq!(got.shape(), want.shape());
+                assert_eq!(shared.hidden(&tokens).unwrap().tensor().to_vec(), got.tensor().to_vec(), "{name}");
                 let width = want.shape()[2];
                 let (got, want) = (got.tensor().to_vec(), want.tensor().to_vec());
                 for (at, (got, want)) in got.iter().zip(&want).enumerate() {

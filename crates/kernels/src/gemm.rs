@@ -205,6 +205,8 @@ pub enum Precision {
 #[derive(Clone, Debug)]
 pub struct Packed<T> {
     panels: Vec<T>,
+    /// Numbers of `panels` that belong to b: memory that is used again may have more.
+    len: usize,
     rows: usize,
     cols: usize,
     isa: Isa,
@@ -218,9 +220,18 @@ impl Packed<f32> {
     /// # Panics
     /// If the numbers of b are too few.
     pub fn with_precision(b: Mat<f32>, precision: Precision) -> Self {
+        Self::in_memory(Vec::new(), b, precision)
+    }
+
+    /// [`Packed::with_precision`] in memory that [`Packed::into_memory`] gave back. It grows where it is too small; in other
+    /// precisions than f32 it is not used.
+    ///
+    /// # Panics
+    /// If the numbers of b are too few.
+    pub fn in_memory(memory: Vec<f32>, b: Mat<f32>, precision: Precision) -> Self {
         let isa = isa::current();
         match precision {
-            Precision::F32 => Self::new_with(isa, b),
+            Precision::F32 => Self::new_in(isa, memory, b),
             Precision::Bf16 => Self::new_pairs(isa, Kind::pairs(isa), b),
             Precision::Int8 if b.rows > quads::MOST_ROWS => Self::new_with(isa, b),
             Precision::Int8 => Self::new_quads(isa, Kind::quads(isa), b),
@@ -234,7 +245,7 @@ impl Packed<f32> {
         let mut panels = vec![0.0; packed_len(1, b.rows, b.cols, width)];
         pack(false, &[b], width, &mut panels);
         let panels = join_quads(&panels, b.cols.div_ceil(width), 1, b.rows, width);
-        Packed { panels, rows: b.rows, cols: b.cols, isa, kind }
+        Packed { len: panels.len(), panels, rows: b.rows, cols: b.cols, isa, kind }
     }
 
     /// [`Packed::with_precision`] of pairs for an instruction set.
@@ -249,7 +260,8 @@ impl Packed<f32> {
             panel.resize(rows * width, 0.0);
             join_rows(&panel, width)
         });
-        Packed { panels: panels.collect(), rows: b.rows, cols: b.cols, isa, kind }
+        let panels: Vec<f32> = panels.collect();
+        Packed { len: panels.len(), panels, rows: b.rows, cols: b.cols, isa, kind }
     }
 }
 
@@ -264,12 +276,22 @@ impl<T: Element> Packed<T> {
 
     /// [`Packed::new`] for an instruction set.
     pub(crate) fn new_with(isa: Isa, b: Mat<T>) -> Self {
+        Self::new_in(isa, Vec::new(), b)
+    }
+
+    fn new_in(isa: Isa, memory: Vec<T>, b: Mat<T>) -> Self {
         b.check();
         // Only f32 has a kernel for panels; otherwise one panel holds all columns, which is a dense matrix.
         let width = if is_f32::<T>() { tile_size(isa).1 } else { b.cols.max(1) };
-        let mut panels = vec![T::ZERO; packed_len(1, b.rows, b.cols, width)];
-        pack(false, &[b], width, &mut panels);
-        Packed { panels, rows: b.rows, cols: b.cols, isa, kind: Kind::Single }
+        let len = packed_len(1, b.rows, b.cols, width);
+        let mut panels = at_least(memory, len);
+        pack(false, &[b], width, &mut panels[..len]);
+        Packed { panels, len, rows: b.rows, cols: b.cols, isa, kind: Kind::Single }
+    }
+
+    /// The memory that b lies in, for the next one.
+    pub fn into_memory(self) -> Vec<T> {
+        self.panels
     }
 
     /// Rows of b.
@@ -284,18 +306,27 @@ impl<T: Element> Packed<T> {
 
     /// Numbers of type `T` in whose memory b lies.
     pub fn len(&self) -> usize {
-        self.panels.len()
+        self.len
     }
 
     /// Whether b has no numbers.
     pub fn is_empty(&self) -> bool {
-        self.panels.is_empty()
+        self.len == 0
     }
 
     /// What b's numbers were rounded to.
     pub fn precision(&self) -> Precision {
         self.kind.precision()
     }
+}
+
+/// `memory`, or new memory if it has fewer than `len` numbers.
+pub(crate) fn at_least<T: Element>(memory: Vec<T>, len: usize) -> Vec<T> {
+    if memory.len() >= len {
+        return memory;
+    }
+    drop(memory);
+    vec![T::ZERO; len]
 }
 
 /// C = act(A·B (+ C if `accumulate`) + bias + residual). C has rows of `b.cols` numbers, `ldc` apart.
@@ -334,13 +365,14 @@ pub fn gemm_packed<T: Element>(
     epilogue: &Epilogue<T>,
 ) {
     check(&a, b.rows, b.cols, c, ldc, epilogue);
-    match (a.cast(), cast(&b.panels), cast_mut(c), epilogue.cast()) {
+    let panels = &b.panels[..b.len];
+    match (a.cast(), cast(panels), cast_mut(c), epilogue.cast()) {
         (Some(a), Some(panels), Some(c), Some(epilogue)) => {
             let depth = b.kind.places(b.rows);
             let b_panels = Panels { data: panels, taps: 1, depth, cols: b.cols, chain: b.kind.chain(), kind: b.kind };
             multiply(b.isa, false, a, b_panels, c, ldc, accumulate, epilogue);
         }
-        _ => multiply_f64(a, Mat::new(&b.panels, b.rows, b.cols), c, ldc, accumulate, epilogue),
+        _ => multiply_f64(a, Mat::new(panels, b.rows, b.cols), c, ldc, accumulate, epilogue),
     }
 }
 

@@ -131,7 +131,8 @@ impl<N: Classifier> FrozenTrunk<N> {
         }
         let tensors = trunk(net);
         if !self.made_of.as_ref().is_some_and(|made_of| same(made_of, &tensors)) {
-            *self = Self { trunk: Trunk::or_none(net, batch), made_of: Some(tensors) };
+            let options = PlanOptions { prepacked: false, ..Default::default() };
+            *self = Self { trunk: Trunk::of(net, batch, options), made_of: Some(tensors) };
         }
         self.trunk.run(net, batch).map(Some)
     }
@@ -182,7 +183,11 @@ struct Trunk<N: Classifier> {
 impl<N: Classifier> Trunk<N> {
     /// The plan; where that cannot be, none.
     fn or_none(net: &N, example: &N::Batch) -> Self {
-        Self { plan: net.compile(example, PlanOptions::default()).unwrap_or_default(), strict: false }
+        Self::of(net, example, PlanOptions::default())
+    }
+
+    fn of(net: &N, example: &N::Batch, options: PlanOptions) -> Self {
+        Self { plan: net.compile(example, options).unwrap_or_default(), strict: false }
     }
 
     /// The plan; where that cannot be, none in f32, and else an error.

@@ -2,7 +2,7 @@
 
 use super::{Conv2d, dense, winograd};
 use crate::gemm::pairs::Kind;
-use crate::gemm::{Epilogue, Precision};
+use crate::gemm::{Epilogue, Precision, at_least};
 use crate::isa::{self, Isa};
 
 /// How a convolution is computed.
@@ -42,6 +42,8 @@ impl<'a> Pixels<'a> {
 #[derive(Clone, Debug)]
 pub struct PackedConv {
     panels: Vec<f32>,
+    /// Numbers of `panels` that belong to the weight: memory that is used again may have more.
+    len: usize,
     algorithm: Algorithm,
     isa: Isa,
     kind: Kind,
@@ -66,6 +68,15 @@ impl PackedConv {
     /// # Panics
     /// As there.
     pub fn with_precision(g: &Conv2d, w: &[f32], algorithm: Algorithm, precision: Precision) -> Self {
+        Self::in_memory(Vec::new(), g, w, algorithm, precision)
+    }
+
+    /// [`PackedConv::with_precision`] in memory that [`PackedConv::into_memory`] gave back. It grows where it is too small; in
+    /// other precisions than f32 it is not used.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn in_memory(memory: Vec<f32>, g: &Conv2d, w: &[f32], algorithm: Algorithm, precision: Precision) -> Self {
         let isa = isa::current();
         let kind = match (precision, algorithm) {
             (Precision::Bf16, Algorithm::Direct) => Kind::pairs(isa),
@@ -73,25 +84,38 @@ impl PackedConv {
             _ => Kind::Single,
         };
         let kind = if dense::supports(g, kind) { kind } else { Kind::Single };
-        Self::new_with(isa, kind, g, w, algorithm)
+        Self::new_in(isa, kind, memory, g, w, algorithm)
     }
 
     /// [`PackedConv::new`] for an instruction set.
     pub(crate) fn new_with(isa: Isa, kind: Kind, g: &Conv2d, w: &[f32], algorithm: Algorithm) -> Self {
+        Self::new_in(isa, kind, Vec::new(), g, w, algorithm)
+    }
+
+    fn new_in(isa: Isa, kind: Kind, memory: Vec<f32>, g: &Conv2d, w: &[f32], algorithm: Algorithm) -> Self {
         g.check_form();
         assert_eq!(w.len(), g.w_len(), "{g:?}: weight");
         assert!(algorithm.supports(g), "{g:?} by {algorithm:?}");
         let filled = |len: usize, pack: fn(Isa, &Conv2d, &[f32], &mut [f32])| {
-            let mut panels = vec![0.0; len];
-            pack(isa, g, w, &mut panels);
-            panels
+            let mut panels = at_least(memory, len);
+            pack(isa, g, w, &mut panels[..len]);
+            (panels, len)
         };
-        let panels = match (algorithm, kind) {
+        let (panels, len) = match (algorithm, kind) {
             (Algorithm::Direct, Kind::Single) => filled(dense::packed_forward_len(isa, g), dense::pack_forward),
-            (Algorithm::Direct, _) => dense::pack_places(isa, kind, g, w),
+            (Algorithm::Direct, _) => {
+                let panels = dense::pack_places(isa, kind, g, w);
+                let len = panels.len();
+                (panels, len)
+            }
             (Algorithm::Winograd, _) => filled(winograd::weight_len(isa, g), winograd::pack_weight),
         };
-        PackedConv { panels, algorithm, isa, kind, g: *g }
+        PackedConv { panels, len, algorithm, isa, kind, g: *g }
+    }
+
+    /// The memory that the weight lies in, for the next one.
+    pub fn into_memory(self) -> Vec<f32> {
+        self.panels
     }
 
     /// How it is computed.
@@ -106,12 +130,12 @@ impl PackedConv {
 
     /// f32 in whose memory the prepared weight lies.
     pub fn len(&self) -> usize {
-        self.panels.len()
+        self.len
     }
 
     /// Whether the weight has no numbers.
     pub fn is_empty(&self) -> bool {
-        self.panels.is_empty()
+        self.len == 0
     }
 }
 
@@ -137,11 +161,12 @@ pub fn conv2d_packed(g: &Conv2d, x: Pixels, w: &PackedConv, y: &mut [f32], strid
     if g.y_len() == 0 {
         return;
     }
+    let panels = &w.panels[..w.len];
     match w.algorithm {
         Algorithm::Direct => {
-            let weight = dense::Weight { panels: &w.panels, chain: w.kind.chain(), kind: w.kind };
+            let weight = dense::Weight { panels, chain: w.kind.chain(), kind: w.kind };
             dense::forward(w.isa, g, x, weight, y, stride, *epilogue);
         }
-        Algorithm::Winograd => winograd::forward(w.isa, g, x, &w.panels, y, stride, false, *epilogue),
+        Algorithm::Winograd => winograd::forward(w.isa, g, x, panels, y, stride, false, *epilogue),
     }
 }
