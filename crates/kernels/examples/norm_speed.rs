@@ -133,7 +133,7 @@ fn batch_norms(report: &Report) {
             report.memory(&name, (7 + residual as usize) * n, || {
                 let p = BatchNormBackward {
                     x: &x,
-                    relu_output: Some(&y),
+                    relu: norm::Relu::Output(&y),
                     mean,
                     variance,
                     gamma: &gamma,

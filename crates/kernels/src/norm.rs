@@ -65,13 +65,35 @@ pub fn batch_norm_apply<T: Element>(
     }
 }
 
+/// Whether the forward of batch norm applied ReLU, and how its backward knows what that let pass.
+#[derive(Clone, Copy, Debug)]
+pub enum Relu<'a, T> {
+    /// It did not.
+    None,
+    /// By the output.
+    Output(&'a [T]),
+    /// By beta: without a residual the output is computed again from x, with the same bits.
+    Beta(&'a [T]),
+}
+
+impl<'a, T: Element> Relu<'a, T> {
+    /// The same, its elements being of type `U`.
+    fn cast<U: Element>(self) -> Relu<'a, U> {
+        match self {
+            Self::None => Relu::None,
+            Self::Output(y) => Relu::Output(cast_slice(y)),
+            Self::Beta(beta) => Relu::Beta(cast_slice(beta)),
+        }
+    }
+}
+
 /// What the backward of batch norm needs.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormBackward<'a, T> {
     /// The input.
     pub x: &'a [T],
-    /// The output, if the forward applied ReLU.
-    pub relu_output: Option<&'a [T]>,
+    /// What the forward's ReLU let pass.
+    pub relu: Relu<'a, T>,
     /// The mean that the forward used.
     pub mean: &'a [T],
     /// The variance that the forward used.
@@ -104,16 +126,18 @@ pub fn batch_norm_backward<T: Element>(p: &BatchNormBackward<T>, dy: &mut [T], o
     let (len, cols) = (dy.len(), p.mean.len());
     check(len, cols);
     let fits = |x: Option<&[T]>| x.is_none_or(|x| x.len() == len);
-    assert!(
-        fits(Some(p.x)) && fits(p.relu_output) && fits(out.dresidual.as_deref()),
-        "batch_norm_backward: {len} numbers"
-    );
+    let relu_fits = match p.relu {
+        Relu::None => true,
+        Relu::Output(y) => y.len() == len,
+        Relu::Beta(beta) => beta.len() == cols && out.dresidual.is_none(),
+    };
+    assert!(fits(Some(p.x)) && relu_fits && fits(out.dresidual.as_deref()), "batch_norm_backward: {len} numbers");
     let columns = [p.variance.len(), p.gamma.len(), out.dgamma.len(), out.dbeta.len()];
     assert_eq!(columns, [cols; 4], "batch_norm_backward: {cols} columns");
     if is_f32::<T>() {
         let p = BatchNormBackward {
             x: cast_slice(p.x),
-            relu_output: p.relu_output.map(cast_slice),
+            relu: p.relu.cast(),
             mean: cast_slice(p.mean),
             variance: cast_slice(p.variance),
             gamma: cast_slice(p.gamma),

@@ -4,9 +4,10 @@
 //! ∂L/∂residual = g.
 
 use crate::gradcheck::{Example, numbers};
-use crate::ops::batch_norm_train::{BatchNormOptions, batch_norm_examples, enter, leave};
+use crate::ops::batch_norm_train::{
+    BatchNormOptions, apply, batch_norm_examples, channels_last, enter, keeps, leave,
+};
 use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
-use ukulele_kernels::norm;
 
 /// Batch normalisation by running statistics: inputs x (N, C, ..), γ (C), β (C) and, optionally, the residual.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct BatchNormEval<T: Element> {
     pub eps: f64,
     /// Whether max(·, 0) follows.
     pub relu: bool,
+    /// Whether a residual is added. Without one the output is computed again in backward, not kept.
+    pub residual: bool,
 }
 
 impl<T: Element> Op<T> for BatchNormEval<T> {
@@ -27,8 +30,16 @@ impl<T: Element> Op<T> for BatchNormEval<T> {
     }
 
     fn keeps(&self, _: &[bool]) -> Keeps {
-        let keeps = if self.relu { Keeps::OUTPUT } else { Keeps::NOTHING };
-        keeps.and_inputs(&[0, 1])
+        keeps(self.residual, self.relu)
+    }
+
+    fn is_cheap(&self) -> bool {
+        !self.residual
+    }
+
+    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
+        let x = channels_last("batch_norm_eval", kept.input(0)?)?;
+        apply(&x, (&self.mean, &self.variance), [kept.input(1)?, kept.input(2)?], self.eps, None, self.relu)
     }
 
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
@@ -38,24 +49,12 @@ impl<T: Element> Op<T> for BatchNormEval<T> {
                 return Err(Error::shapes("batch_norm_eval (statistics)", x.shape(), statistic.shape()));
             }
         }
-        let (gamma, beta) = (inputs[1].contiguous(), inputs[2].contiguous());
-        x.build_like(|y| {
-            norm::batch_norm_apply(
-                x.dense_memory(),
-                self.mean.dense_memory(),
-                self.variance.dense_memory(),
-                gamma.dense_memory(),
-                beta.dense_memory(),
-                self.eps,
-                residual.as_ref().map(Tensor::dense_memory),
-                self.relu,
-                y,
-            );
-        })
+        let statistics = (&self.mean, &self.variance);
+        apply(&x, statistics, [inputs[1], inputs[2]], self.eps, residual.as_ref(), self.relu)
     }
 
     fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
-        leave(kept, grad, slots, (&self.mean, &self.variance), (self.eps, self.relu, false))
+        leave(kept, grad, slots, (&self.mean, &self.variance), (self.eps, self.relu, self.residual, false))
     }
 }
 
@@ -86,7 +85,8 @@ impl<T: Element> Value<T> {
         let (mean, variance) = (mean.contiguous(), variance.contiguous());
         let mut inputs = vec![self, gamma, beta];
         inputs.extend(options.residual);
-        Self::apply(BatchNormEval { mean, variance, eps, relu: options.relu }, &inputs)
+        let residual = options.residual.is_some();
+        Self::apply(BatchNormEval { mean, variance, eps, relu: options.relu, residual }, &inputs)
     }
 }
 

@@ -7,7 +7,7 @@
 
 use crate::gradcheck::{Example, numbers};
 use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
-use ukulele_kernels::norm::{self, BatchNormBackward, BatchNormGradients};
+use ukulele_kernels::norm::{self, BatchNormBackward, BatchNormGradients, Relu};
 
 /// What is fused with a batch normalisation.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +40,8 @@ pub struct BatchNormTrain<T: Element> {
     pub eps: f64,
     /// Whether max(·, 0) follows.
     pub relu: bool,
+    /// Whether a residual is added. Without one the output is computed again in backward, not kept.
+    pub residual: bool,
     /// Mean and biased variance of the batch, known after forward.
     pub statistics: Option<(Tensor<T>, Tensor<T>)>,
 }
@@ -64,26 +66,66 @@ pub(crate) fn enter<T: Element>(op: &'static str, inputs: &[&Tensor<T>]) -> Resu
     Ok((x, residual))
 }
 
+/// relu?(γ·(x − μ)/√(σ² + ε) + β + residual?) for x and the residual in channels-last memory.
+pub(crate) fn apply<T: Element>(
+    x: &Tensor<T>,
+    (mean, variance): (&Tensor<T>, &Tensor<T>),
+    parameters: [&Tensor<T>; 2],
+    eps: f64,
+    residual: Option<&Tensor<T>>,
+    relu: bool,
+) -> Result<Tensor<T>> {
+    let [gamma, beta] = parameters.map(Tensor::contiguous);
+    x.build_like(|y| {
+        norm::batch_norm_apply(
+            x.dense_memory(),
+            mean.dense_memory(),
+            variance.dense_memory(),
+            gamma.dense_memory(),
+            beta.dense_memory(),
+            eps,
+            residual.map(Tensor::dense_memory),
+            relu,
+            y,
+        );
+    })
+}
+
+/// What backward needs. The output, where there is no residual, is computed again from these inputs.
+pub(crate) fn keeps(residual: bool, relu: bool) -> Keeps {
+    match (residual, relu) {
+        (false, _) => Keeps::inputs(&[0, 1, 2]),
+        (true, false) => Keeps::inputs(&[0, 1]),
+        (true, true) => Keeps::OUTPUT.and_inputs(&[0, 1]),
+    }
+}
+
 /// The gradients of every input, given mean and variance.
 pub(crate) fn leave<T: Element>(
     kept: &Kept<T>,
     grad: Tensor<T>,
     slots: &mut Slots<T>,
     (mean, variance): (&Tensor<T>, &Tensor<T>),
-    (eps, relu, batch_statistics): (f64, bool, bool),
+    (eps, relu, residual, batch_statistics): (f64, bool, bool, bool),
 ) -> Result<()> {
     let x = channels_last("batch_norm", kept.input(0)?)?;
     let gamma = kept.input(1)?.contiguous();
     let mut dy = grad.laid_as(&x)?;
     // Two handles of one memory would make the kernel work on a copy.
     drop(grad);
-    let output = relu.then(|| kept.output()?.laid_as(&x)).transpose()?;
     let (wants_dx, wants_residual) = (slots.wants(0), slots.wants(3));
+    let beta = if relu && !residual { Some(kept.input(2)?.contiguous()) } else { None };
+    let output = if relu && residual { Some(kept.output()?.laid_as(&x)?) } else { None };
+    let passed = match (&beta, &output) {
+        (Some(beta), _) => Relu::Beta(beta.dense_memory()),
+        (None, Some(output)) => Relu::Output(output.dense_memory()),
+        (None, None) => Relu::None,
+    };
     let mut dgamma = Tensor::zeros(gamma.shape())?;
     let mut dbeta = Tensor::zeros(gamma.shape())?;
     let p = BatchNormBackward {
         x: x.dense_memory(),
-        relu_output: output.as_ref().map(Tensor::dense_memory),
+        relu: passed,
         mean: mean.dense_memory(),
         variance: variance.dense_memory(),
         gamma: gamma.dense_memory(),
@@ -117,8 +159,16 @@ impl<T: Element> Op<T> for BatchNormTrain<T> {
     }
 
     fn keeps(&self, _: &[bool]) -> Keeps {
-        let keeps = if self.relu { Keeps::OUTPUT } else { Keeps::NOTHING };
-        keeps.and_inputs(&[0, 1])
+        keeps(self.residual, self.relu)
+    }
+
+    fn is_cheap(&self) -> bool {
+        !self.residual
+    }
+
+    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
+        let x = channels_last("batch_norm_train", kept.input(0)?)?;
+        self.apply(&x, kept.input(1)?, kept.input(2)?, None)
     }
 
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
@@ -126,32 +176,28 @@ impl<T: Element> Op<T> for BatchNormTrain<T> {
         if x.numel() == 0 {
             return Err(Error::shape("batch_norm_train", x.shape(), "at least one value a channel, to take a mean of"));
         }
-        let (gamma, beta) = (inputs[1].contiguous(), inputs[2].contiguous());
-        let [mean, variance] = Tensor::build_all([gamma.shape(); 2], |[mean, variance]| {
+        let [mean, variance] = Tensor::build_all([inputs[1].shape(); 2], |[mean, variance]| {
             norm::batch_norm_statistics(x.dense_memory(), mean, variance);
         })?;
-        let output = x.build_like(|y| {
-            norm::batch_norm_apply(
-                x.dense_memory(),
-                mean.dense_memory(),
-                variance.dense_memory(),
-                gamma.dense_memory(),
-                beta.dense_memory(),
-                self.eps,
-                residual.as_ref().map(Tensor::dense_memory),
-                self.relu,
-                y,
-            );
-        });
         self.statistics = Some((mean, variance));
-        output
+        self.apply(&x, inputs[1], inputs[2], residual.as_ref())
     }
 
     fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let Some((mean, variance)) = &self.statistics else {
             return Err(Error::argument("batch_norm_train", "backward was called before forward"));
         };
-        leave(kept, grad, slots, (mean, variance), (self.eps, self.relu, true))
+        leave(kept, grad, slots, (mean, variance), (self.eps, self.relu, self.residual, true))
+    }
+}
+
+impl<T: Element> BatchNormTrain<T> {
+    /// The output for x in channels-last memory, once the statistics are known.
+    fn apply(&self, x: &Tensor<T>, gamma: &Tensor<T>, beta: &Tensor<T>, residual: Option<&Tensor<T>>) -> Result<Tensor<T>> {
+        let Some((mean, variance)) = &self.statistics else {
+            return Err(Error::argument("batch_norm_train", "applied before its statistics are known"));
+        };
+        apply(x, (mean, variance), [gamma, beta], self.eps, residual, self.relu)
     }
 }
 
@@ -178,7 +224,7 @@ impl<T: Element> Value<T> {
         eps: f64,
         options: &BatchNormOptions<T>,
     ) -> Result<(Self, BatchStatistics<T>)> {
-        let op = BatchNormTrain { eps, relu: options.relu, statistics: None };
+        let op = BatchNormTrain { eps, relu: options.relu, residual: options.residual.is_some(), statistics: None };
         let mut inputs = vec![self, gamma, beta];
         inputs.extend(options.residual);
         let (output, statistics) = Self::apply_then(op, &inputs, |op| op.statistics.clone())?;

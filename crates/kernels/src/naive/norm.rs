@@ -1,7 +1,7 @@
 //! Batch and layer normalisation, column by column and row by row.
 
 use crate::Element;
-use crate::norm::{BatchNormBackward, BatchNormGradients};
+use crate::norm::{BatchNormBackward, BatchNormGradients, Relu};
 
 /// Mean and biased variance of the numbers.
 fn moments(x: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
@@ -54,7 +54,11 @@ pub fn batch_norm_backward<T: Element>(p: &BatchNormBackward<T>, dy: &mut [T], m
         let scale = inverse_std(p.variance[j], p.eps);
         let normal = |i: usize| (p.x[i] - p.mean[j]) * scale;
         let column = (j..dy.len()).step_by(cols);
-        let stopped = |i: usize| p.relu_output.is_some_and(|y| y[i] <= T::ZERO);
+        let stopped = |i: usize| match p.relu {
+            Relu::None => false,
+            Relu::Output(y) => y[i] <= T::ZERO,
+            Relu::Beta(beta) => normal(i) * p.gamma[j] + beta[j] <= T::ZERO,
+        };
         let g: Vec<T> = column.clone().map(|i| if stopped(i) { T::ZERO } else { dy[i] }).collect();
         let dbeta: T = g.iter().copied().sum();
         let dgamma: T = g.iter().zip(column.clone()).map(|(&g, i)| g * normal(i)).sum();

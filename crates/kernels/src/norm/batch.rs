@@ -1,11 +1,12 @@
 //! Batch norm: sums over columns in f64, then one pass over the elements.
 
-use super::{BatchNormBackward, BatchNormGradients};
+use super::{BatchNormBackward, BatchNormGradients, Relu};
 use crate::elementwise::Unary;
 use crate::elementwise::fast::unary_backward_piece;
 use crate::isa::Isa;
 use crate::lanes::{column_totals, piece_rows, pieces, pieces2};
 use crate::simd::Simd;
+use std::ops::Range;
 
 #[inline(always)]
 fn moments_body<S: Simd>(_: S, x: &[f32], cols: usize, totals: &mut [f64]) {
@@ -100,16 +101,16 @@ pub(crate) fn apply(
     });
 }
 
+/// How a piece knows what the ReLU let pass: by the output, or by the columns that it was computed from.
+#[derive(Clone, Copy)]
+enum Passed<'a> {
+    All,
+    Output(&'a [f32]),
+    Columns(Columns<'a>),
+}
+
 #[inline(always)]
-fn gradients_body<S: Simd>(
-    _: S,
-    x: &[f32],
-    mean: &[f32],
-    relu_output: Option<&[f32]>,
-    dy: &[f32],
-    cols: usize,
-    totals: &mut [f64],
-) {
+fn gradients_body<S: Simd>(s: S, x: &[f32], mean: &[f32], passed: Passed, dy: &[f32], cols: usize, totals: &mut [f64]) {
     let n = totals.len() / 2;
     let (sums, dots) = totals.split_at_mut(n);
     let (mean, dots) = (&mean[..n], &mut dots[..n]);
@@ -132,12 +133,24 @@ fn gradients_body<S: Simd>(
             }
         }
     };
-    for (i, (x, dy)) in x.chunks(cols).zip(dy.chunks(cols)).enumerate() {
-        add_row(x, relu_output.map(|y| &y[i * cols..]), dy);
+    let rows = x.chunks(cols).zip(dy.chunks(cols)).enumerate();
+    match passed {
+        Passed::All => rows.for_each(|(_, (x, dy))| add_row(x, None, dy)),
+        Passed::Output(y) => rows.for_each(|(i, (x, dy))| add_row(x, Some(&y[i * cols..]), dy)),
+        Passed::Columns(Columns { mean, scale, beta }) => {
+            let mut g = vec![0.0; n];
+            let (g, tiny) = (&mut g[..], s.splat(f32::from_bits(1)));
+            for (_, (x, dy)) in rows {
+                lanes!(s, g = [x, dy, mean, scale, beta] {
+                    s.select(s.less(s.mul_add(s.sub(x, mean), scale, beta), tiny), s.zero(), dy)
+                });
+                add_row(x, None, g);
+            }
+        }
     }
 }
 dispatch!(fn gradients_piece(
-    x: &[f32], mean: &[f32], relu_output: Option<&[f32]>, dy: &[f32], cols: usize, totals: &mut [f64],
+    x: &[f32], mean: &[f32], passed: Passed, dy: &[f32], cols: usize, totals: &mut [f64],
 ) = gradients_body);
 
 /// The four numbers a column of dx = (g - shift) scale - (x - mean) slope.
@@ -162,39 +175,53 @@ fn input_body<S: Simd>(s: S, x: &[f32], c: Slopes, g: &[f32], dx: &mut [f32]) {
 dispatch!(fn input_piece(x: &[f32], c: Slopes, g: &[f32], dx: &mut [f32]) = input_body);
 
 #[inline(always)]
-fn input_here_body<S: Simd>(s: S, x: &[f32], c: Slopes, relu_output: Option<&[f32]>, dy: &mut [f32]) {
+fn input_here_body<S: Simd>(s: S, x: &[f32], c: Slopes, passed: Passed, dy: &mut [f32]) {
     let Slopes { mean, scale, shift, slope } = c;
     let cols = mean.len();
     let tiny = s.splat(f32::from_bits(1));
     for (i, (x, dy)) in x.chunks_exact(cols).zip(dy.chunks_exact_mut(cols)).enumerate() {
-        match relu_output {
-            None => lanes!(s, in dy = [x, mean, scale, shift, slope] {
+        match passed {
+            Passed::All => lanes!(s, in dy = [x, mean, scale, shift, slope] {
                 s.sub(s.mul(s.sub(dy, shift), scale), s.mul(s.sub(x, mean), slope))
             }),
-            Some(y) => {
+            Passed::Output(y) => {
                 let y = &y[i * cols..(i + 1) * cols];
                 lanes!(s, in dy = [x, y, mean, scale, shift, slope] {
                     let g = s.select(s.less(y, tiny), s.zero(), dy);
                     s.sub(s.mul(s.sub(g, shift), scale), s.mul(s.sub(x, mean), slope))
                 });
             }
+            Passed::Columns(Columns { beta, .. }) => lanes!(s, in dy = [x, beta, mean, scale, shift, slope] {
+                let x = s.sub(x, mean);
+                let g = s.select(s.less(s.mul_add(x, scale, beta), tiny), s.zero(), dy);
+                s.sub(s.mul(s.sub(g, shift), scale), s.mul(x, slope))
+            }),
         }
     }
 }
 dispatch!(
     /// As [`input_piece`] with the ReLU, dx taking the place of dy.
-    fn input_here(x: &[f32], c: Slopes, relu_output: Option<&[f32]>, dy: &mut [f32]) = input_here_body
+    fn input_here(x: &[f32], c: Slopes, passed: Passed, dy: &mut [f32]) = input_here_body
 );
 
 pub(crate) fn backward(isa: Isa, p: &BatchNormBackward<f32>, dy: &mut [f32], out: BatchNormGradients<f32>) {
     let cols = p.mean.len();
     let rows = dy.len().checked_div(cols).unwrap_or(0);
+    let scale = scales(p.variance, p.gamma, p.eps);
+    let passed = |piece: Range<usize>, columns: Range<usize>| match p.relu {
+        Relu::None => Passed::All,
+        Relu::Output(y) => Passed::Output(&y[piece]),
+        Relu::Beta(beta) => Passed::Columns(Columns {
+            mean: &p.mean[columns.clone()],
+            scale: &scale[columns.clone()],
+            beta: &beta[columns],
+        }),
+    };
     let totals = column_totals(rows, cols, 2, |rows, columns, totals| {
         let piece = rows.start * cols + columns.start..rows.end * cols;
-        let (x, y) = (&p.x[piece.clone()], p.relu_output.map(|y| &y[piece.clone()]));
-        gradients_piece(isa, x, &p.mean[columns], y, &dy[piece], cols, totals);
+        let passed = passed(piece.clone(), columns.clone());
+        gradients_piece(isa, &p.x[piece.clone()], &p.mean[columns], passed, &dy[piece], cols, totals);
     });
-    let scale = scales(p.variance, p.gamma, p.eps);
     let (mut shift, mut slope) = (vec![0.0; cols], vec![0.0; cols]);
     for j in 0..cols {
         let inv_std = 1.0 / (p.variance[j] as f64 + p.eps).sqrt();
@@ -208,9 +235,10 @@ pub(crate) fn backward(isa: Isa, p: &BatchNormBackward<f32>, dy: &mut [f32], out
     }
     let c = Slopes { mean: p.mean, scale: &scale, shift: &shift, slope: &slope };
     let size = piece_rows(cols) * cols;
-    let pass = |at: usize, dy: &[f32], dresidual: &mut [f32]| match p.relu_output {
-        None => dresidual.copy_from_slice(dy),
-        Some(y) => unary_backward_piece(isa, Unary::Relu, &y[at..at + dy.len()], dy, dresidual),
+    let pass = |at: usize, dy: &[f32], dresidual: &mut [f32]| match p.relu {
+        Relu::None => dresidual.copy_from_slice(dy),
+        Relu::Beta(_) => unreachable!("checked: there is no residual"),
+        Relu::Output(y) => unary_backward_piece(isa, Unary::Relu, &y[at..at + dy.len()], dy, dresidual),
     };
     match (out.dx_in_dy, out.dresidual) {
         (false, None) => {}
@@ -220,7 +248,7 @@ pub(crate) fn backward(isa: Isa, p: &BatchNormBackward<f32>, dy: &mut [f32], out
         }
         (true, None) => pieces(dy, size, |at, dy| {
             let piece = at..at + dy.len();
-            input_here(isa, &p.x[piece.clone()], c, p.relu_output.map(|y| &y[piece]), dy);
+            input_here(isa, &p.x[piece.clone()], c, passed(piece, 0..cols), dy);
         }),
         // dresidual is what the ReLU let pass, so dx takes it from there.
         (true, Some(dresidual)) => pieces2(dy, dresidual, size, |at, dy, dresidual| {

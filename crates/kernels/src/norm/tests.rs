@@ -30,13 +30,25 @@ fn batch_norm(
     let [mut dgamma, mut dbeta] = [(); 2].map(|()| vec![7.0; cols]);
     let p = BatchNormBackward {
         x: &x,
-        relu_output: relu.then_some(&y),
+        relu: if relu { Relu::Output(&y) } else { Relu::None },
         mean: &mean,
         variance: &variance,
         gamma: &gamma,
         eps: 1e-5,
         batch_statistics: training,
     };
+    if relu && !residual {
+        let mut again = (dy.clone(), vec![7.0; cols], vec![7.0; cols]);
+        let mut by_output = again.clone();
+        for (relu, (dy, dgamma, dbeta)) in [(Relu::Beta(&beta[..]), &mut again), (p.relu, &mut by_output)] {
+            backward(
+                &BatchNormBackward { relu, ..p },
+                dy,
+                BatchNormGradients { dx_in_dy: true, dresidual: None, dgamma, dbeta },
+            );
+        }
+        assert_eq!(again, by_output, "an output computed again lets pass what the output did");
+    }
     let dresidual = residual.then_some(&mut dr[..]);
     let out = BatchNormGradients { dx_in_dy: dx, dresidual, dgamma: &mut dgamma, dbeta: &mut dbeta };
     backward(&p, &mut dy, out);
