@@ -64,8 +64,7 @@ fn train_images(config: &ImageConfig, batch: usize) -> Result<Work> {
         step += 1;
         let mut pass = Pass::train(step);
         let loss = net.forward(&x, &mut pass)?.cross_entropy(&labels)?;
-        let gradients = pass.backward(&loss)?;
-        Ok(sgd.step(&mut net, gradients)?)
+        Ok(sgd.backward_and_step(&mut net, &mut pass, &loss)?)
     }))
 }
 
@@ -105,8 +104,7 @@ fn bert(config: &BertConfig, train: bool, batch: usize, length: usize, options: 
         step += 1;
         let mut pass = Pass::train(step);
         let loss = net.forward(&tokens, &mut pass)?.logits().cross_entropy(&labels)?;
-        let gradients = pass.backward(&loss)?;
-        Ok(adamw.step(&mut net, gradients)?)
+        Ok(adamw.backward_and_step(&mut net, &mut pass, &loss)?)
     }))
 }
 
@@ -127,7 +125,7 @@ where
         let mut pass = Pass::train(step);
         let features = trunk.features(&mut net, &batch)?.ok_or("the trunk is not frozen")?;
         let loss = net.head(&features, &mut pass)?.cross_entropy(&labels)?;
-        Ok(optimizer.step(&mut net, pass.backward(&loss)?)?)
+        Ok(optimizer.backward_and_step(&mut net, &mut pass, &loss)?)
     })
 }
 

@@ -17,6 +17,7 @@
 
 mod audit;
 pub mod gradcheck;
+mod gradient;
 mod graph;
 mod op;
 pub mod ops;
@@ -24,6 +25,7 @@ mod tape;
 mod value;
 
 pub use audit::Unreached;
+pub use gradient::{Gradient, Product};
 pub use graph::{Graph, GraphInput, GraphNode};
 pub use op::{Keeps, Kept, Op, Slots};
 pub use ops::attention::AttentionOptions;

@@ -1,6 +1,8 @@
 //! What an operation is: a forward, its derivative, and what the derivative needs.
 
+use crate::Product;
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use ukulele_tensor::{Element, Error, Result, Tensor};
 
@@ -118,6 +120,8 @@ pub struct Slots<'a, T: Element> {
     pub(crate) inputs: &'a [Option<usize>],
     pub(crate) shapes: &'a [ukulele_tensor::Shape],
     pub(crate) gradients: &'a mut [Option<Tensor<T>>],
+    /// Gradients of leaves that are products, if the reader takes such, and which nodes are leaves.
+    pub(crate) products: Option<(&'a mut BTreeMap<usize, Product<T>>, &'a [bool])>,
 }
 
 impl<T: Element> Slots<'_, T> {
@@ -140,6 +144,7 @@ impl<T: Element> Slots<'_, T> {
         if *gradient.shape() != *self.shapes[i] {
             return Err(Error::shapes(self.op, gradient.shape(), &self.shapes[i]));
         }
+        self.compute_product(node)?;
         self.gradients[node] = Some(match self.gradients[node].take() {
             None => gradient,
             Some(sum) => {
@@ -154,10 +159,42 @@ impl<T: Element> Slots<'_, T> {
         Ok(())
     }
 
+    /// Adds leftᵀ·right to the gradient of input `i` (out, in), for row-major `left` (.., out) and `right` (.., in): of a leaf
+    /// alone, where that is large and its factors are small, it need not be computed here.
+    ///
+    /// # Errors
+    /// As [`Slots::add`].
+    pub fn add_product(&mut self, i: usize, left: &Tensor<T>, right: &Tensor<T>) -> Result<()> {
+        let Some(node) = self.inputs.get(i).copied().flatten() else { return Ok(()) };
+        let alone = self.gradients[node].is_none();
+        if let Some((products, leaves)) = &mut self.products
+            && alone
+            && leaves[node]
+            && !products.contains_key(&node)
+            && let Some(product) = Product::worth(left, right)
+        {
+            products.insert(node, product);
+            return Ok(());
+        }
+        self.add(i, Product::of(left, right).tensor()?)
+    }
+
+    /// Makes a tensor of a product that something is to be added to.
+    fn compute_product(&mut self, node: usize) -> Result<()> {
+        if let Some((products, _)) = &mut self.products
+            && let Some(product) = products.remove(&node)
+        {
+            self.gradients[node] = Some(product.tensor()?);
+        }
+        Ok(())
+    }
+
     /// Takes out what has been added to the gradient of input `i`, if anything: for kernels that add to it in place. The sum
     /// goes back by [`Slots::add`].
     pub fn take(&mut self, i: usize) -> Option<Tensor<T>> {
-        self.gradients[self.inputs.get(i).copied().flatten()?].take()
+        let node = self.inputs.get(i).copied().flatten()?;
+        self.compute_product(node).ok()?;
+        self.gradients[node].take()
     }
 
     /// Adds to the gradient of the entries from `start` on along `dim` of input `i`.
@@ -166,6 +203,7 @@ impl<T: Element> Slots<'_, T> {
     /// A gradient that does not fit there.
     pub fn add_to_narrow(&mut self, i: usize, dim: usize, start: usize, gradient: &Tensor<T>) -> Result<()> {
         let Some(node) = self.inputs.get(i).copied().flatten() else { return Ok(()) };
+        self.compute_product(node)?;
         let mut sum = match self.gradients[node].take() {
             Some(sum) => sum,
             None => gradient.zeros_like(dim, self.shapes[i].get(dim).copied().unwrap_or(0))?,

@@ -1,7 +1,7 @@
 //! The record of a forward pass, and the walk back over it.
 
 use crate::op::{Kept, Op, Slots};
-use crate::{Element, Error, Result, Tensor, Value};
+use crate::{Element, Error, Gradient, Result, Tensor, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ukulele_tensor::Shape;
@@ -199,10 +199,7 @@ impl<T: Element> Tape<T> {
     /// # Errors
     /// `loss` is not a scalar, is not on this tape, or backward has already been called.
     pub fn backward(&self, loss: &Value<T>) -> Result<Gradients<T>> {
-        if loss.tensor().numel() != 1 {
-            return Err(Error::shape("backward", loss.shape(), "a scalar loss; call sum or mean"));
-        }
-        self.backward_from(loss, Tensor::full(loss.shape(), T::ONE)?)
+        self.backward_from(loss, scalar_gradient(loss)?)
     }
 
     /// As [`Tape::backward`], for any value and the gradient of the loss by it.
@@ -210,6 +207,17 @@ impl<T: Element> Tape<T> {
     /// # Errors
     /// As [`Tape::backward`], and shapes that differ.
     pub fn backward_from(&self, value: &Value<T>, gradient: Tensor<T>) -> Result<Gradients<T>> {
+        let end = self.end(value, &gradient)?;
+        let mut leaves = BTreeMap::new();
+        self.walk(end, gradient, false, &mut |leaf, gradient| {
+            leaves.insert(leaf, gradient.into_tensor()?);
+            Ok(())
+        })?;
+        Ok(Gradients { leaves })
+    }
+
+    /// Where a walk from `value` on begins.
+    fn end(&self, value: &Value<T>, gradient: &Tensor<T>) -> Result<usize> {
         let end = match value.trace() {
             Some((tape, node)) if tape.same(self) => node.0,
             _ => {
@@ -222,30 +230,76 @@ impl<T: Element> Tape<T> {
         if !self.differentiates() {
             return Err(Error::argument("backward", "a recorder's tape has no gradients; use Tape::new"));
         }
+        Ok(end)
+    }
+
+    /// As [`Tape::backward`], giving each leaf's gradient away as soon as it is known: at that time the tape has let go of the
+    /// leaf's own tensor. Leaves come in the reverse order of their recording, those that the loss does not depend on not at all.
+    ///
+    /// # Errors
+    /// As [`Tape::backward`]; the first of `each`, which ends the walk.
+    pub fn backward_each(
+        &self,
+        loss: &Value<T>,
+        each: &mut dyn FnMut(NodeId, Gradient<T>) -> Result<()>,
+    ) -> Result<()> {
+        let gradient = scalar_gradient(loss)?;
+        let end = self.end(loss, &gradient)?;
+        self.walk(end, gradient, true, each)
+    }
+
+    /// The walk from the node `end` back. Large gradients of leaves may be products if the reader is `lazy`.
+    fn walk(
+        &self,
+        end: usize,
+        gradient: Tensor<T>,
+        lazy: bool,
+        each: &mut dyn FnMut(NodeId, Gradient<T>) -> Result<()>,
+    ) -> Result<()> {
         let mut nodes = self.take_nodes("backward")?;
         nodes.truncate(end + 1);
+        let is_leaf: Vec<bool> = nodes.iter().map(|node| node.op.is_none()).collect();
+        let mut products = BTreeMap::new();
         let mut gradients: Vec<Option<Tensor<T>>> = vec![None; end + 1];
         gradients[end] = Some(gradient);
-        let mut leaves = BTreeMap::new();
         for at in (0..=end).rev() {
             let gradient = gradients[at].take();
+            if let Some(product) = products.remove(&at) {
+                nodes.truncate(at);
+                each(NodeId(at), Gradient::Product(product))?;
+                continue;
+            }
             if gradient.is_some() && nodes[at].needs_output {
                 output_again(&mut nodes, at)?;
             }
             let kept = if gradient.is_some() { inputs_again(&mut nodes, at)? } else { Vec::new() };
             let (Some(node), Some(gradient)) = (nodes.pop(), gradient) else { continue };
             let Some(op) = node.op else {
-                leaves.insert(NodeId(at), gradient.dense());
+                each(NodeId(at), Gradient::Tensor(gradient.dense()))?;
                 continue;
             };
             drop(node.kept);
-            let kept = Kept { op: op.name(), inputs: kept, output: node.output };
-            let mut slots =
-                Slots { op: op.name(), inputs: &node.inputs, shapes: &node.shapes, gradients: &mut gradients };
+            let output = node.output.filter(|_| node.needs_output);
+            let kept = Kept { op: op.name(), inputs: kept, output };
+            let mut slots = Slots {
+                op: op.name(),
+                inputs: &node.inputs,
+                shapes: &node.shapes,
+                gradients: &mut gradients,
+                products: lazy.then_some((&mut products, &is_leaf[..])),
+            };
             op.backward(&kept, gradient, &mut slots)?;
         }
-        Ok(Gradients { leaves })
+        Ok(())
     }
+}
+
+/// The gradient of a loss by itself.
+fn scalar_gradient<T: Element>(loss: &Value<T>) -> Result<Tensor<T>> {
+    if loss.tensor().numel() != 1 {
+        return Err(Error::shape("backward", loss.shape(), "a scalar loss; call sum or mean"));
+    }
+    Tensor::full(loss.shape(), T::ONE)
 }
 
 /// The inputs of a node that backward needs.

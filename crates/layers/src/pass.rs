@@ -2,7 +2,7 @@
 
 use crate::{Error, Module, ModuleId, Param, ParamId, Result};
 use std::collections::BTreeMap;
-use ukulele_autograd::{Graph, NodeId, Tape, Tensor, Unreached, Value};
+use ukulele_autograd::{Gradient, Graph, NodeId, Tape, Tensor, Unreached, Value};
 use ukulele_kernels::random;
 
 /// ONE forward pass: its mode, tape, randomness, and the changes of statistics it asks for.
@@ -201,18 +201,36 @@ impl Pass {
     /// # Errors
     /// The pass does not record, nothing trainable lies behind `loss`, or `loss` is no scalar.
     pub fn backward(&mut self, loss: &Value) -> Result<Gradients> {
-        let Some(tape) = &self.tape else {
-            return Err(Error::argument("backward", "an evaluation pass records nothing; use Pass::train"));
-        };
+        let Some(tape) = &self.tape else { return Err(records_nothing()) };
         let leaves = std::mem::take(&mut self.leaves);
         let mut gradients = tape.backward(loss)?;
         let gradients = leaves.iter().filter_map(|(id, (node, _))| Some((*id, gradients.take(*node)?))).collect();
         Ok(Gradients { gradients, updates: std::mem::take(&mut self.updates) })
     }
 
+    /// As [`Pass::backward`], giving each gradient away as soon as it is known, when the pass has let go of the parameter's own
+    /// tensor: who then moves the parameter holds one gradient at a time. The new statistics come by [`Pass::take_updates`].
+    ///
+    /// # Errors
+    /// As [`Pass::backward`]; the first of `each`, which ends the walk.
+    pub fn backward_each(&mut self, loss: &Value, each: &mut dyn FnMut(ParamId, Gradient) -> Result<()>) -> Result<()> {
+        let Some(tape) = &self.tape else { return Err(records_nothing()) };
+        let leaves: BTreeMap<NodeId, ParamId> =
+            std::mem::take(&mut self.leaves).into_iter().map(|(id, (node, _))| (node, id)).collect();
+        tape.backward_each(loss, &mut |node, gradient| match leaves.get(&node) {
+            Some(id) => each(*id, gradient),
+            None => Ok(()),
+        })
+    }
+
+    /// The changes of statistics alone.
+    pub fn take_updates(&mut self) -> Gradients {
+        Gradients { gradients: BTreeMap::new(), updates: std::mem::take(&mut self.updates) }
+    }
+
     /// The changes of statistics alone, for a pass whose gradients are not wanted.
-    pub fn into_updates(self) -> Gradients {
-        Gradients { gradients: BTreeMap::new(), updates: self.updates }
+    pub fn into_updates(mut self) -> Gradients {
+        self.take_updates()
     }
 
     pub(crate) fn node(&self, id: ParamId) -> Option<NodeId> {
@@ -222,6 +240,10 @@ impl Pass {
     pub(crate) fn unreached(&self, loss: &Value) -> Vec<Unreached> {
         self.tape.as_ref().map(|tape| tape.unreached(loss)).unwrap_or_default()
     }
+}
+
+fn records_nothing() -> Error {
+    Error::argument("backward", "an evaluation pass records nothing; use Pass::train")
 }
 
 impl Gradients {

@@ -1,9 +1,10 @@
 //! Adam and AdamW.
 
-use crate::{Groups, Optimizer, Result, optimizer};
+use crate::optimizer::Pieces;
+use crate::{Group, Groups, Optimizer, Result, optimizer};
 use std::collections::BTreeMap;
 use ukulele_kernels::optim;
-use ukulele_layers::{Gradients, Module, ParamId, Tensor};
+use ukulele_layers::{Gradients, Module, Param, ParamId, Pass, Tensor, Value};
 
 /// What is kept per parameter.
 #[derive(Debug)]
@@ -78,7 +79,17 @@ macro_rules! adam {
             }
 
             fn step(&mut self, net: &mut dyn Module, gradients: Gradients) -> Result<()> {
-                step(&self.rule, &self.groups, &mut self.moments, net, gradients)
+                let Self { rule, groups, moments, .. } = self;
+                optimizer::step(net, gradients, groups, &mut |param, gradient, group| {
+                    update(rule, moments, param, gradient, group)
+                })
+            }
+
+            fn backward_and_step(&mut self, net: &mut dyn Module, pass: &mut Pass, loss: &Value) -> Result<()> {
+                let Self { rule, groups, moments, .. } = self;
+                optimizer::backward_and_step(net, pass, loss, groups, &mut |param, gradient, group| {
+                    update(rule, moments, param, gradient, group)
+                })
             }
         }
     };
@@ -97,28 +108,30 @@ adam! {
     AdamW, decoupled: true, weight_decay: 0.01
 }
 
-fn step(
+fn update(
     rule: &optim::Adam,
-    groups: &Groups,
     moments: &mut BTreeMap<ParamId, Moments>,
-    net: &mut dyn Module,
-    gradients: Gradients,
+    param: &mut Param,
+    gradient: &mut Pieces<'_>,
+    group: Group,
 ) -> Result<()> {
-    optimizer::step(net, gradients, groups, &mut |param, gradient, group| {
-        let rule = optim::Adam { rate: rule.rate * group.rate, weight_decay: rule.weight_decay * group.decay, ..*rule };
-        let mut state = match moments.remove(&param.id()) {
-            Some(old) => {
-                let (mean, square) = (old.mean.laid_as(&param.value)?, old.square.laid_as(&param.value)?);
-                Moments { step: old.step + 1, mean, square }
-            }
-            None => {
-                let zeros = || param.value.build_like(|v| v.fill(0.0));
-                Moments { step: 1, mean: zeros()?, square: zeros()? }
-            }
-        };
-        let (mean, square) = (state.mean.memory_mut(), state.square.memory_mut());
-        optim::adam(&rule, state.step, param.value.memory_mut(), gradient, mean, square);
-        moments.insert(param.id(), state);
-        Ok(())
-    })
+    let rule = optim::Adam { rate: rule.rate * group.rate, weight_decay: rule.weight_decay * group.decay, ..*rule };
+    let mut state = match moments.remove(&param.id()) {
+        Some(old) => {
+            let (mean, square) = (old.mean.laid_as(&param.value)?, old.square.laid_as(&param.value)?);
+            Moments { step: old.step + 1, mean, square }
+        }
+        None => {
+            let zeros = || param.value.build_like(|v| v.fill(0.0));
+            Moments { step: 1, mean: zeros()?, square: zeros()? }
+        }
+    };
+    let (p, mean, square) = (param.value.memory_mut(), state.mean.memory_mut(), state.square.memory_mut());
+    gradient(&mut |at, g| {
+        let piece = at..at + g.len();
+        let (p, mean, square) = (&mut p[piece.clone()], &mut mean[piece.clone()], &mut square[piece]);
+        optim::adam(&rule, state.step, p, g, mean, square);
+    })?;
+    moments.insert(param.id(), state);
+    Ok(())
 }

@@ -5,7 +5,7 @@ use crate::{Classifier, Error, FrozenTrunk, Labelled, Optimizer, Result, Schedul
 use std::fmt;
 use ukulele_autograd::CrossEntropy;
 use ukulele_kernels::random;
-use ukulele_layers::{Gradients, Pass, Tensor};
+use ukulele_layers::{Gradients, Pass, Tensor, Value};
 
 /// The batches of one epoch, made one after the other; their number is known.
 pub type Batches<'a, B> = Box<dyn ExactSizeIterator<Item = Result<Labelled<B>>> + 'a>;
@@ -17,7 +17,8 @@ pub struct FitOptions {
     pub epochs: usize,
     /// The learning rate over time, as a factor on the optimiser's.
     pub schedule: Schedule,
-    /// The largest norm of all gradients together.
+    /// The largest norm of all gradients together. Without it, and with one batch a step, each parameter moves as soon as its
+    /// gradient is known ([`Optimizer::backward_and_step`]), which takes less memory.
     pub clip: Option<f64>,
     /// Batches whose gradients make one step. The step is that of one large batch (but for batch norm, which sees the
     /// small ones).
@@ -247,17 +248,17 @@ fn run<'a, N: Classifier>(
             optimizer.set_factor(options.schedule.factor(step, total));
             let rate = optimizer.rate();
             let seed = random::key(&[options.seed, step as u64]);
-            let (loss, mut gradients) = step_gradients(Some(&mut trunk), net, &group, &options.loss, seed, step == 0)?;
-            if !loss.is_finite() {
-                return Err(Error::Diverged { epoch, step: step + 1, rate, message: format!("the loss is {loss}") });
-            }
-            let norm = options.clip.map(|max| clip_norm(&mut gradients, max));
-            optimizer.step(net, gradients).map_err(|error| match error {
-                Error::Gradient { name, message } => {
-                    Error::Diverged { epoch, step: step + 1, rate, message: format!("{name}: {message}") }
-                }
-                other => other,
-            })?;
+            let (loss, norm) = take_step(&mut trunk, net, optimizer, &group, options, seed, step == 0).map_err(
+                |error| match error {
+                    Error::Gradient { name, message } if name.is_empty() => {
+                        Error::Diverged { epoch, step: step + 1, rate, message }
+                    }
+                    Error::Gradient { name, message } => {
+                        Error::Diverged { epoch, step: step + 1, rate, message: format!("{name}: {message}") }
+                    }
+                    other => other,
+                },
+            )?;
             sum += loss;
             let step = Step { epoch, step: step + 1, total, loss, rate, norm };
             history.steps.push(step);
@@ -283,6 +284,67 @@ fn run<'a, N: Classifier>(
         }
     }
     Ok(Ending::Complete)
+}
+
+/// One step: the loss, and the norm of all gradients if they are clipped. What diverges is an [`Error::Gradient`], without a name
+/// if it is the loss.
+fn take_step<N: Classifier>(
+    trunk: &mut FrozenTrunk<N>,
+    net: &mut N,
+    optimizer: &mut dyn Optimizer,
+    batches: &[Labelled<N::Batch>],
+    options: &FitOptions,
+    seed: u64,
+    audit: bool,
+) -> Result<(f64, Option<f64>)> {
+    let diverged = |loss: f64| Error::gradient("", format!("the loss is {loss}"));
+    if let ([batch], None) = (batches, options.clip) {
+        // Nothing needs all gradients together.
+        if weight(&batch.labels, &options.loss) == 0.0 {
+            return Err(weightless());
+        }
+        let mut pass = Pass::train(random::key(&[seed, 0]));
+        let logits = logits(Some(trunk), net, &batch.inputs, &mut pass)?;
+        let mean = logits.cross_entropy_with(&batch.labels, &options.loss)?;
+        drop(logits);
+        if audit {
+            net.audit(&pass, &mean)?;
+        }
+        let loss = f64::from(mean.tensor().item()?);
+        if !loss.is_finite() {
+            return Err(diverged(loss));
+        }
+        optimizer.backward_and_step(net, &mut pass, &mean)?;
+        return Ok((loss, None));
+    }
+    let (loss, mut gradients) = step_gradients(Some(trunk), net, batches, &options.loss, seed, audit)?;
+    if !loss.is_finite() {
+        return Err(diverged(loss));
+    }
+    let norm = options.clip.map(|max| clip_norm(&mut gradients, max));
+    optimizer.step(net, gradients)?;
+    Ok((loss, norm))
+}
+
+/// Logits, a frozen trunk being run by its plan if there is one to keep it.
+fn logits<N: Classifier>(
+    trunk: Option<&mut FrozenTrunk<N>>,
+    net: &mut N,
+    inputs: &N::Batch,
+    pass: &mut Pass,
+) -> Result<Value> {
+    let features = match trunk {
+        Some(trunk) => trunk.features(net, inputs)?,
+        None => None,
+    };
+    Ok(match &features {
+        Some(features) => net.head(features, pass)?,
+        None => net.logits(inputs, pass)?,
+    })
+}
+
+fn weightless() -> Error {
+    Error::Argument("a step whose labels all weigh nothing in the loss".into())
 }
 
 /// The mean loss over several batches taken together, and its gradients: what one step needs. The small batches share
@@ -313,19 +375,12 @@ fn step_gradients<N: Classifier>(
     let weights: Vec<f64> = batches.iter().map(|batch| weight(&batch.labels, loss)).collect();
     let total: f64 = weights.iter().sum();
     if total == 0.0 && !batches.is_empty() {
-        return Err(Error::Argument("a step whose labels all weigh nothing in the loss".into()));
+        return Err(weightless());
     }
     let mut sum: Option<(f64, Gradients)> = None;
     for (i, (batch, weight)) in batches.iter().zip(&weights).enumerate() {
         let mut pass = Pass::train(random::key(&[seed, i as u64]));
-        let features = match &mut trunk {
-            Some(trunk) => trunk.features(net, &batch.inputs)?,
-            None => None,
-        };
-        let logits = match &features {
-            Some(features) => net.head(features, &mut pass)?,
-            None => net.logits(&batch.inputs, &mut pass)?,
-        };
+        let logits = logits(trunk.as_deref_mut(), net, &batch.inputs, &mut pass)?;
         let mean = logits.cross_entropy_with(&batch.labels, loss)?;
         let share = weight / total;
         let part = if share == 1.0 { mean } else { mean.scale(share)? };

@@ -1,9 +1,10 @@
 //! Stochastic gradient descent.
 
-use crate::{Groups, Optimizer, Result, optimizer};
+use crate::optimizer::Pieces;
+use crate::{Group, Groups, Optimizer, Result, optimizer};
 use std::collections::BTreeMap;
 use ukulele_kernels::optim;
-use ukulele_layers::{Gradients, Module, ParamId, Tensor};
+use ukulele_layers::{Gradients, Module, Param, ParamId, Pass, Tensor, Value};
 
 /// g ← g + λ·p; with momentum μ: v ← μ·v + g, and g ← v, or g + μ·v (Nesterov); p ← p − rate·g. As `torch.optim.SGD`.
 ///
@@ -74,20 +75,39 @@ impl Optimizer for Sgd {
     fn step(&mut self, net: &mut dyn Module, gradients: Gradients) -> Result<()> {
         let Self { rule, groups, velocity, .. } = self;
         optimizer::step(net, gradients, groups, &mut |param, gradient, group| {
-            let rule =
-                optim::Sgd { rate: rule.rate * group.rate, weight_decay: rule.weight_decay * group.decay, ..*rule };
-            if rule.momentum == 0.0 {
-                optim::sgd(&rule, param.value.memory_mut(), gradient, &mut []);
-                return Ok(());
-            }
-            let old = match velocity.remove(&param.id()) {
-                Some(old) => old.laid_as(&param.value)?,
-                None => param.value.build_like(|v| v.fill(0.0))?,
-            };
-            let mut new = old;
-            optim::sgd(&rule, param.value.memory_mut(), gradient, new.memory_mut());
-            velocity.insert(param.id(), new);
-            Ok(())
+            update(rule, velocity, param, gradient, group)
         })
     }
+
+    fn backward_and_step(&mut self, net: &mut dyn Module, pass: &mut Pass, loss: &Value) -> Result<()> {
+        let Self { rule, groups, velocity, .. } = self;
+        optimizer::backward_and_step(net, pass, loss, groups, &mut |param, gradient, group| {
+            update(rule, velocity, param, gradient, group)
+        })
+    }
+}
+
+fn update(
+    rule: &optim::Sgd,
+    velocity: &mut BTreeMap<ParamId, Tensor>,
+    param: &mut Param,
+    gradient: &mut Pieces<'_>,
+    group: Group,
+) -> Result<()> {
+    let rule = optim::Sgd { rate: rule.rate * group.rate, weight_decay: rule.weight_decay * group.decay, ..*rule };
+    if rule.momentum == 0.0 {
+        let p = param.value.memory_mut();
+        return gradient(&mut |at, g| optim::sgd(&rule, &mut p[at..at + g.len()], g, &mut []));
+    }
+    let mut state = match velocity.remove(&param.id()) {
+        Some(old) => old.laid_as(&param.value)?,
+        None => param.value.build_like(|v| v.fill(0.0))?,
+    };
+    let (p, v) = (param.value.memory_mut(), state.memory_mut());
+    gradient(&mut |at, g| {
+        let piece = at..at + g.len();
+        optim::sgd(&rule, &mut p[piece.clone()], g, &mut v[piece]);
+    })?;
+    velocity.insert(param.id(), state);
+    Ok(())
 }

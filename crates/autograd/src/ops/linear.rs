@@ -49,9 +49,7 @@ impl<T: Element> Op<T> for Linear {
             slots.add(0, Tensor::build(slots.shape(0), |dx| gemm(dy, w, dx, width, false, &Epilogue::NONE))?)?;
         }
         if slots.wants(1) {
-            let x = kept.input(0)?.contiguous();
-            let x = Mat::new(x.dense_memory(), rows, width);
-            slots.add(1, Tensor::build(slots.shape(1), |dw| gemm(dy.t(), x, dw, width, false, &Epilogue::NONE))?)?;
+            slots.add_product(1, &grad, &kept.input(0)?.contiguous())?;
         }
         if slots.wants(2) {
             slots.add(2, Tensor::build(&[out], |db| column_sums(grad.dense_memory(), db))?)?;
