@@ -395,12 +395,28 @@ pub(crate) fn gemm_with<T: Element>(
                 multiply_transposed(isa, serial, a, b, c, ldc, accumulate);
             } else {
                 let width = tile_size(isa).1;
-                with_buffer(packed_len(1, b.rows, b.cols, width), |panels| {
-                    pack(serial, &[b], width, panels);
-                    let (depth, kind) = (b.rows, Kind::Single);
-                    let b = Panels { data: panels, taps: 1, depth, cols: b.cols, chain: CHAIN, kind };
-                    multiply(isa, serial, a, b, c, ldc, accumulate, epilogue);
-                });
+                // A large B is packed some columns at a time: the panels of all would take as much memory once more.
+                let most = (pack::KEEP / b.rows.max(1) / width).max(1) * width;
+                for first in (0..b.cols).step_by(most) {
+                    let cols = first..b.cols.min(first + most);
+                    let from = |x: usize| first.min(x);
+                    let part = Mat { data: &b.data[(first * b.col_stride).min(b.data.len())..], cols: cols.len(), ..b };
+                    let c = {
+                        let at = from(c.len());
+                        &mut c[at..]
+                    };
+                    let epilogue = Epilogue {
+                        bias: epilogue.bias.map(|bias| &bias[cols.clone()]),
+                        residual: epilogue.residual.map(|residual| &residual[from(residual.len())..]),
+                        ..epilogue
+                    };
+                    with_buffer(packed_len(1, part.rows, part.cols, width), |panels| {
+                        pack(serial, &[part], width, panels);
+                        let (depth, kind) = (part.rows, Kind::Single);
+                        let b = Panels { data: panels, taps: 1, depth, cols: part.cols, chain: CHAIN, kind };
+                        multiply(isa, serial, a, b, c, ldc, accumulate, epilogue);
+                    });
+                }
             }
         }
         _ => multiply_f64(a, b, c, ldc, accumulate, epilogue),

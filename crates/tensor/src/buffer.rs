@@ -1,8 +1,9 @@
 //! Memory of tensors: counted, and reused.
 //!
 //! A training step asks for the same sizes as the step before it. A dropped buffer therefore goes to a pool, from
-//! which the next request of its size class is served, without the page faults of fresh memory. The pool never makes
-//! the process larger than its own peak: live plus pooled bytes stay below the most that was ever live at once.
+//! which the next request of its size class is served, or of one somewhat smaller, without the page faults of fresh memory.
+//! The pool never makes the process larger than its own peak: live plus pooled bytes stay below the most that was ever live at
+//! once.
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
@@ -64,24 +65,44 @@ pub fn trim() {
     pool.usage.limit = pool.usage.live;
 }
 
-/// The capacity that serves `len` elements: rounded up to an eighth of a power of two.
+/// The capacity that serves `len` elements: rounded up to a 64th of a power of two.
 fn class(len: usize) -> usize {
-    let step = (len.next_power_of_two() / 16).max(1);
+    let step = (len.next_power_of_two() / 128).max(1);
     len.div_ceil(step) * step
 }
 
 impl Pool {
-    fn take<T: Element>(&mut self, capacity: usize, bytes: usize) -> Option<Vec<T>> {
-        let key = (TypeId::of::<T>(), capacity);
-        let found = self.free.get_mut(&key).and_then(Vec::pop);
-        if found.is_some() {
-            self.usage.pooled -= bytes;
-        }
+    /// A buffer of this capacity, or one somewhat larger if there is none; else the caller makes one.
+    fn take<T: Element>(&mut self, capacity: usize) -> Option<Vec<T>> {
+        let (kind, size) = (TypeId::of::<T>(), size_of::<T>());
+        let room = self.usage.limit.saturating_sub(self.usage.live) / size;
+        // A new one beyond the limit would cost others: twice as large a one is better than that.
+        let tight = self.usage.live + self.usage.pooled + capacity * size > self.usage.limit;
+        let most = if tight { 2 * capacity } else { capacity + capacity / 4 }.min(room).max(capacity);
+        let found = self.free.range((kind, capacity)..=(kind, most)).next().map(|(key, _)| *key);
+        let found = found.and_then(|key| self.remove(key));
+        let bytes = found.as_ref().map_or(capacity, |(_, capacity)| *capacity) * size;
+        self.count(bytes);
+        found.and_then(|(buffer, _)| buffer.downcast::<Vec<T>>().ok()).map(|buffer| *buffer)
+    }
+
+    /// So many bytes more are held by a tensor.
+    fn count(&mut self, bytes: usize) {
         self.usage.live += bytes;
         self.usage.peak = self.usage.peak.max(self.usage.live);
         self.usage.limit = self.usage.limit.max(self.usage.live);
         self.evict();
-        found.and_then(|b| b.downcast::<Vec<T>>().ok()).map(|b| *b)
+    }
+
+    /// Takes out a free buffer of this kind and capacity.
+    fn remove(&mut self, key: (TypeId, usize)) -> Option<(Box<dyn Any + Send>, usize)> {
+        let list = self.free.get_mut(&key)?;
+        let found = list.pop();
+        if list.is_empty() {
+            self.free.remove(&key);
+        }
+        self.usage.pooled -= if found.is_some() { bytes_of(key) } else { 0 };
+        Some((found?, key.1))
     }
 
     fn give<T: Element>(&mut self, data: Vec<T>, bytes: usize) {
@@ -93,36 +114,34 @@ impl Pool {
         }
     }
 
-    /// Frees pooled buffers, the largest first, until live and pooled together fit below the peak.
+    /// Frees pooled buffers until live and pooled together fit below the peak: the smallest that is enough, or the largest.
     fn evict(&mut self) {
-        while self.usage.pooled > 0 && self.usage.live + self.usage.pooled > self.usage.limit {
-            let Some(mut last) = self.free.iter().filter(|(_, v)| !v.is_empty()).map(|(k, _)| *k).max_by_key(|k| k.1)
-            else {
+        while self.usage.live + self.usage.pooled > self.usage.limit {
+            let over = self.usage.live + self.usage.pooled - self.usage.limit;
+            let enough =
+                self.free.keys().copied().filter(|key| bytes_of(*key) >= over).min_by_key(|key| bytes_of(*key));
+            let Some(key) = enough.or_else(|| self.free.keys().copied().max_by_key(|key| bytes_of(*key))) else {
                 break;
             };
-            if let Some(list) = self.free.get_mut(&last) {
-                list.pop();
-                if list.is_empty() {
-                    self.free.remove(&last);
-                }
-            }
-            last.1 *= if last.0 == TypeId::of::<f64>() { 8 } else { 4 };
-            self.usage.pooled -= last.1;
+            self.remove(key);
         }
     }
+}
+
+/// Bytes of a buffer of this kind and capacity.
+fn bytes_of((kind, capacity): (TypeId, usize)) -> usize {
+    capacity * if kind == TypeId::of::<f64>() { size_of::<f64>() } else { size_of::<f32>() }
 }
 
 impl<T: Element> Buffer<T> {
     /// A buffer whose contents are unspecified (but initialised): every element must be written before it is read.
     pub(crate) fn scratch(len: usize) -> Self {
-        let bytes = class(len) * size_of::<T>();
-        let found = pool().take::<T>(class(len), bytes);
+        let found = pool().take::<T>(class(len));
         Self { data: found.unwrap_or_else(|| vec![T::ZERO; class(len)]), len }
     }
 
     pub(crate) fn zeros(len: usize) -> Self {
-        let bytes = class(len) * size_of::<T>();
-        let found = pool().take::<T>(class(len), bytes);
+        let found = pool().take::<T>(class(len));
         let data = match found {
             Some(mut data) => {
                 data[..len].fill(T::ZERO);
@@ -134,7 +153,7 @@ impl<T: Element> Buffer<T> {
     }
 
     pub(crate) fn from_vec(data: Vec<T>) -> Self {
-        pool().take::<T>(usize::MAX, data.len() * size_of::<T>());
+        pool().count(data.len() * size_of::<T>());
         Self { len: data.len(), data }
     }
 
@@ -160,10 +179,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_waste_at_most_an_eighth() {
+    fn classes_waste_at_most_a_64th() {
         for len in (1..100_000).step_by(7) {
-            assert!(class(len) >= len && class(len) <= len + len / 8 + 1, "{len} -> {}", class(len));
+            assert!(class(len) >= len && class(len) <= len + len / 64 + 1, "{len} -> {}", class(len));
         }
+    }
+
+    #[test]
+    fn a_larger_buffer_serves_where_a_new_one_would_cost_others() {
+        let mut pool = Pool::default();
+        let bytes = |count: usize| count * size_of::<f32>();
+        pool.count(bytes(100_000));
+        assert!(pool.take::<f32>(class(60_000)).is_none());
+        pool.give(vec![0f32; class(60_000)], bytes(class(60_000)));
+        assert_eq!(pool.take::<f32>(class(50_000)).unwrap().len(), class(60_000), "a quarter larger at most");
+        pool.give(vec![0f32; class(60_000)], bytes(class(60_000)));
+        assert!(pool.take::<f32>(class(20_000)).is_none());
+        assert_eq!(pool.usage.pooled, 0, "what goes beyond the peak is freed");
+        assert!(pool.usage.live + pool.usage.pooled <= pool.usage.limit);
     }
 
     #[test]

@@ -12,13 +12,26 @@ pub struct Concat {
     pub parts: usize,
 }
 
+/// Inputs up to which the output is put together again in backward: branches of a block, which mostly are cheap themselves.
+const MOST: usize = 8;
+
 impl<T: Element> Op<T> for Concat {
     fn name(&self) -> &'static str {
         "concat"
     }
 
     fn keeps(&self, _: &[bool]) -> Keeps {
-        Keeps::NOTHING
+        // For `again`.
+        if self.parts <= MOST { Keeps::inputs(&(0..self.parts).collect::<Vec<_>>()) } else { Keeps::NOTHING }
+    }
+
+    fn is_cheap(&self) -> bool {
+        self.parts <= MOST
+    }
+
+    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
+        let inputs = (0..self.parts).map(|i| kept.input(i)).collect::<Result<Vec<_>>>()?;
+        Tensor::concat(&inputs, self.dim)
     }
 
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {

@@ -6,6 +6,7 @@
 //! the left) and an input pixel (a row of the right), so that padding costs nothing.
 
 use super::blocks::{pieces, tile_size};
+use super::pack::with_buffer;
 use super::tile::MAX_ROWS;
 use crate::isa::Isa;
 use crate::simd::Simd;
@@ -89,19 +90,21 @@ pub(crate) fn outer(
         return (0..pieces.count()).into_par_iter().with_max_len(1).for_each(|i| task(&pieces, i, target));
     }
     // Each piece of the depth has its own C; they are added in their order.
-    let mut parts = vec![0.0; pieces.by_depth * rows * cols];
-    let targets: Vec<_> = parts.chunks_exact_mut(rows * cols).map(|part| target(part, cols, false)).collect();
-    (0..pieces.count()).into_par_iter().with_max_len(1).for_each(|i| {
-        task(&pieces, i, targets[i / (pieces.by_row * pieces.by_panel)]);
-    });
-    c.par_chunks_mut(sum.row_stride).take(rows).enumerate().for_each(|(i, c)| {
-        let c = &mut c[..cols];
-        if !sum.accumulate {
-            c.fill(0.0);
-        }
-        for part in parts.chunks_exact(rows * cols) {
-            c.iter_mut().zip(&part[i * cols..]).for_each(|(c, part)| *c += part);
-        }
+    with_buffer(pieces.by_depth * rows * cols, |parts| {
+        let targets: Vec<_> = parts.chunks_exact_mut(rows * cols).map(|part| target(part, cols, false)).collect();
+        (0..pieces.count()).into_par_iter().with_max_len(1).for_each(|i| {
+            task(&pieces, i, targets[i / (pieces.by_row * pieces.by_panel)]);
+        });
+        let parts = &*parts;
+        c.par_chunks_mut(sum.row_stride).take(rows).enumerate().for_each(|(i, c)| {
+            let c = &mut c[..cols];
+            if !sum.accumulate {
+                c.fill(0.0);
+            }
+            for part in parts.chunks_exact(rows * cols) {
+                c.iter_mut().zip(&part[i * cols..]).for_each(|(c, part)| *c += part);
+            }
+        });
     });
 }
 

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 /// Numbers below which packing is not worth more than one thread.
 const SMALL: usize = 64 * 1024;
 /// The largest buffer, in numbers, that a thread keeps for next time.
-const KEEP: usize = 4 * 1024 * 1024;
+pub(crate) const KEEP: usize = 4 * 1024 * 1024;
 
 /// Numbers that panels of `taps` matrices of `rows` x `cols` take.
 pub(crate) fn packed_len(taps: usize, rows: usize, cols: usize, width: usize) -> usize {

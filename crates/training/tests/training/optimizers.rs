@@ -1,7 +1,9 @@
 //! Optimisers against torch's own numbers (`optimizers.json`, made by `optimizers.py`), and what no step may do.
 
 use serde_json::Value as Json;
-use ukulele_layers::{Gradients, Param, Pass, Role, Tensor, Value, module};
+use ukulele_layers::{
+    BatchNorm2d, Conv2d, Conv2dOptions, Gradients, Init, Linear, Module, Param, Pass, Role, Tensor, Value, module,
+};
 use ukulele_training::{Adam, AdamW, Group, Groups, Optimizer, Sgd, clip_norm};
 
 struct Net {
@@ -101,6 +103,82 @@ fn a_gradient_that_is_no_number_is_named_and_changes_nothing() {
         let error = adam.step(&mut net, gradients).unwrap_err().to_string();
         assert_eq!(error, format!("gradient of bias: the gradient contains {bad}; nothing was changed"));
         assert_eq!(before, net.params().map(|p| p.value.to_vec()).to_vec());
+    }
+}
+
+#[test]
+fn a_step_within_backward_has_the_bits_of_one_after_it() {
+    fn check(make: impl Fn() -> Box<dyn Optimizer>) {
+        // Wide enough for gradients that are products, and one parameter that is used twice.
+        let mut init = Init::new(3);
+        let mut nets = [Deep::new(&mut init), Deep::new(&mut Init::new(3))];
+        let mut rules = [make(), make()];
+        let x: Value = numbers(&[3, 2, 4, 4], 1).into();
+        for step in 0..3 {
+            for (i, (net, rule)) in nets.iter_mut().zip(&mut rules).enumerate() {
+                let mut pass = Pass::train(step);
+                let loss = net.loss(&x, &mut pass);
+                if i == 0 {
+                    let gradients = pass.backward(&loss).unwrap();
+                    rule.step(net, gradients).unwrap();
+                } else {
+                    rule.backward_and_step(net, &mut pass, &loss).unwrap();
+                }
+            }
+        }
+        let [a, b] = nets.each_mut().map(|net| net.state());
+        let first = Deep::new(&mut Init::new(3)).state();
+        for (((name, a), (_, b)), (_, before)) in a.iter().zip(&b).zip(&first) {
+            assert!(a.to_vec() == b.to_vec(), "{name}");
+            assert!(a.to_vec() != before.to_vec(), "{name} moved");
+        }
+    }
+    check(|| Box::new(Sgd::new(0.1)));
+    check(|| Box::new(Sgd::new(0.1).momentum(0.9).nesterov().weight_decay(0.1)));
+    check(|| Box::new(AdamW::new(1e-3)));
+}
+
+#[test]
+fn a_step_within_backward_that_fails_leaves_the_model_whole() {
+    let mut net = Deep::new(&mut Init::new(3));
+    let names =
+        |net: &mut Deep| net.state().into_iter().map(|(name, t)| (name, t.shape().to_vec())).collect::<Vec<_>>();
+    let (before, id) = (names(&mut net), net.wide.weight.id());
+    let x: Value = numbers(&[3, 2, 4, 4], 1).into();
+    let mut pass = Pass::train(0);
+    let loss = net.loss(&x, &mut pass).scale(f64::INFINITY).unwrap();
+    let error = Sgd::new(0.1).backward_and_step(&mut net, &mut pass, &loss).unwrap_err().to_string();
+    assert!(error.contains("the gradient contains"), "{error}");
+    assert_eq!((before, id), (names(&mut net), net.wide.weight.id()));
+}
+
+struct Deep {
+    conv: Conv2d,
+    norm: BatchNorm2d,
+    wide: Linear,
+    tied: Linear,
+}
+
+module!(Deep { conv, norm, wide, tied });
+
+impl Deep {
+    fn new(init: &mut Init) -> Self {
+        let options = Conv2dOptions { padding: [1; 4], ..Default::default() };
+        let mut conv = Conv2d::new(2, 16, 3, options, init);
+        conv = conv.with_bias();
+        Self {
+            conv,
+            norm: BatchNorm2d::new(16, 1e-5),
+            wide: Linear::new(256, 4200, init),
+            tied: Linear::new(4200, 4200, init),
+        }
+    }
+
+    fn loss(&self, x: &Value, pass: &mut Pass) -> Value {
+        let y = self.norm.forward_relu(&self.conv.forward(x, pass).unwrap(), pass).unwrap();
+        let y = self.wide.forward(&y.reshape(&[3, 256]).unwrap(), pass).unwrap();
+        let y = self.tied.forward(&self.tied.forward(&y, pass).unwrap(), pass).unwrap();
+        y.cross_entropy(&[0, 1, 2]).unwrap()
     }
 }
 
