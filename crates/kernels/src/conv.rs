@@ -7,6 +7,7 @@ mod depthwise;
 mod packed;
 mod walk;
 mod winograd;
+mod winograd_weight;
 
 use crate::element::{as_f32, as_f32_mut, cast, cast_mut};
 use crate::gemm::Epilogue;

@@ -1,6 +1,7 @@
 //! Matrix product, C = act(A·B (+ C) + bias + residual), with prepacked B and fused epilogue.
 
 pub(crate) mod blocks;
+mod few;
 pub(crate) mod outer;
 pub(crate) mod pack;
 pub(crate) mod pairs;
@@ -393,6 +394,8 @@ pub(crate) fn gemm_with<T: Element>(
         (Some(a), Some(b), Some(c), Some(epilogue)) => {
             if a.row_stride == 1 && a.col_stride > 1 && b.col_stride == 1 && epilogue.is_none() {
                 multiply_transposed(isa, serial, a, b, c, ldc, accumulate);
+            } else if !serial && few::pays(&a, &b) {
+                few::multiply(isa, a, b, c, ldc, accumulate, epilogue);
             } else {
                 let width = tile_size(isa).1;
                 // A large B is packed some columns at a time: the panels of all would take as much memory once more.

@@ -2,7 +2,7 @@
 //! of outer products.
 
 use super::walk::Walk;
-use super::{Conv2d, Pixels, winograd};
+use super::{Conv2d, Pixels, winograd, winograd_weight};
 use crate::gemm::blocks::{run_blocks, tile_size};
 use crate::gemm::outer::{Factor, Meeting, Outer, outer};
 use crate::gemm::pack::{pack, packed_len, with_buffer};
@@ -264,6 +264,9 @@ pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mu
 
 /// See [`super::conv2d_backward_weight`].
 pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    if winograd_weight::pays(g) {
+        return winograd_weight::backward_weight(isa, g, x, dy, dw);
+    }
     let (cout, rows) = (g.cout / g.groups, row_taps(g));
     let (mut seen, mut x) = (*g, Cow::from(x));
     if rows {

@@ -20,14 +20,14 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// Outputs of a tile, each way.
-const OUT: usize = 4;
+pub(super) const OUT: usize = 4;
 /// Inputs of a tile, each way.
-const IN: usize = 6;
+pub(super) const IN: usize = 6;
 /// Places of a tile.
-const PLACES: usize = IN * IN;
+pub(super) const PLACES: usize = IN * IN;
 /// The points.
-const A: f64 = 0.625;
-const B: f64 = 1.5;
+pub(super) const A: f64 = 0.625;
+pub(super) const B: f64 = 1.5;
 /// Transformed numbers of a block of tiles that a task works on, about: they stay in the second-level cache.
 const BLOCK: usize = 192 * 1024;
 /// Rows of tiles up to which all of them are one block.
@@ -140,14 +140,24 @@ dispatch!(
 );
 
 /// The tiles of a convolution, and where their numbers lie.
-struct Tiles<'a> {
-    g: &'a Conv2d,
+pub(super) struct Tiles<'a> {
+    pub(super) g: &'a Conv2d,
     /// Tiles of an image, each way.
-    grid: (usize, usize),
-    x: Pixels<'a>,
+    pub(super) grid: (usize, usize),
+    pub(super) x: Pixels<'a>,
+    /// Distance of tiles and of places in the transformed input.
+    pub(super) apart: (usize, usize),
+}
+
+/// Distance of rows of so many numbers: an odd number of cache lines.
+pub(super) fn pitch(numbers: usize) -> usize {
+    (numbers.div_ceil(16) | 1) * 16
+}
+
+/// What tiles of inputs meet.
+struct Product<'a> {
+    tiles: Tiles<'a>,
     weight: &'a [f32],
-    /// Distance of places in the transformed input, `[tile][place][pitch]`: an odd number of cache lines.
-    pitch: usize,
 }
 
 /// Where the result goes.
@@ -176,19 +186,21 @@ pub(super) fn forward(
     epilogue: Epilogue<f32>,
 ) {
     let grid = (g.out_h().div_ceil(OUT), g.out_w().div_ceil(OUT));
-    let tiles = Tiles { g, grid, x, weight, pitch: (g.cin.div_ceil(16) | 1) * 16 };
+    // [tile][place][pitch]
+    let (pitch, size) = (pitch(g.cin), PLACES * pitch(g.cin));
+    let product = Product { tiles: Tiles { g, grid, x, apart: (size, pitch) }, weight };
+    let tiles = &product.tiles;
     let output = Output { y: y.as_mut_ptr(), stride, accumulate, epilogue };
     let (rows, width) = tile_size(isa);
     let (count, panels) = (g.n * grid.0 * grid.1, g.cout.div_ceil(width));
-    let size = PLACES * tiles.pitch;
     if count >= FEW * rows {
         let most = (BLOCK / size).min(count / TASKS).max(rows) / rows * rows;
         return pieces(0..count, shared(count, most)).collect::<Vec<_>>().into_par_iter().with_max_len(1).for_each(
             |block| {
                 with_buffer(block.len() * (size + PLACES * width), |buffer| {
                     let (v, products) = buffer.split_at_mut(block.len() * size);
-                    transform_inputs(isa, &tiles, block.clone(), v);
-                    tiles.multiply(isa, block, v, products, 0..panels, output);
+                    transform_inputs(isa, tiles, block.clone(), v);
+                    product.multiply(isa, block, v, products, 0..panels, output);
                 });
             },
         );
@@ -196,12 +208,12 @@ pub(super) fn forward(
     // Few tiles: the panels are cut instead, and all tasks see the same transformed input.
     with_buffer(count * size, |v| {
         v.par_chunks_mut(2 * size).enumerate().for_each(|(i, v)| {
-            transform_inputs(isa, &tiles, 2 * i..2 * i + v.len() / size, v);
+            transform_inputs(isa, tiles, 2 * i..2 * i + v.len() / size, v);
         });
         let (v, chunks) = (&*v, panels.min(TASKS));
         (0..chunks).into_par_iter().with_max_len(1).for_each(|i| {
             with_buffer(count * PLACES * width, |products| {
-                tiles.multiply(isa, 0..count, v, products, panels * i / chunks..panels * (i + 1) / chunks, output);
+                product.multiply(isa, 0..count, v, products, panels * i / chunks..panels * (i + 1) / chunks, output);
             });
         });
     });
@@ -209,11 +221,13 @@ pub(super) fn forward(
 
 impl Tiles<'_> {
     /// The image of a tile, and the row and column of its first output.
-    fn place(&self, tile: usize) -> (usize, usize, usize) {
+    pub(super) fn place(&self, tile: usize) -> (usize, usize, usize) {
         let (rest, x) = (tile / self.grid.1, tile % self.grid.1);
         (rest / self.grid.0, rest % self.grid.0 * OUT, x * OUT)
     }
+}
 
+impl Product<'_> {
     /// The outputs of some tiles in the columns of some panels. `v` holds the transformed inputs of the tiles, `products` is
     /// room for one panel, `[place][tile][width]`.
     fn multiply(
@@ -226,22 +240,23 @@ impl Tiles<'_> {
         output: Output,
     ) {
         let (tile_rows, width) = tile_size(isa);
-        let (count, size) = (tiles.len(), PLACES * self.g.cin * width);
+        let (cin, (size, pitch)) = (self.tiles.g.cin, self.tiles.apart);
+        let count = tiles.len();
         let mut block = Block::default();
         for place in 0..PLACES {
             for rows in pieces(0..count, tile_rows) {
                 block.tile(rows.clone().map(|t| (place * count + t) * width));
-                block.tap(place, rows.map(|t| v[(t * PLACES + place) * self.pitch..][..self.g.cin].as_ptr()));
+                block.tap(place, rows.map(|t| v[t * size + place * pitch..][..cin].as_ptr()));
             }
         }
         assert!(products.len() >= PLACES * count * width);
         for panel in panels {
-            let data = &self.weight[panel * size..][..size];
-            let b = Panels { data, taps: PLACES, depth: self.g.cin, cols: width, chain: CHAIN, kind: Kind::Single };
+            let data = &self.weight[panel * PLACES * cin * width..][..PLACES * cin * width];
+            let b = Panels { data, taps: PLACES, depth: cin, cols: width, chain: CHAIN, kind: Kind::Single };
             let target = Target { c: products.as_mut_ptr(), accumulate: false, epilogue: Epilogue::NONE, far: false };
             // SAFETY: the sources are slices of `cin` numbers, and the products are this task's own, of `width` numbers a row.
             run(isa, &unsafe { Job::new(&block, b, 0..1, target) });
-            transform_outputs(isa, self, tiles.clone(), products, panel * width, output);
+            transform_outputs(isa, &self.tiles, tiles.clone(), products, panel * width, output);
         }
     }
 }
@@ -278,7 +293,7 @@ fn output_points<S: Simd>(s: S, m: [S::V; IN]) -> [S::V; OUT] {
 ///
 /// Plain loops: what takes a closure may be compiled apart, without the instruction set.
 #[inline(always)]
-fn across<V: Copy, const N: usize, const M: usize>(columns: &[[V; N]; M], i: usize, zero: V) -> [V; M] {
+pub(super) fn across<V: Copy, const N: usize, const M: usize>(columns: &[[V; N]; M], i: usize, zero: V) -> [V; M] {
     let mut row = [zero; M];
     for (row, column) in row.iter_mut().zip(columns) {
         *row = column[i];
@@ -301,9 +316,10 @@ fn store_places<S: Simd>(s: S, half: &[[S::V; IN]; IN], pitch: usize, v: &mut [f
 
 #[inline(always)]
 fn inputs_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32]) {
-    let Tiles { g, x, pitch, .. } = tiles;
+    let Tiles { g, x, apart, .. } = tiles;
     let whole = g.cin / S::LANES * S::LANES;
-    for (tile, v) in which.zip(v.chunks_exact_mut(PLACES * pitch)) {
+    for (t, tile) in which.enumerate() {
+        let v = &mut v[t * apart.0..];
         let (n, oy, ox) = tiles.place(tile);
         let (top, left) = (oy.wrapping_sub(g.pad[0]), ox.wrapping_sub(g.pad[2]));
         let inside = top < g.h && top + IN <= g.h && left < g.w && left + IN <= g.w;
@@ -322,7 +338,7 @@ fn inputs_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32])
                     }
                     *half = input_points(s, pixels);
                 }
-                store_places(s, &half, *pitch, &mut v[c..]);
+                store_places(s, &half, apart.1, &mut v[c..]);
             }
         }
         if first == g.cin {
@@ -348,14 +364,14 @@ fn inputs_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32])
                 }
                 *half = input_points(s, numbers);
             }
-            store_places(s, &half, *pitch, &mut v[c..]);
+            store_places(s, &half, apart.1, &mut v[c..]);
         }
     }
 }
 
 dispatch!(
-    /// Bᵀ d B of some tiles, `[tile][place][pitch]`.
-    fn transform_inputs(tiles: &Tiles, which: Range<usize>, v: &mut [f32]) = inputs_body
+    /// Bᵀ d B of some tiles.
+    pub(super) fn transform_inputs(tiles: &Tiles, which: Range<usize>, v: &mut [f32]) = inputs_body
 );
 
 #[inline(always)]
