@@ -2,9 +2,9 @@
 //! megabytes the process grew at most in its runs, of which there are two at least; or why there are none.
 //!
 //! Works: `resnet50 infer 8`, `resnet50 train 8`, `resnet50 load pth`, `bert-base infer 8x128`, `bert-base train 8x128`,
-//! `bert-base load safetensors`, `resnet50 frozen 16`, `bert-base frozen 8x128`; `bf16` behind an inference for plans in it, `int8` likewise. Each is
-//! prepared and warmed up when first named; `RAYON_NUM_THREADS` sets the threads. Driven by `benches/peers/run` and
-//! `benches/peers/paired`.
+//! `bert-base load safetensors`, `resnet50 frozen 16`, `bert-base frozen 8x128`; `bf16` behind an inference or a training does it
+//! in bf16, `int8` an inference in int8. Each is prepared and warmed up when first named; `RAYON_NUM_THREADS` sets the threads.
+//! Driven by `benches/peers/run` and `benches/peers/paired`.
 
 #[path = "../works/mod.rs"]
 mod works;

@@ -54,7 +54,7 @@ fn infer(config: &ImageConfig, batch: usize, options: PlanOptions) -> Result<Wor
 }
 
 /// A training step of any network of the zoo, with its auxiliary heads.
-fn train_images(config: &ImageConfig, batch: usize) -> Result<Work> {
+fn train_images(config: &ImageConfig, batch: usize, precision: Precision) -> Result<Work> {
     let mut net = ImageModel::new(config, &mut Init::new(0));
     let x = image(batch, config.image_size())?;
     let labels: Vec<i64> = (0..batch as i64).collect();
@@ -62,7 +62,7 @@ fn train_images(config: &ImageConfig, batch: usize) -> Result<Work> {
     let mut step = 0;
     Ok(Box::new(move || {
         step += 1;
-        let mut pass = Pass::train(step);
+        let mut pass = Pass::train(step).with_precision(precision);
         let loss = net.forward(&x, &mut pass)?.cross_entropy(&labels)?;
         Ok(sgd.backward_and_step(&mut net, &mut pass, &loss)?)
     }))
@@ -102,7 +102,7 @@ fn bert(config: &BertConfig, train: bool, batch: usize, length: usize, options: 
     let mut step = 0;
     Ok(Box::new(move || {
         step += 1;
-        let mut pass = Pass::train(step);
+        let mut pass = Pass::train(step).with_precision(options.precision);
         let loss = net.forward(&tokens, &mut pass)?.logits().cross_entropy(&labels)?;
         Ok(adamw.backward_and_step(&mut net, &mut pass, &loss)?)
     }))
@@ -219,14 +219,15 @@ pub(crate) fn prepare(name: &str) -> std::result::Result<(Work, u64), Box<dyn st
     let &[model, mode @ ("infer" | "train"), size] = words else {
         return Err(format!("`{name}`: a model, infer or train, a size and perhaps bf16 belong there").into());
     };
-    if mode == "train" && precision != Precision::F32 {
-        return Err(format!("`{name}`: networks learn in f32").into());
-    }
     let train = mode == "train";
     let mut work = match (model, size.split_once('x')) {
         (model, None) if ImageConfig::named(model, 1000).is_some() => {
             let config = ImageConfig::named(model, 1000).ok_or("no such network")?;
-            if train { train_images(&config, size.parse()?)? } else { infer(&config, size.parse()?, options)? }
+            if train {
+                train_images(&config, size.parse()?, precision)?
+            } else {
+                infer(&config, size.parse()?, options)?
+            }
         }
         ("bert-base" | "minilm", Some((batch, length))) => {
             let config = if model == "minilm" { BertConfig::named("minilm_l6") } else { Some(BertConfig::default()) };

@@ -1,7 +1,7 @@
 //! The gradient of a leaf: a tensor, or a product that its reader computes piece by piece.
 
 use crate::{Element, Result, Tensor};
-use ukulele_kernels::gemm::{Epilogue, Mat, gemm};
+use ukulele_kernels::gemm::{Epilogue, Mat, Precision, gemm_in};
 
 /// Rows of the factors up to which a gradient stays a product: no element's sum is then cut in several.
 const MOST_ROWS: usize = 128;
@@ -23,6 +23,7 @@ pub enum Gradient<T: Element = f32> {
 /// smaller than itself.
 #[derive(Debug)]
 pub struct Product<T: Element = f32> {
+    precision: Precision,
     left: Tensor<T>,
     right: Tensor<T>,
 }
@@ -42,15 +43,15 @@ impl<T: Element> Gradient<T> {
 
 impl<T: Element> Product<T> {
     /// Of row-major factors.
-    pub(crate) fn of(left: &Tensor<T>, right: &Tensor<T>) -> Self {
-        Self { left: left.clone(), right: right.clone() }
+    pub(crate) fn of(precision: Precision, left: &Tensor<T>, right: &Tensor<T>) -> Self {
+        Self { precision, left: left.clone(), right: right.clone() }
     }
 
     /// Of row-major factors, if it pays not to compute it.
-    pub(crate) fn worth(left: &Tensor<T>, right: &Tensor<T>) -> Option<Self> {
+    pub(crate) fn worth(precision: Precision, left: &Tensor<T>, right: &Tensor<T>) -> Option<Self> {
         let (rows, out, width) = sizes(left, right);
         let worth = rows <= MOST_ROWS && out * width >= LEAST;
-        worth.then(|| Self::of(left, right))
+        worth.then(|| Self::of(precision, left, right))
     }
 
     /// (out, in).
@@ -72,7 +73,7 @@ impl<T: Element> Product<T> {
     ///
     /// # Errors
     /// The first of `f`.
-    pub fn pieces<E>(&self, f: &mut dyn FnMut(usize, &[T]) -> Result<(), E>) -> Result<(), E>
+    pub fn pieces<E>(&self, mut f: impl FnMut(usize, &[T]) -> Result<(), E>) -> Result<(), E>
     where
         E: From<crate::Error>,
     {
@@ -92,7 +93,8 @@ impl<T: Element> Product<T> {
         let (rows, out, width) = sizes(&self.left, &self.right);
         let left = Mat::new(self.left.dense_memory(), rows, out).t();
         let some = Mat { data: &left.data[first.min(left.data.len())..], rows: y.len() / width.max(1), ..left };
-        gemm(some, Mat::new(self.right.dense_memory(), rows, width), y, width, false, &Epilogue::NONE);
+        let right = Mat::new(self.right.dense_memory(), rows, width);
+        gemm_in(self.precision, some, right, y, width, false, &Epilogue::NONE);
     }
 }
 
@@ -114,10 +116,10 @@ mod tests {
             Tensor::from_vec(&[rows, cols], data)
         };
         for (rows, out, width) in [(4, 1100, 2000), (128, 1025, 1024), (1, 2, 1 << 20)] {
-            let product = Product::worth(&numbers(rows, out)?, &numbers(rows, width)?).unwrap();
+            let product = Product::worth(Precision::F32, &numbers(rows, out)?, &numbers(rows, width)?).unwrap();
             let whole = product.tensor()?.to_vec();
             let mut next = 0;
-            product.pieces(&mut |at, piece| {
+            product.pieces(|at, piece| {
                 assert_eq!(at, next);
                 assert!(whole[at..at + piece.len()] == *piece, "{rows} {out} {width} from {at} on");
                 next = at + piece.len();
@@ -125,8 +127,8 @@ mod tests {
             })?;
             assert_eq!(next, out * width);
         }
-        assert!(Product::worth(&numbers(129, 1025)?, &numbers(129, 1024)?).is_none());
-        assert!(Product::worth(&numbers(1, 1023)?, &numbers(1, 1024)?).is_none());
+        assert!(Product::worth(Precision::F32, &numbers(129, 1025)?, &numbers(129, 1024)?).is_none());
+        assert!(Product::worth(Precision::F32, &numbers(1, 1023)?, &numbers(1, 1024)?).is_none());
         Ok(())
     }
 }

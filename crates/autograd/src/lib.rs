@@ -36,5 +36,6 @@ pub use ops::dropout::Dropout;
 pub use ops::gelu::Gelu;
 pub use ops::max_pool2d::Pool2d;
 pub use tape::{Gradients, NodeId, Tape};
+pub use ukulele_kernels::gemm::Precision;
 pub use ukulele_tensor::{Element, Error, Result, Tensor};
 pub use value::Value;

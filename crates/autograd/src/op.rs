@@ -4,6 +4,7 @@ use crate::Product;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use ukulele_kernels::gemm::Precision;
 use ukulele_tensor::{Element, Error, Result, Tensor};
 
 /// A differentiable operation. One op is one file in [`crate::ops`].
@@ -42,6 +43,14 @@ pub trait Op<T: Element>: Any + Debug + Send {
     /// # Errors
     /// None in correct use.
     fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()>;
+}
+
+/// Checks that an op can learn in this precision.
+pub(crate) fn learns_in(op: &'static str, precision: Precision) -> Result<()> {
+    if precision == Precision::Int8 {
+        return Err(Error::argument(op, "nothing learns in int8, which is for plans"));
+    }
+    Ok(())
 }
 
 /// Which tensors stay alive until backward.
@@ -113,6 +122,9 @@ impl<T: Element> Kept<T> {
     }
 }
 
+/// Gradients of leaves that are products, and which nodes are leaves.
+type Products<'a, T> = (&'a mut BTreeMap<usize, Product<T>>, &'a [bool]);
+
 /// Where backward puts the gradients of an op's inputs.
 #[derive(Debug)]
 pub struct Slots<'a, T: Element> {
@@ -121,7 +133,7 @@ pub struct Slots<'a, T: Element> {
     pub(crate) shapes: &'a [ukulele_tensor::Shape],
     pub(crate) gradients: &'a mut [Option<Tensor<T>>],
     /// Gradients of leaves that are products, if the reader takes such, and which nodes are leaves.
-    pub(crate) products: Option<(&'a mut BTreeMap<usize, Product<T>>, &'a [bool])>,
+    pub(crate) products: Option<Products<'a, T>>,
 }
 
 impl<T: Element> Slots<'_, T> {
@@ -160,23 +172,23 @@ impl<T: Element> Slots<'_, T> {
     }
 
     /// Adds leftᵀ·right to the gradient of input `i` (out, in), for row-major `left` (.., out) and `right` (.., in): of a leaf
-    /// alone, where that is large and its factors are small, it need not be computed here.
+    /// alone, where that is large and its factors are small, it need not be computed here. The factors are rounded to the precision.
     ///
     /// # Errors
     /// As [`Slots::add`].
-    pub fn add_product(&mut self, i: usize, left: &Tensor<T>, right: &Tensor<T>) -> Result<()> {
+    pub fn add_product(&mut self, i: usize, precision: Precision, left: &Tensor<T>, right: &Tensor<T>) -> Result<()> {
         let Some(node) = self.inputs.get(i).copied().flatten() else { return Ok(()) };
         let alone = self.gradients[node].is_none();
         if let Some((products, leaves)) = &mut self.products
             && alone
             && leaves[node]
             && !products.contains_key(&node)
-            && let Some(product) = Product::worth(left, right)
+            && let Some(product) = Product::worth(precision, left, right)
         {
             products.insert(node, product);
             return Ok(());
         }
-        self.add(i, Product::of(left, right).tensor()?)
+        self.add(i, Product::of(precision, left, right).tensor()?)
     }
 
     /// Makes a tensor of a product that something is to be added to.

@@ -1,6 +1,6 @@
 //! The command line of `uke`.
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -154,14 +154,23 @@ impl PrecisionArg {
         }
     }
 
-    /// Plans in it.
-    pub(crate) fn options(self) -> PlanOptions {
-        let precision = match self {
+    /// As the libraries know it.
+    pub(crate) fn precision(self) -> Precision {
+        match self {
             Self::F32 => Precision::F32,
             Self::Bf16 => Precision::Bf16,
             Self::Int8 => Precision::Int8,
-        };
-        PlanOptions { precision, ..Default::default() }
+        }
+    }
+
+    /// Plans in it.
+    pub(crate) fn options(self) -> PlanOptions {
+        PlanOptions { precision: self.precision(), ..Default::default() }
+    }
+
+    /// Those in which networks learn.
+    fn learning() -> impl TypedValueParser<Value = Self> {
+        PossibleValuesParser::new(["f32", "bf16"]).try_map(|name| Self::from_str(&name, false))
     }
 }
 
@@ -378,6 +387,10 @@ pub(crate) struct TrainArgs {
     /// Share of the training data that validates, if no validation data is given
     #[arg(long, value_name = "SHARE", default_value_t = 0.15, value_parser = fraction)]
     pub(crate) val_share: f64,
+    /// What convolutions and linear layers multiply while the model learns: bf16 is faster and a little off. Validation, the
+    /// features of a frozen trunk and the saved model are f32
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = PrecisionArg::learning())]
+    pub(crate) precision: PrecisionArg,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,

@@ -1,6 +1,6 @@
 //! One training: optimiser, schedule, frozen parts, and what came of it.
 
-use crate::args::{Freeze, TrainArgs};
+use crate::args::{Freeze, PrecisionArg, TrainArgs};
 use crate::errors::{Failure, Result, printable};
 use crate::files;
 use crate::interrupt;
@@ -10,6 +10,7 @@ use crate::report::thousands;
 use serde_json::json;
 use std::path::Path;
 use ukulele_data::{Labels, Random, split};
+use ukulele_inference::Precision;
 use ukulele_training::{
     AdamW, Batches, Cached, Classifier, CrossEntropy, DataKey, Ending, Event, FeatureCache, Features, FitOptions,
     Groups, HeadOnly, History, Labelled, Schedule, Score, class_weights_balanced, evaluate, fit,
@@ -34,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) patience: Option<usize>,
     /// Of batches and dropout.
     pub(crate) seed: u64,
+    /// What convolutions and linear layers multiply.
+    pub(crate) precision: Precision,
 }
 
 impl Plan {
@@ -49,6 +52,7 @@ impl Plan {
             label_smoothing: args.label_smoothing,
             patience: Some(args.patience as usize * if head { 4 } else { 1 }),
             seed: args.seed,
+            precision: args.precision.precision(),
         }
     }
 }
@@ -124,6 +128,7 @@ where
         loss,
         seed: plan.seed,
         patience: plan.patience,
+        precision: plan.precision,
     };
     let mut observe = |event: &Event| progress.see(event);
     Ok(fit(net, &mut optimizer, &options, batches, validate, &mut observe)?)
@@ -236,6 +241,7 @@ pub(crate) fn finish(
             "ending": history.ending.to_string(),
             "steps": history.steps.len(),
             "seconds": seconds,
+            "precision": setup.precision.name(),
             "model": setup.out.display().to_string(),
         });
         files::write_json(path, &value)?;
@@ -248,7 +254,12 @@ pub(crate) fn finish(
     if history.ending == Ending::Stopped {
         return Err(Failure::Interrupted(format!("saved {kept} to {folder}; it loads like any other model")));
     }
-    println!("Saved {kept} to {folder} after {seconds:.0} s ({}). Next: uke predict {folder} {input}", history.ending);
+    let precision = match setup.precision {
+        PrecisionArg::F32 => String::new(),
+        other => format!(" of learning in {}", other.name()),
+    };
+    let ending = history.ending;
+    println!("Saved {kept} to {folder} after {seconds:.0} s{precision} ({ending}). Next: uke predict {folder} {input}");
     Ok(())
 }
 

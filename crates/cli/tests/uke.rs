@@ -233,6 +233,17 @@ fn a_model_is_trained_predicts_and_is_evaluated() {
     assert!(said.contains("loaded") && said.contains("epoch 1/6") && said.contains("pooling by mean"), "{said}");
     let result: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
     assert!(result["validation"]["accuracy"].as_f64().unwrap() >= 0.9, "{result}");
+    assert_eq!(result["precision"], "f32");
+
+    let rounded = folder.path("rounded");
+    let learn = ["finetune", "text", "--weights", TINY, "--train", &table, "--val-share", "0.25", "--epochs", "6"];
+    let output = uke(&[&learn[..], &["--out", &rounded, "--json", &json, "--precision", "bf16"]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("of learning in bf16"), "{}", text(&output.stdout));
+    let other: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    assert!(other["precision"] == "bf16" && other["epochs"][0]["loss"] != result["epochs"][0]["loss"], "{other}");
+    assert!(other["validation"]["accuracy"].as_f64().unwrap() >= 0.9, "{other}");
+    fails(&[&learn[..], &["--out", &rounded, "--precision", "int8"]].concat(), 2, &["--precision", "f32, bf16"]);
 
     let lines = folder.file("lines.txt", "a lovely day\n\na terrible day\n");
     let output = uke(&["predict", &out, &lines, "what a lovely day", "--json", &json]);
@@ -689,6 +700,10 @@ fn layers_are_measured() {
     let output = uke(&["bench", "bert_tiny", "--length", "8", "--runs", "1", "--train"]);
     let said = text(&output.stdout);
     assert!(output.status.success() && said.contains("backward") && said.contains("AdamW"), "{said}");
+    let output =
+        uke(&["bench", "bert_tiny", "--length", "8", "--runs", "1", "--train", "--precision", "bf16", "--json"]);
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&said["precision"], &said["mode"]), (&"bf16".into(), &"train".into()), "{said}");
 }
 
 #[test]

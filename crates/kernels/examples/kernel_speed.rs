@@ -35,13 +35,20 @@ fn gemm_speed(m: usize, n: usize, k: usize) {
     let nt = best(|| gemm(Mat::new(&a, m, k), Mat::new(&b, n, k).t(), &mut c, n, false, &none));
     let nn = best(|| gemm(Mat::new(&a, m, k), Mat::new(&b, k, n), &mut c, n, false, &none));
     let tn = best(|| gemm(Mat::new(&a, k, m).t(), Mat::new(&b, k, n), &mut c, n, false, &none));
+    let mut in_bf16 = |a, b| best(|| gemm_in(Precision::Bf16, a, b, &mut c, n, false, &none));
+    let rounded_nt = in_bf16(Mat::new(&a, m, k), Mat::new(&b, n, k).t());
+    let rounded_nn = in_bf16(Mat::new(&a, m, k), Mat::new(&b, k, n));
+    let rounded_tn = in_bf16(Mat::new(&a, k, m).t(), Mat::new(&b, k, n));
     println!(
-        "gemm {m:5} x {n:5} x {k:5}: packed {:6.1}  bf16 {:6.1}  A·Bt {:6.1}  A·B {:6.1}  At·B {:6.1}",
+        "gemm {m:5} x {n:5} x {k:5}: packed {:6.1}  bf16 {:6.1}  A·Bt {:6.1} {:6.1}  A·B {:6.1} {:6.1}  At·B {:6.1} {:6.1}",
         flops / fast,
         flops / bf16,
         flops / nt,
+        flops / rounded_nt,
         flops / nn,
-        flops / tn
+        flops / rounded_nn,
+        flops / tn,
+        flops / rounded_tn
     );
 }
 
@@ -111,9 +118,9 @@ fn winograd_speed() {
 }
 
 fn conv_speed(batch: usize) {
-    let mut total = [0.0; 7];
+    let mut total = [0.0; 10];
     println!(
-        "ResNet-50, batch {batch}                   packed          winograd            bf16         forward   backward data   backward weight"
+        "ResNet-50, batch {batch}                   packed          winograd            bf16         forward   backward data   backward weight  and these in bf16"
     );
     for (size, cin, cout, kernel, stride, count) in RESNET50.into_iter().chain(RESNET50_TAIL) {
         let pad = [kernel / 2; 4];
@@ -145,6 +152,9 @@ fn conv_speed(batch: usize) {
             best(|| conv2d(&g, &x, &w, &mut y, &epilogue)),
             best(|| conv2d_backward_data(&g, &y, &w, &mut x, false)),
             best(|| conv2d_backward_weight(&g, &x, &y, &mut dw)),
+            best(|| conv2d_in(Precision::Bf16, &g, &x, &w, &mut y, &epilogue)),
+            best(|| conv2d_backward_data_in(Precision::Bf16, &g, &y, &w, &mut x, false)),
+            best(|| conv2d_backward_weight_in(Precision::Bf16, &g, &x, &y, &mut dw)),
         ];
         let flops = 2e-9 * g.mults() as f64;
         print!("{count} x {size:3}² {cin:4} -> {cout:4}, {kernel}x{kernel} / {stride}");
@@ -152,12 +162,13 @@ fn conv_speed(batch: usize) {
             print!("{:8.2} ms {:6.1}", time * 1e3, flops / time);
             *total += time * count as f64;
         }
-        total[6] += flops * count as f64;
+        total[9] += flops * count as f64;
         println!();
     }
-    for (what, time) in ["packed", "winograd", "bf16", "forward", "backward data", "backward weight"].iter().zip(total)
-    {
-        println!("{what:16} {:7.1} ms, {:6.1} GFLOP/s", time * 1e3, total[6] / time);
+    let passes = ["forward", "backward data", "backward weight"];
+    let rounded = ["forward bf16", "backward data bf16", "backward weight bf16"];
+    for (what, time) in ["packed", "winograd", "bf16"].iter().chain(&passes).chain(&rounded).zip(total) {
+        println!("{what:20} {:7.1} ms, {:6.1} GFLOP/s", time * 1e3, total[9] / time);
     }
 }
 

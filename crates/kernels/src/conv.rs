@@ -10,10 +10,10 @@ mod winograd;
 mod winograd_weight;
 
 use crate::element::{as_f32, as_f32_mut, cast, cast_mut};
-use crate::gemm::Epilogue;
 use crate::gemm::pack::with_buffer;
 use crate::gemm::pairs::Kind;
 use crate::gemm::tile::CHAIN;
+use crate::gemm::{Epilogue, Precision};
 use crate::isa::{self, Isa};
 use crate::product;
 use crate::{Element, naive};
@@ -130,11 +130,31 @@ fn out_size(padded: usize, kernel: usize, stride: usize, dilation: usize) -> usi
 /// # Panics
 /// If the sizes do not fit.
 pub fn conv2d<T: Element>(g: &Conv2d, x: &[T], w: &[T], y: &mut [T], epilogue: &Epilogue<T>) {
-    conv2d_with(isa::current(), g, x, w, y, epilogue);
+    conv2d_in(Precision::F32, g, x, w, y, epilogue);
 }
 
-/// [`conv2d`] on an instruction set.
-pub(crate) fn conv2d_with<T: Element>(isa: Isa, g: &Conv2d, x: &[T], w: &[T], y: &mut [T], epilogue: &Epilogue<T>) {
+/// [`conv2d`] of an input and a weight that are rounded to a precision first: in bf16 products with a relative error of at most
+/// 2^-8, whose sums are f32. Depthwise convolutions and images of few channels stay in f32, as do groups of an odd number of
+/// channels, and f64.
+///
+/// # Panics
+/// If the sizes do not fit. In [`Precision::Int8`], which needs a [`PackedConv`].
+pub fn conv2d_in<T: Element>(precision: Precision, g: &Conv2d, x: &[T], w: &[T], y: &mut [T], epilogue: &Epilogue<T>) {
+    let isa = isa::current();
+    conv2d_with(isa, Kind::of(isa, precision), g, x, w, y, epilogue);
+}
+
+/// [`conv2d_in`] on an instruction set.
+pub(crate) fn conv2d_with<T: Element>(
+    isa: Isa,
+    kind: Kind,
+    g: &Conv2d,
+    x: &[T],
+    w: &[T],
+    y: &mut [T],
+    epilogue: &Epilogue<T>,
+) {
+    assert!(kind.precision() != Precision::Int8, "conv2d: int8 needs a prepared weight");
     g.check(x.len(), w.len(), y.len());
     epilogue.check(g.cout, y.len());
     if y.is_empty() {
@@ -145,10 +165,12 @@ pub(crate) fn conv2d_with<T: Element>(isa: Isa, g: &Conv2d, x: &[T], w: &[T], y:
             depthwise::forward(isa, g, x, &depthwise::pack(g, w), y, &epilogue);
         }
         (Some(x), Some(w), Some(y), Some(epilogue)) => {
-            with_buffer(dense::packed_forward_len(isa, g), |panels| {
-                dense::pack_forward(isa, g, w, panels);
-                let weight = dense::Weight { panels, chain: CHAIN, kind: Kind::Single };
-                dense::forward(isa, g, Pixels::dense(x, g.cin), weight, y, g.cout, epilogue);
+            let pixels = Pixels::dense(x, g.cin);
+            let kind = if dense::supports(g, kind) { kind } else { Kind::Single };
+            with_buffer(dense::packed_forward_len(isa, kind, g), |panels| {
+                dense::pack_forward(isa, kind, g, w, panels);
+                let weight = dense::Weight { panels, chain: CHAIN, kind };
+                dense::forward(isa, g, pixels, weight, y, g.cout, epilogue);
             });
         }
         _ => naive::conv::conv2d(g, x, w, y, epilogue),
@@ -161,11 +183,37 @@ pub(crate) fn conv2d_with<T: Element>(isa: Isa, g: &Conv2d, x: &[T], w: &[T], y:
 /// # Panics
 /// If the sizes do not fit.
 pub fn conv2d_backward_data<T: Element>(g: &Conv2d, dy: &[T], w: &[T], dx: &mut [T], accumulate: bool) {
-    backward_data_with(isa::current(), g, dy, w, dx, accumulate);
+    conv2d_backward_data_in(Precision::F32, g, dy, w, dx, accumulate);
 }
 
-/// [`conv2d_backward_data`] on an instruction set.
-pub(crate) fn backward_data_with<T: Element>(isa: Isa, g: &Conv2d, dy: &[T], w: &[T], dx: &mut [T], accumulate: bool) {
+/// [`conv2d_backward_data`] of factors that are rounded to a precision first, with the exceptions of [`conv2d_in`], and that of
+/// 3×3 convolutions with stride 1 that are faster in f32 by Winograd's algorithm.
+///
+/// # Panics
+/// As there.
+pub fn conv2d_backward_data_in<T: Element>(
+    precision: Precision,
+    g: &Conv2d,
+    dy: &[T],
+    w: &[T],
+    dx: &mut [T],
+    accumulate: bool,
+) {
+    let isa = isa::current();
+    backward_data_with(isa, Kind::of(isa, precision), g, dy, w, dx, accumulate);
+}
+
+/// [`conv2d_backward_data_in`] on an instruction set.
+pub(crate) fn backward_data_with<T: Element>(
+    isa: Isa,
+    kind: Kind,
+    g: &Conv2d,
+    dy: &[T],
+    w: &[T],
+    dx: &mut [T],
+    accumulate: bool,
+) {
+    assert!(kind.precision() != Precision::Int8, "conv2d_backward_data: integers have no gradients");
     g.check(dx.len(), w.len(), dy.len());
     if dx.is_empty() || dy.is_empty() {
         if !accumulate {
@@ -177,7 +225,13 @@ pub(crate) fn backward_data_with<T: Element>(isa: Isa, g: &Conv2d, dy: &[T], w: 
         (Some(dy), Some(w), Some(dx)) if g.is_depthwise() => {
             depthwise::backward_data(isa, g, dy, &depthwise::pack(g, w), dx, accumulate);
         }
-        (Some(dy), Some(w), Some(dx)) => dense::backward_data(isa, g, dy, w, dx, accumulate),
+        (Some(dy), Some(w), Some(dx)) if winograd::pays_backward(g, kind) => {
+            winograd::backward_data(isa, g, dy, w, dx, accumulate);
+        }
+        (Some(dy), Some(w), Some(dx)) => {
+            let kind = if dense::supports_backward(g, kind) { kind } else { Kind::Single };
+            dense::backward_data(isa, kind, g, dy, w, dx, accumulate);
+        }
         _ => naive::conv::conv2d_backward_data(g, dy, w, dx, accumulate),
     }
 }
@@ -187,18 +241,31 @@ pub(crate) fn backward_data_with<T: Element>(isa: Isa, g: &Conv2d, dy: &[T], w: 
 /// # Panics
 /// If the sizes do not fit.
 pub fn conv2d_backward_weight<T: Element>(g: &Conv2d, x: &[T], dy: &[T], dw: &mut [T]) {
-    backward_weight_with(isa::current(), g, x, dy, dw);
+    conv2d_backward_weight_in(Precision::F32, g, x, dy, dw);
 }
 
-/// [`conv2d_backward_weight`] on an instruction set.
-pub(crate) fn backward_weight_with<T: Element>(isa: Isa, g: &Conv2d, x: &[T], dy: &[T], dw: &mut [T]) {
+/// [`conv2d_backward_weight`] of factors that are rounded to a precision first; what stays in f32 is as in [`conv2d_in`].
+///
+/// # Panics
+/// As there.
+pub fn conv2d_backward_weight_in<T: Element>(precision: Precision, g: &Conv2d, x: &[T], dy: &[T], dw: &mut [T]) {
+    let isa = isa::current();
+    backward_weight_with(isa, Kind::of(isa, precision), g, x, dy, dw);
+}
+
+/// [`conv2d_backward_weight_in`] on an instruction set.
+pub(crate) fn backward_weight_with<T: Element>(isa: Isa, kind: Kind, g: &Conv2d, x: &[T], dy: &[T], dw: &mut [T]) {
+    assert!(kind.precision() != Precision::Int8, "conv2d_backward_weight: integers have no gradients");
     g.check(x.len(), dw.len(), dy.len());
     if dw.is_empty() || dy.is_empty() || x.is_empty() {
         return dw.fill(T::ZERO);
     }
     match (as_f32(x), as_f32(dy), as_f32_mut(dw)) {
         (Some(x), Some(dy), Some(dw)) if g.is_depthwise() => depthwise::backward_weight(isa, g, x, dy, dw),
-        (Some(x), Some(dy), Some(dw)) => dense::backward_weight(isa, g, x, dy, dw),
+        (Some(x), Some(dy), Some(dw)) => {
+            let kind = if dense::supports(g, kind) { kind } else { Kind::Single };
+            dense::backward_weight(isa, kind, g, x, dy, dw);
+        }
         _ => naive::conv::conv2d_backward_weight(g, x, dy, dw),
     }
 }

@@ -13,8 +13,8 @@ use crate::isa::{self, Isa};
 use crate::{Element, naive};
 use blocks::{pieces, run_blocks, tile_size};
 use outer::{Factor, Meeting, Outer, outer};
-use pack::{pack, packed_len, with_buffer};
-use pairs::{Kind, join_rows, to_pairs};
+use pack::{pack, pack_places, packed_len, with_buffer};
+use pairs::{Kind, to_pairs};
 use quads::{Quantum, extremes, join_quads, quantize};
 use std::ops::Range;
 use tile::{Block, CHAIN, Panels, Target};
@@ -252,16 +252,9 @@ impl Packed<f32> {
     /// [`Packed::with_precision`] of pairs for an instruction set.
     pub(crate) fn new_pairs(isa: Isa, kind: Kind, b: Mat<f32>) -> Self {
         b.check();
-        let (width, rows) = (tile_size(isa).1, b.rows.next_multiple_of(2));
-        let mut panels = vec![0.0; packed_len(1, b.rows, b.cols, width)];
-        pack(false, &[b], width, &mut panels);
-        // An odd number of rows ends with one of zeros.
-        let panels = panels.chunks_exact((b.rows * width).max(1)).flat_map(|panel| {
-            let mut panel = panel.to_vec();
-            panel.resize(rows * width, 0.0);
-            join_rows(&panel, width)
-        });
-        let panels: Vec<f32> = panels.collect();
+        let (width, places) = (tile_size(isa).1, kind.places(b.rows));
+        let mut panels = vec![0.0; packed_len(1, places, b.cols, width)];
+        pack_places(isa, kind, false, &[b], width, &mut panels);
         Packed { len: panels.len(), panels, rows: b.rows, cols: b.cols, isa, kind }
     }
 }
@@ -335,7 +328,24 @@ pub(crate) fn at_least<T: Element>(memory: Vec<T>, len: usize) -> Vec<T> {
 /// # Panics
 /// If the sizes do not fit.
 pub fn gemm<T: Element>(a: Mat<T>, b: Mat<T>, c: &mut [T], ldc: usize, accumulate: bool, epilogue: &Epilogue<T>) {
-    gemm_with(isa::current(), false, a, b, c, ldc, accumulate, epilogue);
+    gemm_with(isa::current(), Kind::Single, false, a, b, c, ldc, accumulate, epilogue);
+}
+
+/// [`gemm`] of factors that are rounded to a precision first; sums are f32. Those of f64 stay as they are.
+///
+/// # Panics
+/// If the sizes do not fit. In [`Precision::Int8`], which needs a [`Packed`] matrix.
+pub fn gemm_in<T: Element>(
+    precision: Precision,
+    a: Mat<T>,
+    b: Mat<T>,
+    c: &mut [T],
+    ldc: usize,
+    accumulate: bool,
+    epilogue: &Epilogue<T>,
+) {
+    let isa = isa::current();
+    gemm_with(isa, Kind::of(isa, precision), false, a, b, c, ldc, accumulate, epilogue);
 }
 
 /// [`gemm`] on the calling thread only, for callers that are parallel themselves.
@@ -350,7 +360,7 @@ pub fn gemm_serial<T: Element>(
     accumulate: bool,
     epilogue: &Epilogue<T>,
 ) {
-    gemm_with(isa::current(), true, a, b, c, ldc, accumulate, epilogue);
+    gemm_with(isa::current(), Kind::Single, true, a, b, c, ldc, accumulate, epilogue);
 }
 
 /// [`gemm`] with a B that was packed before. Sums are rounded as in other libraries: twice as much as by [`gemm`].
@@ -377,9 +387,10 @@ pub fn gemm_packed<T: Element>(
     }
 }
 
-/// [`gemm`] on an instruction set, on all threads or the calling one.
+/// [`gemm`] on an instruction set, in single numbers or pairs, on all threads or the calling one.
 pub(crate) fn gemm_with<T: Element>(
     isa: Isa,
+    kind: Kind,
     serial: bool,
     a: Mat<T>,
     b: Mat<T>,
@@ -393,8 +404,8 @@ pub(crate) fn gemm_with<T: Element>(
     match (a.cast(), b.cast(), cast_mut(c), epilogue.cast()) {
         (Some(a), Some(b), Some(c), Some(epilogue)) => {
             if a.row_stride == 1 && a.col_stride > 1 && b.col_stride == 1 && epilogue.is_none() {
-                multiply_transposed(isa, serial, a, b, c, ldc, accumulate);
-            } else if !serial && few::pays(&a, &b) {
+                multiply_transposed(isa, kind, serial, a, b, c, ldc, accumulate);
+            } else if !serial && kind == Kind::Single && few::pays(&a, &b) {
                 few::multiply(isa, a, b, c, ldc, accumulate, epilogue);
             } else {
                 let width = tile_size(isa).1;
@@ -413,9 +424,9 @@ pub(crate) fn gemm_with<T: Element>(
                         residual: epilogue.residual.map(|residual| &residual[from(residual.len())..]),
                         ..epilogue
                     };
-                    with_buffer(packed_len(1, part.rows, part.cols, width), |panels| {
-                        pack(serial, &[part], width, panels);
-                        let (depth, kind) = (part.rows, Kind::Single);
+                    let depth = kind.places(part.rows);
+                    with_buffer(packed_len(1, depth, part.cols, width), |panels| {
+                        pack_places(isa, kind, serial, &[part], width, panels);
                         let b = Panels { data: panels, taps: 1, depth, cols: part.cols, chain: CHAIN, kind };
                         multiply(isa, serial, a, b, c, ldc, accumulate, epilogue);
                     });
@@ -504,7 +515,16 @@ fn multiply_f64<T: Element>(a: Mat<T>, b: Mat<T>, c: &mut [T], ldc: usize, accum
 }
 
 /// A·B where A is the transpose of a row-major matrix: a sum of outer products.
-fn multiply_transposed(isa: Isa, serial: bool, a: Mat<f32>, b: Mat<f32>, c: &mut [f32], ldc: usize, accumulate: bool) {
+fn multiply_transposed(
+    isa: Isa,
+    kind: Kind,
+    serial: bool,
+    a: Mat<f32>,
+    b: Mat<f32>,
+    c: &mut [f32],
+    ldc: usize,
+    accumulate: bool,
+) {
     let sum = Outer {
         left: Factor { data: a.data, pitch: a.col_stride, len: a.rows },
         right: Factor { data: b.data, pitch: b.row_stride, len: b.cols },
@@ -513,6 +533,7 @@ fn multiply_transposed(isa: Isa, serial: bool, a: Mat<f32>, b: Mat<f32>, c: &mut
         taps: 1,
         row_stride: ldc,
         accumulate,
+        kind,
     };
     outer(isa, serial, sum, c, |part| Meeting {
         pairs: vec![(0..part.len() as u32).map(|p| (p, p)).collect()],

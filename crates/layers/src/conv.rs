@@ -46,7 +46,7 @@ impl Conv2d {
     pub fn forward_with(&self, x: &Value, options: &Conv2dOptions, pass: &mut Pass) -> Result<Value> {
         let weight = pass.param(&self.weight);
         let bias = self.bias.as_ref().map(|b| pass.param(b));
-        let y = x.conv2d(&weight, bias.as_ref(), options)?;
+        let y = x.conv2d_in(pass.precision(), &weight, bias.as_ref(), options)?;
         Ok(pass.tap(self, y))
     }
 }

@@ -43,7 +43,7 @@ impl Linear {
     pub fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
         let weight = pass.param(&self.weight);
         let bias = self.bias.as_ref().map(|b| pass.param(b));
-        let y = x.linear(&weight, bias.as_ref())?;
+        let y = x.linear_in(pass.precision(), &weight, bias.as_ref())?;
         Ok(pass.tap(self, y))
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::{Error, Module, ModuleId, Param, ParamId, Result};
 use std::collections::BTreeMap;
-use ukulele_autograd::{Gradient, Graph, NodeId, Tape, Tensor, Unreached, Value};
+use ukulele_autograd::{Gradient, Graph, NodeId, Precision, Tape, Tensor, Unreached, Value};
 use ukulele_kernels::random;
 
 /// ONE forward pass: its mode, tape, randomness, and the changes of statistics it asks for.
 #[derive(Debug)]
 pub struct Pass {
     training: bool,
+    precision: Precision,
     tape: Option<Tape>,
     key: u64,
     drawn: u64,
@@ -32,6 +33,7 @@ impl Pass {
         let key = random::key(&[seed]);
         Self {
             training,
+            precision: Precision::F32,
             tape,
             key,
             drawn: 0,
@@ -93,6 +95,32 @@ impl Pass {
             .as_ref()
             .ok_or_else(|| Error::argument("graph", "this pass records nothing; use Pass::record"))?
             .graph(output)
+    }
+
+    /// The pass in another precision than f32. In [`Precision::Bf16`] the convolutions and linear layers of any module multiply
+    /// factors that are rounded to bf16, in backward too: each product has a relative error of at most 2^-8. Sums, results,
+    /// parameters and their gradients, norms, attention and losses stay f32, and so does what
+    /// [`ukulele_kernels::conv::conv2d_in`] names. In [`Precision::Int8`] nothing learns: those layers return an error.
+    ///
+    /// ```
+    /// use ukulele_layers::{Init, Linear, Pass, Precision, Tensor};
+    /// let layer = Linear::new(4, 3, &mut Init::new(0));
+    /// let x = Tensor::ones(&[2, 4])?.into();
+    /// let [exact, rounded] = [Precision::F32, Precision::Bf16]
+    ///     .map(|precision| layer.forward(&x, &mut Pass::train(7).with_precision(precision)));
+    /// let (exact, rounded) = (exact?.tensor().to_vec(), rounded?.tensor().to_vec());
+    /// assert!(exact != rounded && exact.iter().zip(&rounded).all(|(a, b)| (a - b).abs() < 0.01));
+    /// # Ok::<(), ukulele_layers::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// What convolutions and linear layers round their factors to.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Whether this pass trains.

@@ -187,7 +187,7 @@ impl WordsHead {
         let y = self.dense.forward(hidden, pass)?.gelu(self.activation)?;
         let y = self.norm.forward(&y, pass)?;
         let (table, bias) = (pass.param(table), pass.param(&self.bias));
-        y.linear(&table, Some(&bias))
+        y.linear_in(pass.precision(), &table, Some(&bias))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{Classifier, Error, FrozenTrunk, Labelled, Optimizer, Result, Schedul
 use std::fmt;
 use ukulele_autograd::CrossEntropy;
 use ukulele_kernels::random;
-use ukulele_layers::{Gradients, Pass, Tensor, Value};
+use ukulele_layers::{Gradients, Pass, Precision, Tensor, Value};
 
 /// The batches of one epoch, made one after the other; their number is known.
 pub type Batches<'a, B> = Box<dyn ExactSizeIterator<Item = Result<Labelled<B>>> + 'a>;
@@ -29,6 +29,9 @@ pub struct FitOptions {
     pub seed: u64,
     /// Ends the training after this many epochs without a better validation.
     pub patience: Option<usize>,
+    /// What convolutions and linear layers round their factors to while the model learns ([`Pass::with_precision`]): the weights
+    /// that the optimiser moves, its state and validation stay f32.
+    pub precision: Precision,
 }
 
 impl Default for FitOptions {
@@ -42,6 +45,7 @@ impl Default for FitOptions {
             loss: CrossEntropy::default(),
             seed: 0,
             patience: None,
+            precision: Precision::F32,
         }
     }
 }
@@ -207,6 +211,7 @@ impl FitOptions {
             Self { clip: Some(max), .. } if max.is_nan() || *max <= 0.0 => {
                 wrong("gradients clipped to a norm that is not above 0")
             }
+            Self { precision: Precision::Int8, .. } => wrong("nothing learns in int8; f32 or bf16 is wanted"),
             Self { schedule, .. } if !(0.0..=1.0).contains(&schedule.warmup) => {
                 wrong("a share of warm-up outside 0 to 1")
             }
@@ -303,7 +308,7 @@ fn take_step<N: Classifier>(
         if weight(&batch.labels, &options.loss) == 0.0 {
             return Err(weightless());
         }
-        let mut pass = Pass::train(random::key(&[seed, 0]));
+        let mut pass = Pass::train(random::key(&[seed, 0])).with_precision(options.precision);
         let logits = logits(Some(trunk), net, &batch.inputs, &mut pass)?;
         let mean = logits.cross_entropy_with(&batch.labels, &options.loss)?;
         drop(logits);
@@ -317,7 +322,7 @@ fn take_step<N: Classifier>(
         optimizer.backward_and_step(net, &mut pass, &mean)?;
         return Ok((loss, None));
     }
-    let (loss, mut gradients) = step_gradients(Some(trunk), net, batches, &options.loss, seed, audit)?;
+    let (loss, mut gradients) = step_gradients(Some(trunk), net, batches, options, seed, audit)?;
     if !loss.is_finite() {
         return Err(diverged(loss));
     }
@@ -360,7 +365,8 @@ pub fn loss_and_gradients<N: Classifier>(
     seed: u64,
     audit: bool,
 ) -> Result<(f64, Gradients)> {
-    step_gradients(None, net, batches, loss, seed, audit)
+    let options = FitOptions { loss: loss.clone(), ..FitOptions::default() };
+    step_gradients(None, net, batches, &options, seed, audit)
 }
 
 /// [`loss_and_gradients`], a frozen trunk being run by its plan if there is one to keep it.
@@ -368,10 +374,11 @@ fn step_gradients<N: Classifier>(
     mut trunk: Option<&mut FrozenTrunk<N>>,
     net: &mut N,
     batches: &[Labelled<N::Batch>],
-    loss: &CrossEntropy,
+    options: &FitOptions,
     seed: u64,
     audit: bool,
 ) -> Result<(f64, Gradients)> {
+    let loss = &options.loss;
     let weights: Vec<f64> = batches.iter().map(|batch| weight(&batch.labels, loss)).collect();
     let total: f64 = weights.iter().sum();
     if total == 0.0 && !batches.is_empty() {
@@ -379,7 +386,7 @@ fn step_gradients<N: Classifier>(
     }
     let mut sum: Option<(f64, Gradients)> = None;
     for (i, (batch, weight)) in batches.iter().zip(&weights).enumerate() {
-        let mut pass = Pass::train(random::key(&[seed, i as u64]));
+        let mut pass = Pass::train(random::key(&[seed, i as u64])).with_precision(options.precision);
         let logits = logits(trunk.as_deref_mut(), net, &batch.inputs, &mut pass)?;
         let mean = logits.cross_entropy_with(&batch.labels, loss)?;
         let share = weight / total;

@@ -113,7 +113,7 @@ fn move_one(name: &str, param: &mut Param, gradient: Gradient, group: Group, upd
     let gradient = match gradient {
         Gradient::Product(product) if product.shape() == *param.value.shape() && param.value.is_contiguous() => {
             let mut pieces = |each: &mut dyn FnMut(usize, &[f32])| {
-                product.pieces(&mut |at, piece| {
+                product.pieces(|at, piece| {
                     finite(name, "gradient", piece, "")?;
                     each(at, piece);
                     Ok(())

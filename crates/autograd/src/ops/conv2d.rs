@@ -4,8 +4,9 @@
 //! the pixels of all images, ∂L/∂b sums ∂L/∂y over them. All memory is channels-last, the weight's too.
 
 use crate::gradcheck::{Example, numbers};
-use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
-use ukulele_kernels::conv::{self, conv2d, conv2d_backward_data, conv2d_backward_weight};
+use crate::op::learns_in;
+use crate::{Element, Error, Keeps, Kept, Op, Precision, Result, Slots, Tensor, Value};
+use ukulele_kernels::conv::{self, conv2d_backward_data_in, conv2d_backward_weight_in, conv2d_in};
 use ukulele_kernels::gemm::{Activation, Epilogue};
 use ukulele_kernels::reduce::column_sums;
 
@@ -33,6 +34,8 @@ impl Default for Conv2dOptions {
 pub struct Conv2d {
     /// How it moves.
     pub options: Conv2dOptions,
+    /// What the factors of all three products are rounded to.
+    pub precision: Precision,
 }
 
 impl Conv2d {
@@ -94,6 +97,7 @@ impl<T: Element> Op<T> for Conv2d {
     }
 
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
+        learns_in("conv2d", self.precision)?;
         let geometry = self.geometry(inputs[0].shape(), inputs[1].shape())?;
         let (x, w) = (inputs[0].channels_last(), inputs[1].channels_last());
         let bias = inputs.get(2).map(|b| b.contiguous());
@@ -103,7 +107,7 @@ impl<T: Element> Op<T> for Conv2d {
         let bias = bias.as_ref().map(Tensor::dense_memory);
         let epilogue = Epilogue { bias, residual: None, activation: Activation::None };
         Tensor::build_channels_last([geometry.n, geometry.cout, geometry.out_h(), geometry.out_w()], |y| {
-            conv2d(&geometry, x.dense_memory(), w.dense_memory(), y, &epilogue);
+            conv2d_in(self.precision, &geometry, x.dense_memory(), w.dense_memory(), y, &epilogue);
         })
     }
 
@@ -117,12 +121,12 @@ impl<T: Element> Op<T> for Conv2d {
             let weight = weight.dense_memory();
             let dx = match slots.take(0) {
                 None => Tensor::build_channels_last([n, cin, h, w], |dx| {
-                    conv2d_backward_data(&geometry, dy, weight, dx, false);
+                    conv2d_backward_data_in(self.precision, &geometry, dy, weight, dx, false);
                 })?,
                 Some(sum) => {
                     let mut laid = sum.channels_last();
                     drop(sum);
-                    conv2d_backward_data(&geometry, dy, weight, laid.memory_mut(), true);
+                    conv2d_backward_data_in(self.precision, &geometry, dy, weight, laid.memory_mut(), true);
                     laid
                 }
             };
@@ -131,7 +135,7 @@ impl<T: Element> Op<T> for Conv2d {
         if slots.wants(1) {
             let x = kept.input(0)?.channels_last();
             let dw = Tensor::build_channels_last([cout, cin / groups, kh, kw], |dw| {
-                conv2d_backward_weight(&geometry, x.dense_memory(), dy, dw);
+                conv2d_backward_weight_in(self.precision, &geometry, x.dense_memory(), dy, dw);
             });
             slots.add(1, dw?)?;
         }
@@ -157,9 +161,24 @@ impl<T: Element> Value<T> {
     /// # Errors
     /// Shapes that do not fit; a kernel larger than the padded image; a stride, dilation or number of groups of 0.
     pub fn conv2d(&self, weight: &Self, bias: Option<&Self>, options: &Conv2dOptions) -> Result<Self> {
+        self.conv2d_in(Precision::F32, weight, bias, options)
+    }
+
+    /// [`Value::conv2d`] whose products, in backward too, are of factors rounded to a precision; sums and results are f32. What
+    /// stays in f32: [`ukulele_kernels::conv::conv2d_in`].
+    ///
+    /// # Errors
+    /// As there, and [`Precision::Int8`], in which nothing learns.
+    pub fn conv2d_in(
+        &self,
+        precision: Precision,
+        weight: &Self,
+        bias: Option<&Self>,
+        options: &Conv2dOptions,
+    ) -> Result<Self> {
         let mut inputs = vec![self, weight];
         inputs.extend(bias);
-        Self::apply(Conv2d { options: *options }, &inputs)
+        Self::apply(Conv2d { options: *options, precision }, &inputs)
     }
 }
 

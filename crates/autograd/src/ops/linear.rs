@@ -1,13 +1,17 @@
 //! y = x·Wᵀ + b; ∂L/∂x = ∂L/∂y·W, ∂L/∂W = ∂L/∂yᵀ·x, ∂L/∂b = Σ rows of ∂L/∂y.
 
 use crate::gradcheck::{Example, numbers};
-use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
-use ukulele_kernels::gemm::{Activation, Epilogue, Mat, gemm};
+use crate::op::learns_in;
+use crate::{Element, Error, Keeps, Kept, Op, Precision, Result, Slots, Tensor, Value};
+use ukulele_kernels::gemm::{Activation, Epilogue, Mat, gemm_in};
 use ukulele_kernels::reduce::column_sums;
 
 /// y = x·Wᵀ + b: inputs x (.., in), W (out, in) and, optionally, b (out).
-#[derive(Debug, Clone, Copy)]
-pub struct Linear;
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Linear {
+    /// What the factors of all three products are rounded to.
+    pub precision: Precision,
+}
 
 impl<T: Element> Op<T> for Linear {
     fn name(&self) -> &'static str {
@@ -19,6 +23,7 @@ impl<T: Element> Op<T> for Linear {
     }
 
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
+        learns_in("linear", self.precision)?;
         let (x, w, bias) = (inputs[0].contiguous(), inputs[1].contiguous(), inputs.get(2).map(|b| b.contiguous()));
         let [out, width] = w.dims("linear", "a weight (out, in)")?;
         let Some((&last, rows)) = x.shape().split_last() else {
@@ -35,7 +40,7 @@ impl<T: Element> Op<T> for Linear {
         let bias = bias.as_ref().map(Tensor::dense_memory);
         let epilogue = Epilogue { bias, residual: None, activation: Activation::None };
         let (x, w) = (Mat::new(x.dense_memory(), rows, width), Mat::new(w.dense_memory(), out, width));
-        Tensor::build(&shape, |y| gemm(x, w.t(), y, out, false, &epilogue))
+        Tensor::build(&shape, |y| gemm_in(self.precision, x, w.t(), y, out, false, &epilogue))
     }
 
     fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
@@ -46,10 +51,10 @@ impl<T: Element> Op<T> for Linear {
         if slots.wants(0) {
             let w = kept.input(1)?.contiguous();
             let w = Mat::new(w.dense_memory(), out, width);
-            slots.add(0, Tensor::build(slots.shape(0), |dx| gemm(dy, w, dx, width, false, &Epilogue::NONE))?)?;
+            slots.add(0, Tensor::build(slots.shape(0), |dx| gemm_in(self.precision, dy, w, dx, width, false, &Epilogue::NONE))?)?;
         }
         if slots.wants(1) {
-            slots.add_product(1, &grad, &kept.input(0)?.contiguous())?;
+            slots.add_product(1, self.precision, &grad, &kept.input(0)?.contiguous())?;
         }
         if slots.wants(2) {
             slots.add(2, Tensor::build(&[out], |db| column_sums(grad.dense_memory(), db))?)?;
@@ -73,9 +78,17 @@ impl<T: Element> Value<T> {
     /// # Errors
     /// Shapes that do not fit.
     pub fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
+        self.linear_in(Precision::F32, weight, bias)
+    }
+
+    /// [`Value::linear`] whose products, in backward too, are of factors rounded to a precision; sums and results are f32.
+    ///
+    /// # Errors
+    /// As there, and [`Precision::Int8`], in which nothing learns.
+    pub fn linear_in(&self, precision: Precision, weight: &Self, bias: Option<&Self>) -> Result<Self> {
         let mut inputs = vec![self, weight];
         inputs.extend(bias);
-        Self::apply(Linear, &inputs)
+        Self::apply(Linear { precision }, &inputs)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::network::Network;
 use crate::{interrupt, memory};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
-use ukulele_inference::{Plan, PlanOptions, StepProfile, TextPlan};
+use ukulele_inference::{Plan, PlanOptions, Precision, StepProfile, TextPlan};
 use ukulele_layers::{Pass, Value};
 use ukulele_training::{AdamW, Optimizer, Sgd};
 
@@ -160,7 +160,7 @@ pub(crate) fn infer(Subject { net, input, .. }: Subject, options: PlanOptions, r
 }
 
 /// Whole training steps.
-pub(crate) fn train(mut subject: Subject, runs: &Runs) -> Result<Measured> {
+pub(crate) fn train(mut subject: Subject, precision: Precision, runs: &Runs) -> Result<Measured> {
     // As a plan counts them.
     let steps = Compiled::new(&subject.net, &subject.input, PlanOptions::default())?.profile(&subject.input)?;
     let multiply_adds = steps.iter().map(|step| step.multiply_adds).sum();
@@ -174,7 +174,7 @@ pub(crate) fn train(mut subject: Subject, runs: &Runs) -> Result<Measured> {
     let memory = runs.repeat(|counts| {
         seed += 1;
         let start = Instant::now();
-        let mut pass = Pass::train(seed);
+        let mut pass = Pass::train(seed).with_precision(precision);
         let loss = loss(&subject, &mut pass)?;
         let forward = start.elapsed().as_secs_f64();
         let gradients = pass.backward(&loss)?;

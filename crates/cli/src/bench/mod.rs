@@ -28,7 +28,11 @@ pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<()> {
     bar.inc(1);
     bar.set_message("measuring the network");
     let runs = Runs { count: args.runs.map(|runs| runs as usize) };
-    let measured = if args.train { measure::train(subject, &runs)? } else { measure::infer(subject, options, &runs)? };
+    let measured = if args.train {
+        measure::train(subject, args.precision.precision(), &runs)?
+    } else {
+        measure::infer(subject, options, &runs)?
+    };
     bar.inc(1);
     bar.set_message("measuring the machine");
     let roofs = Roofs::measure();
@@ -49,9 +53,6 @@ pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<()> {
 /// Plans of a precision that networks can be measured in.
 fn options(args: &BenchArgs) -> Result<PlanOptions> {
     match args.precision {
-        PrecisionArg::Bf16 if args.train => {
-            Err(Failure::usage("--precision: networks learn in f32 only as yet; leave it out"))
-        }
         PrecisionArg::Int8 if args.train => Err(Failure::usage("--precision: networks do not learn in int8")),
         precision => Ok(precision.options()),
     }

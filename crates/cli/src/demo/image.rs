@@ -12,6 +12,7 @@ use crate::{files, interrupt, predict};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use ukulele_data::{Augment, ImageBatches, ImageDataset, Labels, Photo, Preprocess, Size, split};
+use ukulele_inference::Precision;
 use ukulele_layers::{Init, Module, Role};
 use ukulele_models::{ImageModel, Pretrained, ResNet, ResNetConfig};
 use ukulele_training::{
@@ -72,6 +73,7 @@ impl Knobs {
             label_smoothing: 0.0,
             patience: None,
             seed,
+            precision: Precision::F32,
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{files, interrupt, predict};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use ukulele_data::{Casing, Labels, TextBatches, TextDataset, Tokenizer, split};
+use ukulele_inference::Precision;
 use ukulele_layers::{Init, Module};
 use ukulele_models::{BertConfig, Pooling, Pretrained, TextModel};
 use ukulele_training::{Classifier, CrossEntropy, Features, Model, TextInput, check_writable, paired_difference};
@@ -89,6 +90,7 @@ impl Knobs {
             label_smoothing: 0.0,
             patience: None,
             seed,
+            precision: Precision::F32,
         }
     }
 }

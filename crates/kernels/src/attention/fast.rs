@@ -38,7 +38,7 @@ fn tokens(x: &[f32], layout: Layout, p: Place, dim: usize) -> Mat<'_, f32> {
 /// c = a·b (+ c) on the calling thread.
 fn multiply(isa: Isa, a: Mat<f32>, b: Mat<f32>, c: &mut [f32], accumulate: bool) {
     let ldc = b.cols;
-    gemm_with(isa, true, a, b, c, ldc, accumulate, &Epilogue::NONE);
+    gemm_with(isa, Kind::Single, true, a, b, c, ldc, accumulate, &Epilogue::NONE);
 }
 
 /// What turns the scores of a block into weights.

@@ -2,11 +2,11 @@
 //! of outer products.
 
 use super::walk::Walk;
-use super::{Conv2d, Pixels, winograd, winograd_weight};
+use super::{Conv2d, Pixels, winograd_weight};
 use crate::gemm::blocks::{run_blocks, tile_size};
 use crate::gemm::outer::{Factor, Meeting, Outer, outer};
-use crate::gemm::pack::{pack, packed_len, with_buffer};
-use crate::gemm::pairs::{Kind, join_rows, to_pairs};
+use crate::gemm::pack::{pack_places, packed_len, with_buffer};
+use crate::gemm::pairs::{Kind, to_pairs};
 use crate::gemm::quads::{MOST_ROWS, Quantum, extremes, join_quads, quantize};
 use crate::gemm::tile::{CHAIN, Panels, Target};
 use crate::gemm::{self, Epilogue, Mat, Precision};
@@ -67,13 +67,13 @@ fn taps_and_depth(g: &Conv2d) -> (usize, usize) {
 }
 
 /// Numbers that [`pack_forward`] writes.
-pub(super) fn packed_forward_len(isa: Isa, g: &Conv2d) -> usize {
+pub(super) fn packed_forward_len(isa: Isa, kind: Kind, g: &Conv2d) -> usize {
     let (taps, depth) = taps_and_depth(g);
-    g.groups * packed_len(taps, depth, g.cout / g.groups, tile_size(isa).1)
+    g.groups * packed_len(taps, kind.places(depth), g.cout / g.groups, tile_size(isa).1)
 }
 
-/// The weight as panels, group after group.
-pub(super) fn pack_forward(isa: Isa, g: &Conv2d, w: &[f32], out: &mut [f32]) {
+/// The weight as panels of single numbers or pairs, group after group.
+pub(super) fn pack_forward(isa: Isa, kind: Kind, g: &Conv2d, w: &[f32], out: &mut [f32]) {
     let ((taps, depth), cout) = (taps_and_depth(g), g.cout / g.groups);
     for (group, out) in out.chunks_exact_mut((out.len() / g.groups).max(1)).enumerate() {
         let tap = |t: usize| Mat {
@@ -83,7 +83,7 @@ pub(super) fn pack_forward(isa: Isa, g: &Conv2d, w: &[f32], out: &mut [f32]) {
             row_stride: 1,
             col_stride: taps * depth,
         };
-        pack(false, &(0..taps).map(tap).collect::<Vec<_>>(), tile_size(isa).1, out);
+        pack_places(isa, kind, false, &(0..taps).map(tap).collect::<Vec<_>>(), tile_size(isa).1, out);
     }
 }
 
@@ -97,18 +97,20 @@ pub(super) fn supports(g: &Conv2d, kind: Kind) -> bool {
     }
 }
 
-/// As [`pack_forward`], in pairs or quads.
-pub(super) fn pack_places(isa: Isa, kind: Kind, g: &Conv2d, w: &[f32]) -> Vec<f32> {
-    let mut panels = vec![0.0; packed_forward_len(isa, g)];
-    pack_forward(isa, g, w, &mut panels);
-    let ((taps, depth), width) = (taps_and_depth(g), tile_size(isa).1);
-    match kind.precision() {
-        Precision::Int8 => join_quads(&panels, g.groups * (g.cout / g.groups).div_ceil(width), taps, depth, width),
-        _ => join_rows(&panels, width),
-    }
+/// The same of the gradient of the input, single numbers or pairs.
+pub(super) fn supports_backward(g: &Conv2d, kind: Kind) -> bool {
+    kind == Kind::Single || !row_taps(g) && g.cout > 0 && (g.cout / g.groups).is_multiple_of(2)
 }
 
-/// See [`super::conv2d_packed`]; the weight comes from [`pack_forward`] or [`pack_places`].
+/// As [`pack_forward`], in quads.
+pub(super) fn quads_forward(isa: Isa, g: &Conv2d, w: &[f32]) -> Vec<f32> {
+    let mut panels = vec![0.0; packed_forward_len(isa, Kind::Single, g)];
+    pack_forward(isa, Kind::Single, g, w, &mut panels);
+    let ((taps, depth), width) = (taps_and_depth(g), tile_size(isa).1);
+    join_quads(&panels, g.groups * (g.cout / g.groups).div_ceil(width), taps, depth, width)
+}
+
+/// See [`super::conv2d_packed`]; the weight comes from [`pack_forward`] or [`quads_forward`].
 pub(super) fn forward(
     isa: Isa,
     g: &Conv2d,
@@ -234,15 +236,30 @@ fn multiply(
     unsafe { run_blocks(isa, false, walk.rows(), walk.footprint(), b, target, block) };
 }
 
-/// See [`super::conv2d_backward_data`].
-pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
-    if winograd::pays_backward(g) {
-        return winograd::backward_data(isa, g, dy, w, dx, accumulate);
+/// See [`super::conv2d_backward_data`], by the direct sum.
+pub(super) fn backward_data(isa: Isa, kind: Kind, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
+    if kind == Kind::Single {
+        return backward_taps(isa, kind, g, dy, w, dx, accumulate);
     }
+    if g.is_product() {
+        // Rounded where it is multiplied, without a way through memory.
+        let (dy, w) = (Mat::new(dy, dy.len() / g.cout, g.cout), Mat::new(w, g.cout, g.cin));
+        return gemm::gemm_with(isa, kind, false, dy, w, dx, g.cin, accumulate, &Epilogue::NONE);
+    }
+    with_buffer(dy.len() / 2, |pairs| {
+        pairs.par_chunks_mut(RUN).zip(dy.par_chunks(2 * RUN)).for_each(|(pairs, dy)| to_pairs(isa, kind, dy, pairs));
+        backward_taps(isa, kind, g, pairs, w, dx, accumulate);
+    });
+}
+
+/// As [`backward_data`], dy being places.
+fn backward_taps(isa: Isa, kind: Kind, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
     let (cin, cout, taps) = (g.cin / g.groups, g.cout / g.groups, g.kh * g.kw);
+    let (depth, width) = (kind.places(cout), tile_size(isa).1);
+    let seen = Conv2d { cout: g.groups * depth, ..*g };
     let phases = (0..g.stride.0).flat_map(|y| (0..g.stride.1).map(move |x| (y, x)));
     for (group, phase) in (0..g.groups).flat_map(|group| phases.clone().map(move |phase| (group, phase))) {
-        let (walk, numbers) = Walk::backward(g, group, phase);
+        let (walk, numbers) = Walk::backward(&seen, group, phase);
         if accumulate && numbers.is_empty() {
             continue;
         }
@@ -253,18 +270,18 @@ pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mu
             row_stride: taps * cin,
             col_stride: 1,
         };
-        let (matrices, width) = (numbers.into_iter().map(tap).collect::<Vec<_>>(), tile_size(isa).1);
-        with_buffer(packed_len(matrices.len(), cout, cin, width), |panels| {
-            pack(false, &matrices, width, panels);
-            let weight = Weight { panels, chain: CHAIN, kind: Kind::Single };
+        let matrices = numbers.into_iter().map(tap).collect::<Vec<_>>();
+        with_buffer(packed_len(matrices.len(), depth, cin, width), |panels| {
+            pack_places(isa, kind, false, &matrices, width, panels);
+            let weight = Weight { panels, chain: CHAIN, kind };
             multiply(isa, &walk, dy, weight, cin, dx, Epilogue::NONE, accumulate);
         });
     }
 }
 
 /// See [`super::conv2d_backward_weight`].
-pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    if winograd_weight::pays(g) {
+pub(super) fn backward_weight(isa: Isa, kind: Kind, g: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    if winograd_weight::pays(g, kind) {
         return winograd_weight::backward_weight(isa, g, x, dy, dw);
     }
     let (cout, rows) = (g.cout / g.groups, row_taps(g));
@@ -320,6 +337,7 @@ pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &
             taps,
             row_stride: taps * cols,
             accumulate: false,
+            kind,
         };
         outer(isa, false, sum, &mut dw[group * cout * taps * cols..][..cout * taps * cols], meeting);
     }

@@ -96,19 +96,23 @@ impl PackedConv {
         g.check_form();
         assert_eq!(w.len(), g.w_len(), "{g:?}: weight");
         assert!(algorithm.supports(g), "{g:?} by {algorithm:?}");
-        let filled = |len: usize, pack: fn(Isa, &Conv2d, &[f32], &mut [f32])| {
+        let filled = |len: usize, pack: &dyn Fn(&mut [f32])| {
             let mut panels = at_least(memory, len);
-            pack(isa, g, w, &mut panels[..len]);
+            pack(&mut panels[..len]);
             (panels, len)
         };
         let (panels, len) = match (algorithm, kind) {
-            (Algorithm::Direct, Kind::Single) => filled(dense::packed_forward_len(isa, g), dense::pack_forward),
-            (Algorithm::Direct, _) => {
-                let panels = dense::pack_places(isa, kind, g, w);
+            (Algorithm::Direct, Kind::Quads | Kind::NativeQuads) => {
+                let panels = dense::quads_forward(isa, g, w);
                 let len = panels.len();
                 (panels, len)
             }
-            (Algorithm::Winograd, _) => filled(winograd::weight_len(isa, g), winograd::pack_weight),
+            (Algorithm::Direct, _) => {
+                filled(dense::packed_forward_len(isa, kind, g), &|out| dense::pack_forward(isa, kind, g, w, out))
+            }
+            (Algorithm::Winograd, _) => {
+                filled(winograd::weight_len(isa, g), &|out| winograd::pack_weight(isa, g, w, out))
+            }
         };
         PackedConv { panels, len, algorithm, isa, kind, g: *g }
     }

@@ -136,20 +136,52 @@ fn check(g: &Conv2d, seed: u64, residual: bool, activation: Activation) {
     naive::conv::conv2d_backward_weight(g, &x, &dy, &mut dw);
     for isa in available() {
         let (mut fast_y, mut fast_dx, mut fast_dw) = (dy.clone(), x.clone(), w.clone());
-        conv2d_with(isa, g, &x, &w, &mut fast_y, &epilogue);
+        conv2d_with(isa, Kind::Single, g, &x, &w, &mut fast_y, &epilogue);
         check_apart(isa, g, &x, &w, &y, &epilogue);
-        backward_data_with(isa, g, &dy, &w, &mut fast_dx, false);
+        check_rounded(isa, g, &x, &w, &dy, &epilogue);
+        backward_data_with(isa, Kind::Single, g, &dy, &w, &mut fast_dx, false);
         let mut fast_sum = fast_dx.clone();
-        backward_data_with(isa, g, &dy, &w, &mut fast_sum, true);
-        backward_weight_with(isa, g, &x, &dy, &mut fast_dw);
+        backward_data_with(isa, Kind::Single, g, &dy, &w, &mut fast_sum, true);
+        backward_weight_with(isa, Kind::Single, g, &x, &dy, &mut fast_dw);
         let taps = g.kh * g.kw;
         assert_close(&fast_y, &y, taps * g.cin, &format!("{isa:?} forward"));
-        let depth = if winograd::pays_backward(g) { 8 } else { 1 } * taps * g.cout;
+        let depth = if winograd::pays_backward(g, Kind::Single) { 8 } else { 1 } * taps * g.cout;
         assert_close(&fast_dx, &dx, depth, &format!("{isa:?} backward data"));
         let twice: Vec<f32> = dx.iter().map(|dx| 2.0 * dx).collect();
         assert_close(&fast_sum, &twice, 2 * depth, &format!("{isa:?} backward data, added"));
-        let depth = if winograd_weight::pays(g) { 8 } else { 1 } * g.n * g.out_h() * g.out_w();
+        let depth = if winograd_weight::pays(g, Kind::Single) { 8 } else { 1 } * g.n * g.out_h() * g.out_w();
         assert_close(&fast_dw, &dw, depth, &format!("{isa:?} backward weight"));
+    }
+}
+
+/// All three passes in bf16 on every instruction set: those of rounded numbers, which are exact where the pass stays in f32 if
+/// they are rounded before.
+fn check_rounded(isa: Isa, g: &Conv2d, x: &[f32], w: &[f32], dy: &[f32], epilogue: &Epilogue<f32>) {
+    let rounded = |x: &[f32]| x.iter().map(|&x| half::bf16::from_f32(x).to_f32()).collect::<Vec<_>>();
+    let (rounded_x, rounded_w, rounded_dy) = (rounded(x), rounded(w), rounded(dy));
+    let (mut y, mut dx, mut dw) = (dy.to_vec(), x.to_vec(), w.to_vec());
+    naive::conv::conv2d(g, &rounded_x, &rounded_w, &mut y, epilogue);
+    naive::conv::conv2d_backward_data(g, &rounded_dy, &rounded_w, &mut dx, false);
+    naive::conv::conv2d_backward_weight(g, &rounded_x, &rounded_dy, &mut dw);
+    let taps = g.kh * g.kw;
+    for kind in [Kind::Pairs, Kind::pairs(isa)] {
+        let (mut fast_y, mut fast_dx, mut fast_dw) = (dy.to_vec(), x.to_vec(), w.to_vec());
+        let direct = dense::supports(g, kind) && !g.is_depthwise();
+        let (from, by) = if direct { (x, w) } else { (&rounded_x[..], &rounded_w[..]) };
+        conv2d_with(isa, kind, g, from, by, &mut fast_y, epilogue);
+        assert_close(&fast_y, &y, taps * g.cin, &format!("{isa:?} {kind:?} forward"));
+        let winograd = winograd::pays_backward(g, kind);
+        let back = dense::supports_backward(g, kind) && !g.is_depthwise() && !winograd;
+        let (from, by) = if back { (dy, w) } else { (&rounded_dy[..], &rounded_w[..]) };
+        let depth = if winograd { 8 } else { 1 } * taps * g.cout;
+        backward_data_with(isa, kind, g, from, by, &mut fast_dx, false);
+        assert_close(&fast_dx, &dx, depth, &format!("{isa:?} {kind:?} backward data"));
+        backward_data_with(isa, kind, g, from, by, &mut fast_dx, true);
+        let twice: Vec<f32> = dx.iter().map(|dx| 2.0 * dx).collect();
+        assert_close(&fast_dx, &twice, 2 * depth, &format!("{isa:?} {kind:?} backward data, added"));
+        let (from, by) = if direct { (x, dy) } else { (&rounded_x[..], &rounded_dy[..]) };
+        backward_weight_with(isa, kind, g, from, by, &mut fast_dw);
+        assert_close(&fast_dw, &dw, g.n * g.out_h() * g.out_w(), &format!("{isa:?} {kind:?} backward weight"));
     }
 }
 
@@ -185,7 +217,9 @@ fn special_cases_agree_with_the_naive_twin() {
     let wide = Conv2d { h: 6, w: 5, cin: 512, cout: 33, kh: 1, kw: 1, pad: [0; 4], ..stem };
     let large = Conv2d { h: 40, w: 40, cin: 40, kh: 3, kw: 3, stride: (1, 1), pad: [1; 4], ..stem };
     let strided = Conv2d { stride: (2, 2), groups: 4, ..large };
-    for g in [stem, wide, Conv2d { pad: [1, 0, 0, 2], stride: (1, 1), ..wide }, large, strided] {
+    let images = Conv2d { n: 40, h: 7, w: 7, cin: 64, ..large };
+    let product = Conv2d { stride: (1, 1), cout: 34, ..wide };
+    for g in [stem, wide, product, Conv2d { pad: [1, 0, 0, 2], ..product }, large, strided, images] {
         check(&g, 7, true, Activation::Relu);
     }
 }
@@ -224,7 +258,7 @@ fn winograds_gradients_agree_with_the_naive_twin() {
             dilation: (1, 1),
             groups: 1,
         };
-        assert!(winograd::pays_backward(&g) && winograd_weight::pays(&g), "{pad:?}");
+        assert!(winograd::pays_backward(&g, Kind::Single) && winograd_weight::pays(&g, Kind::Single), "{pad:?}");
         check(&g, 3, false, Activation::None);
     }
 }
@@ -299,26 +333,26 @@ fn winograds_error_is_as_stated() {
     }
     // The gradient of the weight.
     let dy = numbers(g.y_len(), 3);
-    assert!(winograd_weight::pays(&g));
+    assert!(winograd_weight::pays(&g, Kind::Single));
     let mut exact = vec![0.0; g.w_len()];
     naive::conv::conv2d_backward_weight(&g, &f64s(&x), &f64s(&dy), &mut exact);
     let largest = exact.iter().fold(0.0f64, |m, x| m.max(x.abs()));
     for isa in available() {
         let mut dw = vec![0.0; g.w_len()];
-        backward_weight_with(isa, &g, &x, &dy, &mut dw);
+        backward_weight_with(isa, Kind::Single, &g, &x, &dy, &mut dw);
         let worst = dw.iter().zip(&exact).fold(0.0f64, |m, (y, x)| m.max((f64::from(*y) - x).abs()));
         println!("{isa:?} backward weight: {:.1e}", worst / largest);
         assert!(worst / largest < 2e-6, "{isa:?} backward weight: {:.1e}", worst / largest);
     }
     // The gradient of the input, which is large enough here to be computed by Winograd's algorithm.
     let turned = Conv2d { cin: cout, cout: cin, ..g };
-    assert!(winograd::pays_backward(&turned));
+    assert!(winograd::pays_backward(&turned, Kind::Single));
     let mut exact = vec![0.0; turned.x_len()];
     naive::conv::conv2d_backward_data(&turned, &f64s(&x), &f64s(&weight), &mut exact, false);
     let largest = exact.iter().fold(0.0f64, |m, x| m.max(x.abs()));
     for isa in available() {
         let mut dx = vec![0.0; turned.x_len()];
-        backward_data_with(isa, &turned, &x, &weight, &mut dx, false);
+        backward_data_with(isa, Kind::Single, &turned, &x, &weight, &mut dx, false);
         let worst = dx.iter().zip(&exact).fold(0.0f64, |m, (y, x)| m.max((f64::from(*y) - x).abs()));
         println!("{isa:?} backward data: {:.1e}", worst / largest);
         assert!(worst / largest < 1.5e-6, "{isa:?} backward data: {:.1e}", worst / largest);
@@ -341,20 +375,20 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
         groups: 1,
     };
     let depthwise = Conv2d { groups: 40, cout: 40, ..g };
-    let run = |threads: usize, isa, g: &Conv2d| {
+    let run = |threads: usize, isa, kind, g: &Conv2d| {
         let (x, w, dy) = (numbers(g.x_len(), 1), numbers(g.w_len(), 2), numbers(g.y_len(), 3));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
-            conv2d_with(isa, g, &x, &w, &mut y, &Epilogue::NONE);
+            conv2d_with(isa, kind, g, &x, &w, &mut y, &Epilogue::NONE);
             let mut winograd = dy.clone();
             if Algorithm::Winograd.supports(g) {
                 let packed = PackedConv::new_with(isa, Kind::Single, g, &w, Algorithm::Winograd);
                 conv2d_packed(g, Pixels::dense(&x, g.cin), &packed, &mut winograd, g.cout, &Epilogue::NONE);
             }
-            backward_data_with(isa, g, &dy, &w, &mut dx, false);
-            backward_data_with(isa, g, &dy, &w, &mut dx, true);
-            backward_weight_with(isa, g, &x, &dy, &mut dw);
+            backward_data_with(isa, kind, g, &dy, &w, &mut dx, false);
+            backward_data_with(isa, kind, g, &dy, &w, &mut dx, true);
+            backward_weight_with(isa, kind, g, &x, &dy, &mut dw);
             let places = [Kind::pairs(isa), Kind::quads(isa)].map(|kind| {
                 let mut y = dy.clone();
                 if dense::supports(g, kind) {
@@ -368,7 +402,9 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
     };
     for isa in available() {
         for g in [g, depthwise] {
-            assert_eq!(run(1, isa, &g), run(2, isa, &g), "{isa:?}");
+            for kind in [Kind::Single, Kind::Pairs, Kind::pairs(isa)] {
+                assert_eq!(run(1, isa, kind, &g), run(2, isa, kind, &g), "{isa:?} {kind:?}");
+            }
         }
     }
 }

@@ -42,13 +42,16 @@ pub(super) fn supports(g: &Conv2d) -> bool {
     (g.kh, g.kw, g.stride, g.dilation, g.groups) == (3, 3, (1, 1), (1, 1), 1) && g.cin > 0
 }
 
-/// Is the gradient of the input faster so? Here the weight is transformed each time.
-pub(super) fn pays_backward(g: &Conv2d) -> bool {
+/// Is the gradient of the input faster so than by the direct sum in such places? Here the weight is transformed each time, and
+/// what is computed is f32.
+pub(super) fn pays_backward(g: &Conv2d, kind: Kind) -> bool {
     let tiles = g.n * g.h.div_ceil(OUT) * g.w.div_ceil(OUT);
+    // Pairs take half the time.
+    let times = if kind == Kind::Single { 5 } else { 10 };
     supports(g)
         && g.pad.iter().all(|&pad| pad <= 2)
         && g.cin.min(g.cout) >= 32
-        && 5 * (tiles + TILES_PER_WEIGHT) < g.n * g.h * g.w
+        && times * (tiles + TILES_PER_WEIGHT) < g.n * g.h * g.w
 }
 
 /// Numbers that [`pack_weight`] writes.

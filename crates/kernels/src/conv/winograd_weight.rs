@@ -9,6 +9,7 @@ use super::{Conv2d, Pixels};
 use crate::gemm::blocks::pieces;
 use crate::gemm::outer::{Factor, Meeting, Outer, outer};
 use crate::gemm::pack::with_buffer;
+use crate::gemm::pairs::Kind;
 use crate::gemm::tile::load;
 use crate::isa::Isa;
 use crate::simd::Simd;
@@ -25,9 +26,11 @@ const BLOCK: usize = 64;
 const TILES_PER_WEIGHT: usize = 40;
 
 /// Is the gradient faster so?
-pub(super) fn pays(g: &Conv2d) -> bool {
+pub(super) fn pays(g: &Conv2d, kind: Kind) -> bool {
+    // Pairs take half the time.
+    let times = if kind == Kind::Single { 5 } else { 10 };
     let (outputs, tiles) = (g.n * g.out_h() * g.out_w(), g.n * g.out_h().div_ceil(OUT) * g.out_w().div_ceil(OUT));
-    supports(g) && g.cin.min(g.cout) >= 32 && 5 * (tiles + TILES_PER_WEIGHT) < outputs
+    supports(g) && g.cin.min(g.cout) >= 32 && times * (tiles + TILES_PER_WEIGHT) < outputs
 }
 
 /// See [`super::conv2d_backward_weight`].
@@ -67,6 +70,7 @@ fn some_outputs(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], outputs: Range<usiz
                             right: block.collect(),
                         };
                         let product = Outer {
+                            kind: Kind::Single,
                             left: Factor { data: &u[place * BLOCK * left..], pitch: left, len: cout },
                             right: Factor { data: &v[place * BLOCK * right..], pitch: right, len: g.cin },
                             depth: tiles(i).len(),

@@ -4,16 +4,23 @@
 //! tile of C stays in registers while p runs over a block: `S::ROWS` numbers of the left are broadcast, two vectors of the
 //! right are loaded. A convolution has one such C per tap, and for each its own list of pairs of an output pixel (a row of
 //! the left) and an input pixel (a row of the right), so that padding costs nothing.
+//!
+//! In bf16 two rows of a factor are joined to one of pairs, and so are two products of a list that follow each other.
 
 use super::blocks::{pieces, tile_size};
 use super::pack::with_buffer;
-use super::tile::MAX_ROWS;
+use super::pairs::{Joins, Kind, join};
+#[cfg(target_arch = "x86_64")]
+use super::tile::NativePairs;
+use super::tile::{MAX_ROWS, Pairs, Product, Single, Sums};
 use crate::isa::Isa;
 use crate::simd::Simd;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::avx512::Avx512;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Rows of the left in a block: few enough to stay in the first-level cache with those of the right.
+/// Places of the left in a block: few enough to stay in the first-level cache with those of the right.
 const BLOCK: usize = 128;
 /// Numbers of C that stay in the second-level cache from block to block.
 const PART: usize = 40 * 1024;
@@ -58,6 +65,15 @@ pub(crate) struct Outer<'a> {
     pub(crate) row_stride: usize,
     /// Add to what is there?
     pub(crate) accumulate: bool,
+    /// What the factors are rounded to: single numbers or pairs.
+    pub(crate) kind: Kind,
+}
+
+impl Outer<'_> {
+    /// Rows of the left in a block.
+    fn block(&self) -> usize {
+        if self.kind == Kind::Single { BLOCK } else { 2 * BLOCK }
+    }
 }
 
 /// Computes C in `c`. `meeting` says what the rows of a block of the left meet.
@@ -130,7 +146,7 @@ impl Cut<'_> {
             let (rows, cols) = (left.len / self.by_row, right.len / self.by_panel);
             let by_row = left.len >= 2 * self.by_row * tile_rows;
             let by_panel = self.panels >= 2 * self.by_panel;
-            if rows * cols * taps <= PART && depth >= 2 * self.by_depth * BLOCK {
+            if rows * cols * taps <= PART && depth >= 2 * self.by_depth * self.sum.block() {
                 self.by_depth *= 2;
             } else if by_panel && (!by_row || cols * right_rows >= rows * depth) {
                 self.by_panel *= 2;
@@ -183,7 +199,7 @@ struct Copies {
 impl Task<'_> {
     /// Sums over the given rows of the left.
     fn run(&self, part: Range<usize>, meeting: &(impl Fn(Range<usize>) -> Meeting + Sync)) {
-        let Outer { left, right, taps, .. } = self.sum;
+        let Outer { left, right, taps, kind, .. } = self.sum;
         let width = tile_size(self.isa).1;
         let mut copies = Copies {
             left: Vec::new(),
@@ -193,14 +209,25 @@ impl Task<'_> {
         };
         let mut accumulate = self.c.accumulate;
         // One block even if there is nothing to sum, to set C to zero.
-        let blocks = pieces(part.clone(), BLOCK).chain(part.is_empty().then_some(part));
+        let blocks = pieces(part.clone(), self.sum.block()).chain(part.is_empty().then_some(part));
         for block in blocks {
             let Meeting { right: seen, pairs } = meeting(block.clone());
-            copy(left, block.clone(), &self.rows, copies.left_pitch, &mut copies.left);
-            copy(right, seen.iter().copied(), &self.columns, copies.right_pitch, &mut copies.right);
             let fits = |&(l, r): &(u32, u32)| (l as usize) < block.len() && (r as usize) < seen.len();
             assert!(pairs.len() == taps && pairs.iter().flatten().all(fits), "pairs of rows that are not there");
-            run(self.isa, self, &copies, &pairs, accumulate);
+            let pairs = if kind == Kind::Single {
+                copy(left, block.clone(), &self.rows, copies.left_pitch, &mut copies.left);
+                copy(right, seen.iter().copied(), &self.columns, copies.right_pitch, &mut copies.right);
+                pairs
+            } else {
+                let (mut lefts, mut rights) = (Twos::of(block.len()), Twos::of(seen.len()));
+                let pairs = pairs.iter().map(|pairs| join_pairs(pairs, &mut lefts, &mut rights)).collect();
+                let row = |i: u32| block.start + i as usize;
+                lefts.copy(self.isa, kind, left, row, &self.rows, copies.left_pitch, &mut copies.left);
+                let row = |i: u32| seen[i as usize];
+                rights.copy(self.isa, kind, right, row, &self.columns, copies.right_pitch, &mut copies.right);
+                pairs
+            };
+            run(self.isa, &Step { task: self, copies: &copies, pairs: &pairs, accumulate });
             accumulate = true;
         }
     }
@@ -228,16 +255,89 @@ fn copy(
     }
 }
 
+/// No row.
+const NONE: u32 = u32::MAX;
+
+/// Rows of a factor in twos, each two to become one row of pairs.
+struct Twos {
+    /// Each two; the second may be [`NONE`].
+    rows: Vec<(u32, u32)>,
+    /// For each row the last of the twos that it is the first of.
+    last: Vec<u32>,
+    /// For each of the twos the one before it with the same first row.
+    before: Vec<u32>,
+}
+
+impl Twos {
+    /// None yet, of so many rows.
+    fn of(rows: usize) -> Self {
+        Twos { rows: Vec::with_capacity(rows), last: vec![NONE; rows], before: Vec::with_capacity(rows) }
+    }
+
+    /// The place of a two; it is added if it is not there.
+    fn place(&mut self, two: (u32, u32)) -> u32 {
+        let last = &mut self.last[two.0 as usize];
+        let mut at = *last;
+        while at != NONE {
+            if self.rows[at as usize].1 == two.1 {
+                return at;
+            }
+            at = self.before[at as usize];
+        }
+        self.rows.push(two);
+        self.before.push(std::mem::replace(last, self.rows.len() as u32 - 1));
+        *last
+    }
+
+    /// Copies columns of the rows, joined; `row` is the place of a row in the factor.
+    fn copy(
+        &self,
+        isa: Isa,
+        kind: Kind,
+        from: Factor,
+        row: impl Fn(u32) -> usize,
+        columns: &Range<usize>,
+        pitch: usize,
+        to: &mut Vec<f32>,
+    ) {
+        assert!(columns.end <= from.len);
+        if to.len() < self.rows.len() * pitch {
+            to.resize(self.rows.len() * pitch, 0.0);
+        }
+        let start = |i: u32| row(i) * from.pitch + columns.start;
+        let rows: Vec<_> = self.rows.iter().map(|&(a, b)| (start(a), (b != NONE).then(|| start(b)))).collect();
+        join(isa, kind, &Joins { from: from.data, rows: &rows, len: columns.len(), pitch }, to);
+    }
+}
+
+/// The pairs of a tap in twos that follow each other: pairs of places in `lefts` and `rights`, to which their rows are added.
+fn join_pairs(pairs: &[(u32, u32)], lefts: &mut Twos, rights: &mut Twos) -> Vec<(u32, u32)> {
+    let (twos, rest) = pairs.as_chunks::<2>();
+    let joined = twos.iter().map(|[a, b]| ((a.0, b.0), (a.1, b.1)));
+    let joined = joined.chain(rest.iter().map(|a| ((a.0, NONE), (a.1, NONE))));
+    joined.map(|(l, r)| (lefts.place(l), rights.place(r))).collect()
+}
+
+/// What a task adds by one block of the left.
+struct Step<'a> {
+    task: &'a Task<'a>,
+    copies: &'a Copies,
+    /// For each tap pairs of rows of the copies.
+    pairs: &'a [Vec<(u32, u32)>],
+    accumulate: bool,
+}
+
 #[inline(always)]
-fn run_body<S: Simd>(s: S, task: &Task, copies: &Copies, pairs: &[Vec<(u32, u32)>], accumulate: bool) {
+fn run_body<S: Simd, P: Product<S>>(s: S, step: &Step) {
+    let Step { task, copies, accumulate, .. } = *step;
     let mut sums = [[s.zero(); 2]; MAX_ROWS];
     for rows in pieces(0..task.rows.len(), S::ROWS) {
-        for (tap, pairs) in pairs.iter().enumerate() {
+        for (tap, pairs) in step.pairs.iter().enumerate() {
             for first in (0..task.columns.len()).step_by(2 * S::LANES) {
-                // SAFETY: `Task::run` checked that the copies have the rows of all pairs; their columns reach over the
+                // SAFETY: `Task::run` checked that the copies have the rows of all pairs, or joined them; their columns reach over the
                 // rows and whole panels of the task. `outer` checked that C has them too; no other task has the same.
                 unsafe {
-                    sum_tile(s, copies, rows.clone(), first, pairs, &mut sums);
+                    sum_tile::<S, P>(s, copies, rows.clone(), first, pairs, &mut sums);
                     let column = tap * task.sum.right.len + task.columns.start + first;
                     let row = task.rows.start + rows.start;
                     let c = task.c.c.add(row * task.c.row_stride + column);
@@ -252,7 +352,41 @@ fn run_body<S: Simd>(s: S, task: &Task, copies: &Copies, pairs: &[Vec<(u32, u32)
     }
 }
 
-dispatch!(fn run(task: &Task, copies: &Copies, pairs: &[Vec<(u32, u32)>], accumulate: bool) = run_body);
+#[inline(always)]
+fn single_body<S: Simd>(s: S, step: &Step) {
+    run_body::<S, Single>(s, step);
+}
+dispatch!(fn run_single(step: &Step) = single_body);
+
+#[inline(always)]
+fn pairs_body<S: Simd>(s: S, step: &Step) {
+    run_body::<S, Pairs>(s, step);
+}
+dispatch!(fn run_pairs(step: &Step) = pairs_body);
+
+fn run_native_pairs(step: &Step) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512bf16,avx2,fma")]
+        fn native(s: Avx512, step: &Step) {
+            run_body::<Avx512, NativePairs>(s, step);
+        }
+        assert!(super::pairs::native() && Isa::Avx512.is_available());
+        // SAFETY: the processor has the instructions, checked above.
+        unsafe { native(Avx512::assume(), step) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    unreachable!("no processor of this kind has the instruction: {:?}", step.task.rows);
+}
+
+fn run(isa: Isa, step: &Step) {
+    match step.task.sum.kind {
+        Kind::Single => run_single(isa, step),
+        Kind::Pairs => run_pairs(isa, step),
+        Kind::NativePairs => run_native_pairs(step),
+        Kind::Quads | Kind::NativeQuads => unreachable!("integers have no gradients"),
+    }
+}
 
 /// c (+)= sums, for as many columns as c has.
 #[inline(always)]
@@ -274,13 +408,13 @@ fn store_row<S: Simd>(s: S, c: &mut [f32], sums: &[S::V; 2], accumulate: bool) {
 /// The copies must have the rows of all pairs, with the columns `rows` on the left and two vectors from `first` on on the
 /// right.
 #[inline(always)]
-unsafe fn sum_tile<S: Simd>(
+unsafe fn sum_tile<S: Simd, P: Product<S>>(
     s: S,
     copies: &Copies,
     rows: Range<usize>,
     first: usize,
     pairs: &[(u32, u32)],
-    sums: &mut [[S::V; 2]; MAX_ROWS],
+    sums: &mut Sums<S>,
 ) {
     // SAFETY: the columns are there.
     let (left, right) = unsafe { (copies.left.as_ptr().add(rows.start), copies.right.as_ptr().add(first)) };
@@ -289,7 +423,7 @@ unsafe fn sum_tile<S: Simd>(
         ($($rows:literal)*) => {
             match rows.len() {
                 // SAFETY: the caller's promise.
-                $($rows if $rows <= S::ROWS => unsafe { sum_rows::<S, $rows>(s, pairs, left, right, sums) },)*
+                $($rows if $rows <= S::ROWS => unsafe { sum_rows::<S, P, $rows>(s, pairs, left, right, sums) },)*
                 rows => unreachable!("a tile of {rows} rows"),
             }
         };
@@ -302,12 +436,12 @@ unsafe fn sum_tile<S: Simd>(
 /// # Safety
 /// `R` numbers of each row on the left and two vectors of each on the right must be readable.
 #[inline(always)]
-unsafe fn sum_rows<S: Simd, const R: usize>(
+unsafe fn sum_rows<S: Simd, P: Product<S>, const R: usize>(
     s: S,
     pairs: &[(u32, u32)],
     left: (*const f32, usize),
     right: (*const f32, usize),
-    sums: &mut [[S::V; 2]; MAX_ROWS],
+    sums: &mut Sums<S>,
 ) {
     let mut acc = [[s.zero(); 2]; R];
     for &(l, r) in pairs {
@@ -317,8 +451,8 @@ unsafe fn sum_rows<S: Simd, const R: usize>(
             let (b0, b1) = (s.load_ptr(b), s.load_ptr(b.add(S::LANES)));
             for (r, acc) in acc.iter_mut().enumerate() {
                 let a = s.splat(*a.add(r));
-                acc[0] = s.mul_add(a, b0, acc[0]);
-                acc[1] = s.mul_add(a, b1, acc[1]);
+                acc[0] = P::multiply_add(s, a, b0, acc[0]);
+                acc[1] = P::multiply_add(s, a, b1, acc[1]);
             }
         }
     }

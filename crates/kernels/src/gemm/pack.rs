@@ -1,7 +1,9 @@
 //! Rearranging B into panels: groups of `width` columns, each `[row][width]`, the last one padded with zeros.
 
-use super::Mat;
+use super::pairs::{Joins, Kind, join, to_pairs};
+use super::{Mat, Precision};
 use crate::Element;
+use crate::isa::Isa;
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -32,6 +34,53 @@ pub(crate) fn pack<T: Element>(serial: bool, taps: &[Mat<T>], width: usize, out:
     } else {
         out.par_chunks_mut(size).enumerate().for_each(panel);
     }
+}
+
+/// As [`pack`], of numbers that become places of a kind, single ones or pairs: `[panel][tap][place][width]`.
+pub(crate) fn pack_places(isa: Isa, kind: Kind, serial: bool, taps: &[Mat<f32>], width: usize, out: &mut [f32]) {
+    assert!(kind.precision() != Precision::Int8, "integers are packed with their scales");
+    if kind == Kind::Single {
+        return pack(serial, taps, width, out);
+    }
+    let (Some(first), false) = (taps.first(), out.is_empty()) else { return };
+    let (rows, places) = (first.rows, kind.places(first.rows));
+    assert_eq!(out.len(), packed_len(taps.len(), places, first.cols, width));
+    let panel = |(p, out): (usize, &mut [f32])| {
+        let (first, cols) = (p * width, width.min(first.cols - p * width));
+        for (b, out) in taps.iter().zip(out.chunks_exact_mut(places * width)) {
+            if b.col_stride == 1 {
+                join_panel(isa, kind, &Mat { data: b.data.get(first..).unwrap_or_default(), cols, ..*b }, width, out);
+                continue;
+            }
+            with_buffer(2 * places * width, |numbers| {
+                if b.row_stride == 1 {
+                    for (j, pairs) in numbers.chunks_exact_mut(places).take(cols).enumerate() {
+                        to_pairs(isa, kind, &b.data[(first + j) * b.col_stride..][..rows], pairs);
+                    }
+                    let pairs = Mat { data: numbers, rows: places, cols, row_stride: 1, col_stride: places };
+                    return pack_panel(&pairs, 0, cols, width, out);
+                }
+                pack_panel(b, first, cols, width, &mut numbers[..rows * width]);
+                join_panel(isa, kind, &Mat::new(&numbers[..rows * width], rows, width), width, out);
+            });
+        }
+    };
+    let size = taps.len() * places * width;
+    if serial || out.len() < SMALL {
+        out.chunks_mut(size).enumerate().for_each(panel);
+    } else {
+        out.par_chunks_mut(size).enumerate().for_each(panel);
+    }
+}
+
+/// One panel of pairs: rows 2i and 2i + 1 of b, whose rows are contiguous, become row i; a last one alone is joined with zeros.
+fn join_panel(isa: Isa, kind: Kind, b: &Mat<f32>, width: usize, out: &mut [f32]) {
+    if b.cols < width {
+        out.chunks_exact_mut(width).for_each(|out| out[b.cols..].fill(0.0));
+    }
+    let start = |k: usize| k * b.row_stride;
+    let rows: Vec<_> = (0..b.rows).step_by(2).map(|k| (start(k), (k + 1 < b.rows).then(|| start(k + 1)))).collect();
+    join(isa, kind, &Joins { from: b.data, rows: &rows, len: b.cols, pitch: width }, out);
 }
 
 /// Calls `f` with a buffer of `len` numbers of any value, which the thread keeps for the next call unless it is large:

@@ -25,6 +25,15 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Numbers in this precision as this instruction set has them.
+    pub(crate) fn of(isa: Isa, precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Kind::Single,
+            Precision::Bf16 => Self::pairs(isa),
+            Precision::Int8 => Self::quads(isa),
+        }
+    }
+
     /// Pairs as this instruction set has them.
     pub(crate) fn pairs(isa: Isa) -> Self {
         if isa == Isa::Avx512 && native() { Kind::NativePairs } else { Kind::Pairs }
@@ -71,10 +80,10 @@ pub(crate) fn native_quads() -> bool {
     false
 }
 
-/// Has the processor AVX512_BF16?
+/// Has the processor AVX512_BF16, and AVX512BW to order what it rounds?
 pub(crate) fn native() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512bf16");
+    return is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512bw");
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
@@ -139,14 +148,82 @@ fn convert_native(x: &[f32], out: &mut [f32]) {
     unreachable!("no processor of this kind has the instruction: {} {}", x.len(), out.len());
 }
 
-/// Joins rows 2i and 2i + 1 of panels `[row][width]`, whose rows are even in number, to rows of pairs.
-pub(crate) fn join_rows(panels: &[f32], width: usize) -> Vec<f32> {
-    let mut pairs = Vec::with_capacity(panels.len() / 2);
-    for rows in panels.chunks_exact(2 * width) {
-        let (low, high) = rows.split_at(width);
-        pairs.extend(low.iter().zip(high).map(|(&low, &high)| pair(low, high)));
+/// Rows of pairs that are made of two rows of `len` numbers each.
+#[derive(Clone, Copy)]
+pub(crate) struct Joins<'a> {
+    /// Where the rows come from.
+    pub(crate) from: &'a [f32],
+    /// Where the two rows of each row of pairs begin; without the second it is zeros.
+    pub(crate) rows: &'a [(usize, Option<usize>)],
+    pub(crate) len: usize,
+    /// Distance from one row of pairs to the next.
+    pub(crate) pitch: usize,
+}
+
+#[inline(always)]
+fn join_body<S: Simd>(_: S, joins: &Joins, first: usize, out: &mut [f32]) {
+    let Joins { from, rows, len, pitch } = *joins;
+    for (&(low, high), out) in rows.iter().zip(out.chunks_mut(pitch)) {
+        let (low, out) = (&from[low..][first..len], &mut out[first..len]);
+        match high {
+            Some(high) => {
+                for ((low, high), out) in low.iter().zip(&from[high..][first..len]).zip(out) {
+                    *out = pair(*low, *high);
+                }
+            }
+            None => low.iter().zip(out).for_each(|(low, out)| *out = pair(*low, 0.0)),
+        }
     }
-    pairs
+}
+dispatch!(
+    /// All pairs from the given one of each row on.
+    fn join_from(joins: &Joins, first: usize, out: &mut [f32]) = join_body
+);
+
+/// Number i of each row of pairs is number i of the first row and, below it, that of the second.
+pub(crate) fn join(isa: Isa, kind: Kind, joins: &Joins, out: &mut [f32]) {
+    assert!(joins.len <= joins.pitch, "rows of {} numbers that are {} apart", joins.len, joins.pitch);
+    let mut done = 0;
+    if kind == Kind::NativePairs {
+        done = joins.len / 16 * 16;
+        join_native(joins, done, out);
+    }
+    if done < joins.len {
+        join_from(isa, joins, done, out);
+    }
+}
+
+/// The first `count` pairs of each row by the processor's instruction, 16 at a time.
+fn join_native(joins: &Joins, count: usize, out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::*;
+        #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+        fn all(joins: &Joins, count: usize, out: &mut [f32]) {
+            let order: [u16; 32] = std::array::from_fn(|i| (i / 2 + i % 2 * 16) as u16);
+            let zeros = [0.0; 16];
+            // SAFETY: the arrays have 16 numbers, and `order` has 32.
+            unsafe {
+                let order = _mm512_loadu_epi16(order.as_ptr().cast());
+                for (&(low, high), out) in joins.rows.iter().zip(out.chunks_mut(joins.pitch)) {
+                    let low = joins.from[low..][..count].as_chunks::<16>().0;
+                    let high = high.map(|high| joins.from[high..][..count].as_chunks::<16>().0);
+                    for (i, out) in out[..count].as_chunks_mut::<16>().0.iter_mut().enumerate() {
+                        let high = if let Some(high) = high { &high[i] } else { &zeros };
+                        let (low, high) = (_mm512_loadu_ps(low[i].as_ptr()), _mm512_loadu_ps(high.as_ptr()));
+                        let apart = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+                        let pairs = _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, apart));
+                        _mm512_storeu_ps(out.as_mut_ptr(), pairs);
+                    }
+                }
+            }
+        }
+        assert!(native() && Isa::Avx512.is_available());
+        // SAFETY: the processor has the instructions, checked above.
+        unsafe { all(joins, count, out) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    unreachable!("no processor of this kind has the instruction: {count} {} {}", joins.len, out.len());
 }
 
 #[cfg(test)]
@@ -172,6 +249,19 @@ mod tests {
                     let got: Vec<f32> = out.into_iter().flat_map(parts).collect();
                     assert_eq!(got[..len], want[..len], "{isa:?} {kind:?} {len}");
                     assert!(got[len..].iter().all(|&x| x == 0.0));
+                }
+                for len in [1, 15, 16, 37] {
+                    let rows = [(0, Some(3000)), (x.len() - len, None), (2000, Some(1))];
+                    let mut out = vec![7.0; 3 * len + 4];
+                    join(isa, kind, &Joins { from: &x, rows: &rows, len, pitch: len + 2 }, &mut out);
+                    let at = |row: Option<usize>, i: usize| row.map_or(0.0, |row| x[row + i]);
+                    let row = |&(low, high): &(usize, Option<usize>)| {
+                        let pairs: Vec<f32> = (0..len).map(|i| pair(x[low + i], at(high, i))).collect();
+                        [&pairs[..], &[7.0; 2]].concat()
+                    };
+                    let bits = |out: &[f32]| out.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    let want: Vec<f32> = rows.iter().flat_map(row).collect();
+                    assert_eq!(bits(&out), bits(&want[..3 * len + 4]), "{isa:?} {kind:?} {len}");
                 }
                 let mut out = vec![7.0; 32];
                 to_pairs(isa, kind, &[f32::NAN; 64], &mut out);

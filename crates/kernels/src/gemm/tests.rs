@@ -75,7 +75,7 @@ proptest! {
             if packed {
                 gemm_packed(a, &Packed::new_with(isa, b), &mut got, ldc, accumulate, &epilogue);
             } else {
-                gemm_with(isa, seed % 2 == 0, a, b, &mut got, ldc, accumulate, &epilogue);
+                gemm_with(isa, Kind::Single, seed % 2 == 0, a, b, &mut got, ldc, accumulate, &epilogue);
             }
             assert_close(&got, &want, k, isa.name());
         }
@@ -90,7 +90,11 @@ proptest! {
         for isa in available() {
             for kind in [Kind::Pairs, Kind::pairs(isa)] {
                 let mut got = c.clone();
-                gemm_packed(whole_a, &Packed::new_pairs(isa, kind, whole_b), &mut got, ldc, accumulate, &epilogue);
+                if packed {
+                    gemm_packed(whole_a, &Packed::new_pairs(isa, kind, whole_b), &mut got, ldc, accumulate, &epilogue);
+                } else {
+                    gemm_with(isa, kind, seed % 2 == 0, whole_a, whole_b, &mut got, ldc, accumulate, &epilogue);
+                }
                 assert_close(&got, &want, k, &format!("{isa:?} {kind:?}"));
             }
         }
@@ -156,12 +160,12 @@ fn integers_of_extreme_rows() {
 fn the_result_does_not_depend_on_the_number_of_threads() {
     let (m, n, k) = (301, 203, 517);
     let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
-    let run = |threads: usize, isa| {
+    let run = |threads: usize, isa, kind| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let (mut c, mut d) = (vec![0.0; m * n], vec![0.0; m * n]);
-            gemm_with(isa, false, Mat::new(&a, m, k), Mat::new(&b, k, n), &mut c, n, false, &Epilogue::NONE);
-            gemm_with(isa, false, Mat::new(&a, k, m).t(), Mat::new(&b, k, n), &mut d, n, false, &Epilogue::NONE);
+            gemm_with(isa, kind, false, Mat::new(&a, m, k), Mat::new(&b, k, n), &mut c, n, false, &Epilogue::NONE);
+            gemm_with(isa, kind, false, Mat::new(&a, k, m).t(), Mat::new(&b, k, n), &mut d, n, false, &Epilogue::NONE);
             let packed = [Kind::Single, Kind::pairs(isa), Kind::quads(isa)].map(|kind| {
                 let b = Mat::new(&b, k, n);
                 let packed = match kind.precision() {
@@ -177,7 +181,9 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
         })
     };
     for isa in available() {
-        assert_eq!(run(1, isa), run(2, isa), "{isa:?}");
+        for kind in [Kind::Single, Kind::Pairs, Kind::pairs(isa)] {
+            assert_eq!(run(1, isa, kind), run(2, isa, kind), "{isa:?} {kind:?}");
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use std::ops::Range;
 pub(crate) const MAX_ROWS: usize = 12;
 
 /// The tile in memory, before the epilogue.
-type Sums<S> = [[<S as Simd>::V; 2]; MAX_ROWS];
+pub(crate) type Sums<S> = [[<S as Simd>::V; 2]; MAX_ROWS];
 
 /// Rows of the result that are computed together.
 #[derive(Debug)]
@@ -138,7 +138,7 @@ impl<'a> Job<'a> {
 }
 
 /// How the places of A and B are multiplied.
-trait Product<S: Simd> {
+pub(crate) trait Product<S: Simd> {
     /// a·b + sum
     fn multiply_add(s: S, a: S::V, b: S::V, sum: S::V) -> S::V;
     /// Makes numbers of the sums of rows of these quanta, if they are integers; the trailer is that of the panel.
@@ -147,7 +147,7 @@ trait Product<S: Simd> {
 }
 
 /// Of [`Kind::Single`].
-struct Single;
+pub(crate) struct Single;
 impl<S: Simd> Product<S> for Single {
     #[inline(always)]
     fn multiply_add(s: S, a: S::V, b: S::V, sum: S::V) -> S::V {
@@ -156,7 +156,7 @@ impl<S: Simd> Product<S> for Single {
 }
 
 /// Of [`Kind::Pairs`].
-struct Pairs;
+pub(crate) struct Pairs;
 impl<S: Simd> Product<S> for Pairs {
     #[inline(always)]
     fn multiply_add(s: S, a: S::V, b: S::V, sum: S::V) -> S::V {
@@ -166,12 +166,12 @@ impl<S: Simd> Product<S> for Pairs {
 
 /// Of [`Kind::NativePairs`]: only for functions that are compiled for AVX512_BF16.
 #[cfg(target_arch = "x86_64")]
-struct NativePairs;
+pub(crate) struct NativePairs;
 #[cfg(target_arch = "x86_64")]
 impl Product<Avx512> for NativePairs {
     #[inline(always)]
     fn multiply_add(_: Avx512, a: __m512, b: __m512, sum: __m512) -> __m512 {
-        // SAFETY: only `run_native_pairs` uses it, which runs where the processor has the instruction; the types are of one size.
+        // SAFETY: only functions use it that run where the processor has the instruction; the types are of one size.
         unsafe { _mm512_dpbf16_ps(sum, transmute::<__m512, __m512bh>(a), transmute::<__m512, __m512bh>(b)) }
     }
 }

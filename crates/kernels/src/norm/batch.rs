@@ -133,14 +133,14 @@ fn gradients_body<S: Simd>(s: S, x: &[f32], mean: &[f32], passed: Passed, dy: &[
             }
         }
     };
-    let rows = x.chunks(cols).zip(dy.chunks(cols)).enumerate();
+    let rows = x.chunks(cols).zip(dy.chunks(cols));
     match passed {
-        Passed::All => rows.for_each(|(_, (x, dy))| add_row(x, None, dy)),
-        Passed::Output(y) => rows.for_each(|(i, (x, dy))| add_row(x, Some(&y[i * cols..]), dy)),
+        Passed::All => rows.for_each(|(x, dy)| add_row(x, None, dy)),
+        Passed::Output(y) => rows.enumerate().for_each(|(i, (x, dy))| add_row(x, Some(&y[i * cols..]), dy)),
         Passed::Columns(Columns { mean, scale, beta }) => {
             let mut g = vec![0.0; n];
             let (g, tiny) = (&mut g[..], s.splat(f32::from_bits(1)));
-            for (_, (x, dy)) in rows {
+            for (x, dy) in rows {
                 lanes!(s, g = [x, dy, mean, scale, beta] {
                     s.select(s.less(s.mul_add(s.sub(x, mean), scale, beta), tiny), s.zero(), dy)
                 });

@@ -11,3 +11,4 @@ mod frozen;
 mod model;
 mod optimizers;
 mod plans;
+mod precision;

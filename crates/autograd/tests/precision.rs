@@ -1,0 +1,81 @@
+//! Gradients in bf16 beside those in f32.
+
+use ukulele_autograd::gradcheck::numbers;
+use ukulele_autograd::{Conv2dOptions, Precision, Result, Tape, Tensor, Value};
+
+/// The output of an op and the gradients of its inputs.
+fn all(run: &dyn Fn(&[Value]) -> Result<Value>, inputs: &[Tensor]) -> Vec<Tensor> {
+    let tape = Tape::new();
+    let values: Vec<Value> = inputs.iter().map(|input| tape.leaf("input", input.clone())).collect();
+    let output = run(&values).unwrap();
+    let gradients = tape.backward_from(&output, numbers(77, output.shape())).unwrap();
+    let gradients = values.iter().map(|value| gradients.of(value).unwrap().clone());
+    [output.tensor().clone()].into_iter().chain(gradients).collect()
+}
+
+/// |a − b| / |b|.
+fn relative(a: &Tensor, b: &Tensor) -> f64 {
+    let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+    let (a, b) = (a.to_vec(), b.to_vec());
+    norm(&mut a.iter().zip(&b).map(|(a, b)| a - b)) / norm(&mut b.into_iter())
+}
+
+/// Checks that output and gradients in bf16 are those in f32 to 2 %. The first `rounded` of them, which are products, differ.
+fn check(what: &str, run: &dyn Fn(Precision, &[Value]) -> Result<Value>, inputs: &[Tensor], rounded: usize) {
+    let exact = all(&|v| run(Precision::F32, v), inputs);
+    let got = all(&|v| run(Precision::Bf16, v), inputs);
+    for (i, (got, exact)) in got.iter().zip(&exact).enumerate() {
+        let error = relative(got, exact);
+        assert!(error < 0.02, "{what} {i}: {error}");
+        assert_eq!(error > 1e-4, i < rounded, "{what} {i}: {error}");
+    }
+}
+
+#[test]
+fn linear_layers_are_near_those_in_f32() {
+    for (rows, width, out) in [(1, 1, 1), (65, 33, 17), (128, 64, 96)] {
+        let inputs = [numbers(1, &[rows, width]), numbers(2, &[out, width]), numbers(3, &[out])];
+        check(
+            &format!("{rows} {width} {out}"),
+            &|precision, v| v[0].linear_in(precision, &v[1], Some(&v[2])),
+            &inputs,
+            3,
+        );
+    }
+}
+
+#[test]
+fn convolutions_are_near_those_in_f32() {
+    let plain = Conv2dOptions::default();
+    for (what, x, w, options, rounded) in [
+        ("3x3", [2, 18, 9, 7], [10, 18, 3, 3], Conv2dOptions { padding: [1; 4], ..plain }, 3),
+        ("1x1", [3, 16, 5, 5], [8, 16, 1, 1], plain, 3),
+        ("stride", [2, 16, 9, 8], [6, 16, 3, 2], Conv2dOptions { stride: [2, 3], padding: [1; 4], ..plain }, 3),
+        ("groups", [2, 8, 6, 6], [12, 4, 3, 3], Conv2dOptions { groups: 2, padding: [1; 4], ..plain }, 3),
+        // What stays in f32.
+        ("few channels", [2, 3, 9, 9], [8, 3, 3, 3], plain, 0),
+        ("depthwise", [2, 8, 6, 6], [8, 1, 3, 3], Conv2dOptions { groups: 8, ..plain }, 0),
+        ("odd groups", [2, 6, 6, 6], [6, 3, 3, 3], Conv2dOptions { groups: 2, ..plain }, 0),
+    ] {
+        let inputs = [numbers(1, &x), numbers(2, &w), numbers(3, &w[..1])];
+        check(what, &|precision, v| v[0].conv2d_in(precision, &v[1], Some(&v[2]), &options), &inputs, rounded);
+    }
+}
+
+#[test]
+fn nothing_learns_in_int8() {
+    let value = |seed, shape: &[usize]| Value::<f32>::from(numbers(seed, shape));
+    let error = value(1, &[2, 3]).linear_in(Precision::Int8, &value(2, &[4, 3]), None).unwrap_err();
+    assert!(error.to_string().contains("int8"), "{error}");
+    let (x, w) = (value(1, &[1, 4, 3, 3]), value(2, &[2, 4, 1, 1]));
+    let error = x.conv2d_in(Precision::Int8, &w, None, &Conv2dOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("int8"), "{error}");
+}
+
+#[test]
+fn f64_stays_as_it_is() {
+    let value = |seed, shape: &[usize]| Value::<f64>::from(numbers(seed, shape));
+    let (x, w) = (value(1, &[5, 3]), value(2, &[4, 3]));
+    let rounded = x.linear_in(Precision::Bf16, &w, None).unwrap();
+    assert_eq!(rounded.tensor().to_vec(), x.linear(&w, None).unwrap().tensor().to_vec());
+}

@@ -1,0 +1,69 @@
+//! Learning in bf16 beside learning in f32.
+
+use crate::common::{bert, images, resnet, tokens};
+use ukulele_layers::Precision;
+use ukulele_models::Pooling;
+use ukulele_training::{AdamW, Batches, Classifier, Control, FitOptions, Optimizer, Result, Sgd, fit};
+
+/// The losses of 40 steps.
+fn curve<'a, N: Classifier>(
+    mut net: N,
+    mut optimizer: impl Optimizer,
+    precision: Precision,
+    batches: &mut dyn FnMut(usize) -> Result<Batches<'a, N::Batch>>,
+) -> Vec<f64>
+where
+    N::Batch: 'a,
+{
+    let options = FitOptions { epochs: 8, seed: 3, precision, ..Default::default() };
+    let history =
+        fit(&mut net, &mut optimizer, &options, batches, &mut |_| Ok(None), &mut |_| Control::Continue).unwrap();
+    history.steps.iter().map(|step| step.loss).collect()
+}
+
+/// Checks that both curves go down by more than half and stay within `bound` of each other, and that they differ at once.
+fn compare(what: &str, bound: f64, run: impl Fn(Precision) -> Vec<f64>) {
+    let [exact, rounded] = [Precision::F32, Precision::Bf16].map(run);
+    let first = (rounded[0] - exact[0]).abs();
+    let worst = rounded.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    println!("{what}: first {first:.1e}, worst {worst:.1e}, {:.4} to {:.4}", exact[0], exact[39]);
+    assert!(first > 1e-6 && first < bound, "{what}: {} and {} at first", rounded[0], exact[0]);
+    assert!(worst < bound, "{what}: {worst}\n{exact:?}\n{rounded:?}");
+    assert!(exact[39] < exact[0] / 2.0 && rounded[39] < rounded[0] / 2.0, "{what}: {exact:?}\n{rounded:?}");
+}
+
+#[test]
+fn a_resnet_learns_in_bf16_as_in_f32() {
+    compare("resnet", 0.1, |precision| {
+        curve(resnet(16), Sgd::new(0.05).momentum(0.9), precision, &mut |_| {
+            Ok(Box::new((0..5).map(|i| Ok(images(8, 64, i)))))
+        })
+    });
+}
+
+#[test]
+fn a_bert_learns_in_bf16_as_in_f32() {
+    compare("bert", 0.01, |precision| {
+        curve(bert(128, 0.1, Pooling::Mean), AdamW::new(1e-3), precision, &mut |_| {
+            Ok(Box::new((0..5).map(|i| {
+                let mut batch = tokens(8, 48, i);
+                // Every token tells the class.
+                let ids = batch.inputs.ids.iter_mut().enumerate();
+                ids.for_each(|(i, id)| *id = *id / 3 * 3 + batch.labels[i / 48] as usize);
+                Ok(batch)
+            })))
+        })
+    });
+}
+
+#[test]
+fn nothing_learns_in_int8() {
+    let options = FitOptions { precision: Precision::Int8, ..Default::default() };
+    let batches = || -> Batches<_> { Box::new((0..1).map(|i| Ok(images(2, 64, i)))) };
+    let error =
+        fit(&mut resnet(16), &mut Sgd::new(0.05), &options, &mut |_| Ok(batches()), &mut |_| Ok(None), &mut |_| {
+            Control::Continue
+        })
+        .unwrap_err();
+    assert!(error.to_string().contains("int8"), "{error}");
+}
