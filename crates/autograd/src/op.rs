@@ -75,7 +75,10 @@ impl Keeps {
 
     /// These inputs as well.
     pub fn and_inputs(self, positions: &[usize]) -> Self {
-        positions.iter().fold(self, |k, i| Self { inputs: k.inputs | 1 << i, ..k })
+        positions.iter().fold(self, |k, &i| {
+            assert!(i < u32::BITS as usize, "an op that keeps input {i}");
+            Self { inputs: k.inputs | 1 << i, ..k }
+        })
     }
 
     /// Input `position` as well, if `condition` holds.
@@ -84,7 +87,7 @@ impl Keeps {
     }
 
     pub(crate) fn has_input(self, position: usize) -> bool {
-        self.inputs >> position & 1 == 1
+        position < u32::BITS as usize && self.inputs >> position & 1 == 1
     }
 
     pub(crate) fn has_output(self) -> bool {

@@ -27,7 +27,12 @@ pub(crate) struct Node<T: Element> {
     needs_output: bool,
     /// What is there of it.
     output: Option<Tensor<T>>,
+    /// How many ops, one after the other, must be computed again before this one can be.
+    depth: usize,
 }
+
+/// Cheap ops in a row that are computed again: more would all be alive at once.
+const DEEPEST: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Record<T: Element> {
@@ -143,6 +148,7 @@ impl<T: Element> Tape<T> {
             again: vec![],
             needs_output: false,
             output: None,
+            depth: 0,
         };
         let id = self.push(node);
         Value::traced(tensor, self.clone(), id)
@@ -173,11 +179,16 @@ impl<T: Element> Tape<T> {
         let keeps = op.keeps(&wants);
         let graph = !self.differentiates();
         let keep = |i: usize| if graph { !wants[i] } else { keeps.has_input(i) };
-        let again: Vec<bool> = {
+        let (again, depth): (Vec<bool>, usize) = {
             let record = self.lock();
-            let cheap = |node: &Node<T>| node.op.as_ref().is_some_and(|op| op.is_cheap());
-            let is_cheap = |node: Option<NodeId>| node.and_then(|n| record.nodes.get(n.0)).is_some_and(cheap);
-            (nodes.iter().enumerate()).map(|(i, node)| !graph && keep(i) && is_cheap(*node)).collect()
+            let depth_of = |node: Option<NodeId>| {
+                let node = record.nodes.get(node?.0)?;
+                let cheap = node.op.as_ref().is_some_and(|op| op.is_cheap()) && node.depth < DEEPEST;
+                cheap.then_some(node.depth + 1)
+            };
+            let depths: Vec<Option<usize>> =
+                nodes.iter().enumerate().map(|(i, node)| depth_of(*node).filter(|_| !graph && keep(i))).collect();
+            (depths.iter().map(Option::is_some).collect(), depths.into_iter().flatten().max().unwrap_or(0))
         };
         let needs_output = keeps.has_output() && !graph;
         self.push(Node {
@@ -188,7 +199,8 @@ impl<T: Element> Tape<T> {
             kept: (inputs.iter().enumerate()).map(|(i, t)| (keep(i) && !again[i]).then(|| (*t).clone())).collect(),
             again,
             needs_output,
-            output: (needs_output && !op.is_cheap()).then(|| output.clone()),
+            output: (needs_output && !(op.is_cheap() && depth < DEEPEST)).then(|| output.clone()),
+            depth,
             op: Some(op),
         })
     }
@@ -369,6 +381,24 @@ mod tests {
         loss.mul(&other)?;
         let gradients = tape.backward(&loss)?;
         assert!(gradients.of(&other).is_none() && gradients.of(&x).unwrap().is_dense());
+        Ok(())
+    }
+
+    #[test]
+    fn long_chains_of_cheap_ops_go_back() -> Result<()> {
+        // In a thread whose stack would not hold a call for each of them.
+        let chain = || -> Result<Vec<f32>> {
+            let tape = Tape::new();
+            let x = leaf(&tape);
+            let mut y = x.clone();
+            for _ in 0..20_000 {
+                y = y.gelu(crate::Gelu::Erf)?.add_scalar(0.01)?.gelu(crate::Gelu::Erf)?;
+            }
+            Ok(tape.backward(&y.sum()?)?.of(&x).map(Tensor::to_vec).unwrap_or_default())
+        };
+        let run = std::thread::Builder::new().stack_size(256 * 1024).spawn(chain);
+        let gradient = run.map_err(|error| Error::argument("test", error.to_string()))?.join();
+        assert_eq!(gradient.map(|gradient| gradient.map(|g| g.len())).ok(), Some(Ok(2)));
         Ok(())
     }
 

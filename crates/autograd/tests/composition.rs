@@ -1,7 +1,9 @@
 //! Fused ops against the same formulas composed of simpler ops: results and gradients agree, in f64.
 
 use ukulele_autograd::gradcheck::numbers;
-use ukulele_autograd::{AttentionOptions, BatchNormOptions, Conv2dOptions, CrossEntropy, Result, Tape, Tensor, Value};
+use ukulele_autograd::{
+    AttentionOptions, BatchNormOptions, Conv2dOptions, CrossEntropy, Gelu, Result, Tape, Tensor, Value,
+};
 
 type Formula<'a> = &'a dyn Fn(&[Value<f64>]) -> Result<Value<f64>>;
 
@@ -49,6 +51,37 @@ fn softmax_is_exponentials_over_their_sum() -> Result<()> {
     let composed = |v: &[Value<f64>]| v[0].exp()?.div(&v[0].exp()?.sum_dims(&[1], true)?);
     agree(&[&[3, 4]], |v| v[0].softmax(), composed)?;
     agree(&[&[3, 4]], |v| v[0].log_softmax(), |v| composed(v)?.ln())
+}
+
+/// Outputs of cheap ops that others need in backward are computed again there.
+#[test]
+fn what_is_computed_again_is_the_same() -> Result<()> {
+    let erf = |x: &Value<f64>| x.gelu(Gelu::Erf);
+    let norm = |v: &[Value<f64>]| v[0].layer_norm(&v[1], &v[2], 1e-3);
+    let plain = |v: &[Value<f64>]| normal(&v[0], &[1], 1e-3)?.mul(&v[1])?.add(&v[2]);
+    // tanh keeps its output, so that nothing is computed again: x/2 (1 + tanh(..)).
+    let tanh = |x: &Value<f64>| {
+        let inner = x.square()?.mul(x)?.scale(0.044715)?.add(x)?.scale((2.0 / std::f64::consts::PI).sqrt())?;
+        x.scale(0.5)?.mul(&inner.tanh()?.add_scalar(1.0)?)
+    };
+    let shapes: &[&[usize]] = &[&[3, 5], &[5], &[5]];
+    agree(shapes, |v| norm(v)?.square(), |v| plain(v)?.square())?;
+    agree(shapes, |v| norm(v)?.gelu(Gelu::Tanh)?.square(), |v| tanh(&plain(v)?)?.square())?;
+    agree(shapes, |v| norm(v)?.mul(&norm(v)?.gelu(Gelu::Tanh)?), |v| plain(v)?.mul(&tanh(&plain(v)?)?))?;
+    agree(
+        &[&[3, 5], &[4, 5]],
+        |v| v[0].gelu(Gelu::Tanh)?.linear(&v[1], None)?.square(),
+        |v| tanh(&v[0])?.linear(&v[1], None)?.square(),
+    )?;
+    // The same bits, used once and twice.
+    agree(
+        &[&[3, 5]],
+        |v| erf(&v[0])?.square()?.add(&erf(&v[0])?.square()?),
+        |v| {
+            let y = erf(&v[0])?;
+            y.square()?.add(&y.square()?)
+        },
+    )
 }
 
 #[test]
