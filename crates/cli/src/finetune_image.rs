@@ -7,7 +7,10 @@ use crate::outcome::Outcome;
 use crate::photos;
 use crate::progress::Progress;
 use crate::report::thousands;
-use crate::train::{Plan, apply_freeze, finish, kept, loss, split_off, train, train_head, with_frozen_trunk};
+use crate::train::{
+    Plan, apply_freeze, finish, kept, loss, shuffled_lists, split_off, train, train_above, train_head,
+    with_frozen_trunk,
+};
 use std::time::Instant;
 use ukulele_data::{Augment, ImageBatches, Preprocess, RandomCrop, Size};
 use ukulele_layers::{Init, Module, Role};
@@ -83,23 +86,39 @@ pub(crate) fn run(args: &ImageArgs, quiet: bool) -> Result<()> {
             None => photos::kept(learn, &preprocess)?,
             Some(_) => (learn, preprocess.clone()),
         };
+        let still = photos::still(learn.clone(), left.clone())?;
         // A fresh head would first tear at the trunk: it begins as the one that the frozen trunk wants.
         with_frozen_trunk(&mut net, |net| {
-            let features = photos::features(net, learn_kept, &photos::still(learn.clone(), left.clone())?, quiet)?;
-            let seen = photos::features(net, judge_kept, &exam, quiet)?;
+            let features = photos::features(net, learn_kept.clone(), &still, quiet)?;
+            let seen = photos::features(net, judge_kept.clone(), &exam, quiet)?;
             let plan = plan.of_head(learn.len());
             let progress = Progress::bar_only("the new head", plan.epochs, quiet);
             train_head(net, &plan, loss.clone(), &features, &seen, &progress)
         })?;
-        let lesson = ImageBatches::new(learn, left, augment, plan.batch, setup.seed)?;
-        train(
-            &mut net,
-            &plan,
-            loss,
-            &mut |epoch| Ok(photos::epoch(&lesson, epoch)),
-            &mut |net| Ok(Some(evaluate(net, photos::in_order(&exam))?.score())),
-            &progress(),
-        )?
+        let values = match setup.freeze {
+            // Photos that never change say the same in each epoch, up to the first layers that learn.
+            Freeze::Groups(groups @ 1..) if augment == Augment::default() => {
+                photos::boundary_values(&mut net, groups, [(&still, learn_kept), (&exam, judge_kept)], quiet)?
+            }
+            _ => None,
+        };
+        match &values {
+            Some([values, seen]) => {
+                let lists = |epoch| shuffled_lists(values.len(), plan.batch, plan.seed, epoch);
+                train_above(&mut net, &plan, loss, [values, seen], &lists, &progress())?
+            }
+            None => {
+                let lesson = ImageBatches::new(learn, left, augment, plan.batch, setup.seed)?;
+                train(
+                    &mut net,
+                    &plan,
+                    loss,
+                    &mut |epoch| Ok(photos::epoch(&lesson, epoch)),
+                    &mut |net| Ok(Some(evaluate(net, photos::in_order(&exam))?.score())),
+                    &progress(),
+                )?
+            }
+        }
     };
     let found = evaluate(&net, photos::in_order(&exam))?;
     let outcome = Outcome::of(&found, names.names())?;

@@ -7,12 +7,15 @@ use crate::outcome::Outcome;
 use crate::progress::Progress;
 use crate::report::thousands;
 use crate::texts;
-use crate::train::{Plan, apply_freeze, features, finish, kept, loss, split_off, train, train_head};
+use crate::train::{
+    Plan, apply_freeze, boundary_values, can_hold, features, finish, kept, loss, split_off, train, train_above,
+    train_head,
+};
 use std::path::Path;
 use std::time::Instant;
 use ukulele_data::{TextBatches, TextDataset, Tokenizer};
 use ukulele_layers::{Init, Module};
-use ukulele_models::{BertConfig, Pooling, Pretrained, TextModel};
+use ukulele_models::{BertConfig, Pooling, Pretrained, TextModel, TokenBatch};
 use ukulele_training::{DataKey, FeatureCache, History, Model, TextInput, check_writable};
 use weights_import::{Dialect, Report, TextFamily, Weights};
 
@@ -21,8 +24,9 @@ pub(crate) fn run(args: &TextArgs, quiet: bool) -> Result<()> {
     let start = Instant::now();
     let setup = &args.training;
     // Everything that can be wrong is looked at before the first step.
-    if setup.feature_cache.is_some() && setup.freeze != Freeze::Trunk {
-        return Err(Failure::usage("--feature-cache: a trunk that learns has no features to keep; add --freeze trunk"));
+    if setup.feature_cache.is_some() && matches!(setup.freeze, Freeze::None | Freeze::Groups(0)) {
+        let message = "--feature-cache: a trunk that learns has no features to keep; add --freeze trunk or --freeze N";
+        return Err(Failure::usage(message));
     }
     let weights = weights_import::open(&args.weights)?;
     let bert = Encoder::of(&weights, args)?;
@@ -163,14 +167,27 @@ fn fit(
         texts::warn_of_cut(&lesson, input.max_length);
     }
     let progress = Progress::training("training", plan.epochs, quiet);
+    let cache = setup.feature_cache.as_ref().map(FeatureCache::new).transpose()?;
+    let kept = |texts: &TextBatches| kept(cache.as_ref(), || DataKey::tokens(texts::by_length(texts)));
     if setup.freeze == Freeze::Trunk {
-        let cache = setup.feature_cache.as_ref().map(FeatureCache::new).transpose()?;
-        let mut of = |texts: &TextBatches| {
-            let kept = kept(cache.as_ref(), || DataKey::tokens(texts::by_length(texts)))?;
-            features(net, kept, texts::by_length(texts), texts.len(), quiet)
-        };
+        let mut of = |texts: &TextBatches| features(net, kept(texts)?, texts::by_length(texts), texts.len(), quiet);
         let (features, seen) = (of(&lesson)?, of(exam)?);
         return train_head(net, plan, loss, &features, &seen, &progress);
+    }
+    if let Freeze::Groups(groups @ 1..) = setup.freeze {
+        // In batches of another size: their padding is part of the key.
+        let still = texts::exam(input, learn)?;
+        let longest = texts::by_length(&still).last().transpose()?.map(|batch| batch.inputs);
+        let inputs = still.len() + exam.len();
+        let holds = |tokens: &TokenBatch| can_hold(net, groups, tokens, inputs, cache.is_some());
+        if longest.as_ref().map(holds).transpose()?.unwrap_or(false) {
+            let mut of =
+                |texts: &TextBatches| boundary_values(net, kept(texts)?, texts::by_length(texts), texts.len(), quiet);
+            let (values, seen) = (of(&still)?, of(exam)?);
+            let place = texts::places_by_length(&still);
+            let lists = |epoch| texts::lists(&lesson, epoch, &place);
+            return train_above(net, plan, loss, [&values, &seen], &lists, &progress);
+        }
     }
     train(
         net,

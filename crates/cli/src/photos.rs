@@ -6,7 +6,7 @@ use crate::train::{self, Kept};
 use std::path::Path;
 use ukulele_data::{Augment, ImageBatch, ImageBatches, ImageDataset, Labels, Preprocess};
 use ukulele_layers::Tensor;
-use ukulele_training::{Batches, Classifier, Features, Labelled, Model};
+use ukulele_training::{Batches, BoundaryValues, Classifier, Features, Labelled, Model};
 
 /// Photos in a batch when nothing is learned.
 const EVALUATED_AT_ONCE: usize = 32;
@@ -107,4 +107,23 @@ pub(crate) fn features<N: Classifier<Batch = Tensor>>(
     quiet: bool,
 ) -> Result<Features> {
     train::features(net, kept, in_order(photos), photos.len(), quiet)
+}
+
+/// What the first `groups` groups of layers, which are frozen, say of the photos to learn from and to validate; `None` where that
+/// is too much to be held: see [`train::boundary_values`].
+pub(crate) fn boundary_values<N: Classifier<Batch = Tensor>>(
+    net: &mut N,
+    groups: usize,
+    [learn, judge]: [(&ImageBatches, Kept<'_>); 2],
+    quiet: bool,
+) -> Result<Option<[BoundaryValues; 2]>> {
+    let Some(first) = in_order(learn.0).next().transpose()? else { return Ok(None) };
+    let (example, inputs) = (first.inputs.narrow(0, 0, 1)?, learn.0.len() + judge.0.len());
+    if !train::can_hold(net, groups, &example, inputs, learn.1.is_some())? {
+        return Ok(None);
+    }
+    let mut of = |(photos, kept): (&ImageBatches, Kept<'_>)| {
+        train::boundary_values(net, kept, in_order(photos), photos.len(), quiet)
+    };
+    Ok(Some([of(learn)?, of(judge)?]))
 }

@@ -65,6 +65,20 @@ pub(crate) fn by_length(
     texts.by_length().map(|batch| Ok(labelled(batch)))
 }
 
+/// The place of each text in the order of [`by_length`].
+pub(crate) fn places_by_length(texts: &TextBatches) -> Vec<usize> {
+    let mut places = vec![0; texts.len()];
+    let order = texts.by_length().flat_map(|batch| batch.samples);
+    order.enumerate().for_each(|(place, sample)| places[sample] = place);
+    places
+}
+
+/// The batches of an epoch, as lists of these places of texts.
+pub(crate) fn lists(texts: &TextBatches, epoch: usize, places: &[usize]) -> Vec<Vec<usize>> {
+    let batches = texts.epoch(epoch as u64);
+    batches.map(|batch| batch.samples.iter().map(|&sample| places[sample]).collect()).collect()
+}
+
 /// What the model says of the texts, in the order of the data set.
 pub(crate) fn evaluated(net: &TextModel, texts: &TextBatches) -> ukulele_training::Result<Evaluation> {
     evaluated_with(net, texts, PlanOptions::default())

@@ -11,9 +11,11 @@ use serde_json::json;
 use std::path::Path;
 use ukulele_data::{Labels, Random, split};
 use ukulele_inference::Precision;
+use ukulele_layers::Pass;
 use ukulele_training::{
-    AdamW, Batches, Cached, Classifier, CrossEntropy, DataKey, Ending, Event, FeatureCache, Features, FitOptions,
-    Groups, HeadOnly, History, Labelled, Schedule, Score, class_weights_balanced, evaluate, fit,
+    AboveBoundary, AdamW, Batches, BoundaryValues, Cached, Classifier, CrossEntropy, DataKey, Ending, Event,
+    FeatureCache, Features, FitOptions, Groups, HeadOnly, History, Labelled, Schedule, Score, class_weights_balanced,
+    evaluate, fit,
 };
 
 /// How one model is trained.
@@ -153,13 +155,42 @@ pub(crate) fn features<N: Classifier>(
     inputs: usize,
     quiet: bool,
 ) -> Result<Features> {
-    let bar = counter("features of the frozen trunk", inputs, quiet);
-    let batches = batches.take_while(|_| !interrupt::asked());
-    let batches = batches.inspect(|batch| bar.inc(batch.as_ref().map_or(0, |batch| batch.labels.len() as u64)));
-    let found = match kept {
+    once("features of the frozen trunk", batches, inputs, quiet, |batches| match kept {
         Some((cache, key)) => cache.features(net, &key, batches),
-        None => Features::of(net, batches).map(|features| Cached { features, read: false, warning: None }),
-    };
+        None => Features::of(net, batches).map(fresh),
+    })
+}
+
+/// As [`features`], what the frozen groups of layers say at the boundary to those that learn.
+pub(crate) fn boundary_values<N: Classifier>(
+    net: &mut N,
+    kept: Kept<'_>,
+    batches: impl Iterator<Item = ukulele_training::Result<Labelled<N::Batch>>>,
+    inputs: usize,
+    quiet: bool,
+) -> Result<BoundaryValues> {
+    once("values of the frozen layers", batches, inputs, quiet, |batches| match kept {
+        Some((cache, key)) => cache.boundary(net, &key, batches),
+        None => BoundaryValues::of(net, batches).map(fresh),
+    })
+}
+
+fn fresh<T>(features: T) -> Cached<T> {
+    Cached { features, read: false, warning: None }
+}
+
+/// Runs something frozen over all batches, once.
+fn once<B, T>(
+    what: &'static str,
+    batches: impl Iterator<Item = ukulele_training::Result<Labelled<B>>>,
+    inputs: usize,
+    quiet: bool,
+    run: impl FnOnce(&mut dyn Iterator<Item = ukulele_training::Result<Labelled<B>>>) -> ukulele_training::Result<Cached<T>>,
+) -> Result<T> {
+    let bar = counter(what, inputs, quiet);
+    let batches = batches.take_while(|_| !interrupt::asked());
+    let mut batches = batches.inspect(|batch| bar.inc(batch.as_ref().map_or(0, |batch| batch.labels.len() as u64)));
+    let found = run(&mut batches);
     bar.finish_and_clear();
     if interrupt::asked() {
         return Err(Failure::Interrupted("nothing was learned yet; nothing was saved".to_owned()));
@@ -171,6 +202,47 @@ pub(crate) fn features<N: Classifier>(
         eprintln!("{} features are there from an earlier training", thousands(inputs as f64));
     }
     Ok(found.features)
+}
+
+/// Most bytes of values at a boundary that are held in memory; beyond, the frozen groups of layers run in each step.
+const HELD: usize = 2 << 30;
+
+/// Whether what the first `groups` groups of layers say of so many inputs like the example's can be held, as f16 if `narrow`.
+pub(crate) fn can_hold<N: Classifier>(
+    net: &N,
+    groups: usize,
+    example: &N::Batch,
+    inputs: usize,
+    narrow: bool,
+) -> Result<bool> {
+    let value = net.below(example, groups, &mut Pass::eval())?;
+    let numbers = value.tensor().numel() / N::count(example).max(1) * inputs;
+    let fits = numbers * if narrow { 2 } else { 4 } <= HELD;
+    if narrow && !fits {
+        eprintln!(
+            "note: --feature-cache: {inputs} inputs have too many numbers behind {groups} groups of layers; they are not kept"
+        );
+    }
+    Ok(fits)
+}
+
+/// Trains what is above the boundary to frozen groups of layers, on what these say; `lists` says which inputs are a batch.
+pub(crate) fn train_above<N: Classifier>(
+    net: &mut N,
+    plan: &Plan,
+    loss: CrossEntropy,
+    [values, seen]: [&BoundaryValues; 2],
+    lists: &dyn Fn(usize) -> Vec<Vec<usize>>,
+    progress: &Progress,
+) -> Result<History> {
+    train(
+        &mut AboveBoundary { net, boundary: values.boundary() },
+        plan,
+        loss,
+        &mut |epoch| Ok(values.batches(lists(epoch))),
+        &mut |net| Ok(Some(evaluate(net, seen.batches(in_order(seen.len(), 32)))?.score())),
+        progress,
+    )
 }
 
 /// Trains the head of `net` on features of its trunk, and judges it by those of the validation samples.
@@ -275,8 +347,12 @@ const SHUFFLE: u64 = 0x5f;
 
 /// The places below `count` in order, in batches for a pass in which nothing is learned.
 pub(crate) fn whole(count: usize) -> Vec<Vec<usize>> {
+    in_order(count, 256)
+}
+
+fn in_order(count: usize, batch: usize) -> Vec<Vec<usize>> {
     let places: Vec<usize> = (0..count).collect();
-    places.chunks(256).map(<[usize]>::to_vec).collect()
+    places.chunks(batch).map(<[usize]>::to_vec).collect()
 }
 
 /// Splits off a share of the samples to validate, stratified: places to learn from and places to validate.

@@ -346,6 +346,33 @@ fn features_are_kept_for_the_next_training() {
     );
 }
 
+#[test]
+fn frozen_layers_of_texts_are_run_once() {
+    let folder = Folder::new("boundary");
+    let table = folder.table("train.csv");
+    let cache = folder.path("features");
+    let args = ["finetune", "text", "--weights", TINY, "--train", &table, "--epochs", "2"];
+    let train = |out: &str, more: &[&str]| {
+        let out = folder.path(out);
+        let output = uke(&[&args[..], &["--out", &out], more].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (text(&output.stderr), fs::read(Path::new(&out).join("model.safetensors")).unwrap())
+    };
+    let kept = ["--feature-cache", &cache];
+    fails(&[&args[..], &kept, &["--freeze", "0"]].concat(), 2, &["--feature-cache", "--freeze N"]);
+    let (_, plain) = train("plain", &["--freeze", "2"]);
+    let (said, first) = train("first", &[&kept[..], &["--freeze", "2"]].concat());
+    assert!(!said.contains("earlier training") && files(&cache).len() == 2, "{said}");
+    let (said, again) = train("again", &[&kept[..], &["--freeze", "2"]].concat());
+    assert!(said.contains("34 features are there from an earlier training") && again == first, "{said}");
+    assert_eq!(plain.len(), first.len());
+    // Another boundary has files of its own, whatever the batches.
+    train("lower", &[&kept[..], &["--freeze", "1", "--batch", "4"]].concat());
+    assert_eq!(files(&cache).len(), 4);
+    let (said, _) = train("lower", &[&kept[..], &["--freeze", "1", "--batch", "8"]].concat());
+    assert!(said.contains("34 features are there") && files(&cache).len() == 4, "{said}");
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_training_leaves_a_model() {
@@ -530,6 +557,23 @@ fn photos_are_learned_and_broken_ones_are_named() {
     }
     let weights = |name| fs::read(Path::new(&folder.path(name)).join("model.safetensors")).unwrap();
     assert!(weights("one") == weights("two"));
+
+    // Of layers that are frozen in part the boundary is kept as well, if photos do not change.
+    let cache = folder.path("boundary");
+    let partly = ["--skip-broken", "--freeze", "3", "--feature-cache", &cache, "--augment", "none"];
+    let still = [&images[..images.len() - 2], &partly[..]].concat();
+    for (i, folder) in ["three", "four"].map(|name| folder.path(name)).iter().enumerate() {
+        let output = uke(&[&still[..], &["--out", folder]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let said = text(&output.stderr);
+        assert_eq!(said.matches("15 features are there").count(), 2 * i, "{said}");
+        assert_eq!(files(&cache).len(), 4);
+    }
+    assert!(weights("three") == weights("four"));
+    let cache = folder.path("head");
+    let moving = [&images[..], &["--skip-broken", "--freeze", "3", "--feature-cache", &cache, "--out", &out]].concat();
+    assert!(uke(&moving).status.success());
+    assert_eq!(files(&cache).len(), 2, "what the new head wants");
 
     fails(&["predict", &out, &broken.display().to_string()], 1, &["broken.jpg"]);
     let output = uke(&["predict", &out, &Path::new(&photos).join("cat").display().to_string()]);

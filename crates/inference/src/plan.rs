@@ -5,7 +5,7 @@ use crate::memory::{Group, Memory, Place};
 use crate::step::{Id, Kernel, Source, Step};
 use crate::weight::Rows;
 use rayon::prelude::*;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use ukulele_kernels::conv::{Algorithm, Conv2d, PackedConv, Pixels, conv2d_packed};
 use ukulele_kernels::gemm::{Epilogue, Mat, Packed, Precision, gemm_packed};
@@ -89,7 +89,8 @@ struct Ready {
 enum Weight {
     None,
     Conv(PackedConv),
-    Linear(Packed<f32>),
+    /// Shared by the steps that have the very same, as ALBERT's layers do.
+    Linear(Arc<Packed<f32>>),
     /// Packed by each run.
     Shared(Precision),
     /// Zeros and ones: the statistics of a norm that only scales.
@@ -206,7 +207,11 @@ impl Plan {
             group.steps.clone().map(move |_| images)
         });
         let together: Vec<usize> = together.collect();
-        self.steps.par_iter_mut().zip(together).for_each(|(Ready { step, weight: packed }, n)| {
+        let first: Vec<usize> = (0..self.steps.len()).map(|at| self.first_alike(at)).collect();
+        self.steps.par_iter_mut().zip(together).enumerate().for_each(|(at, (Ready { step, weight: packed }, n))| {
+            if first[at] != at && options.prepacked {
+                return;
+            }
             *packed = match &step.kernel {
                 Kernel::Conv { .. } | Kernel::Linear { .. } if !options.prepacked => Weight::Shared(options.precision),
                 Kernel::Conv { g, weight, .. } => {
@@ -216,12 +221,24 @@ impl Plan {
                 }
                 Kernel::Linear { weight, bias, .. } => {
                     let pack = |weight: &[f32]| packed_linear(Vec::new(), weight, bias.len(), options.precision);
-                    Weight::Linear(weight.with(&mut Vec::new(), pack))
+                    Weight::Linear(Arc::new(weight.with(&mut Vec::new(), pack)))
                 }
                 Kernel::Scale { scale, .. } => Weight::Scale(vec![0.0; scale.len()], vec![1.0; scale.len()]),
                 _ => Weight::None,
             };
         });
+        for (at, first) in first.into_iter().enumerate() {
+            if let (true, Weight::Linear(packed)) = (first != at, &self.steps[first].weight) {
+                self.steps[at].weight = Weight::Linear(Arc::clone(packed));
+            }
+        }
+    }
+
+    /// The first linear step that has the very weight of this one; else this one.
+    fn first_alike(&self, at: usize) -> usize {
+        let Kernel::Linear { weight: own, .. } = &self.steps[at].step.kernel else { return at };
+        let alike = |step: &Ready| matches!(&step.step.kernel, Kernel::Linear { weight, .. } if weight.is(own));
+        self.steps[..at].iter().position(alike).unwrap_or(at)
     }
 
     /// How long each step took in a run on these images, and what it had to do: for the table of a benchmark.
@@ -285,6 +302,18 @@ impl Plan {
             numbers: (reads + value.numel()) as u64,
             weights: weights as u64,
         }
+    }
+
+    /// See [`crate::TextPlan::packed_len`].
+    pub(crate) fn packed_len(&self) -> usize {
+        let own = |(at, ready): (usize, &Ready)| match &ready.weight {
+            Weight::Linear(packed) => {
+                let before = |other: &Ready| matches!(&other.weight, Weight::Linear(p) if Arc::ptr_eq(p, packed));
+                if self.steps[..at].iter().any(before) { 0 } else { packed.len() }
+            }
+            _ => 0,
+        };
+        self.steps.iter().enumerate().map(own).sum()
     }
 
     /// How far the plan's numbers were from the pass's on the example, relative in norm.

@@ -29,13 +29,22 @@ impl TextPlan {
     /// # Errors
     /// As there; in bf16 numbers that are not those of the model.
     pub fn compile_with(model: &TextModel, options: PlanOptions) -> Result<Self> {
+        Self::compile_stages(model, model.layer_groups().len() - 1, options)
+    }
+
+    /// As [`TextPlan::compile_with`], of the first `count` stages of the encoder ([`TextModel::run_stages`]):
+    /// [`TextPlan::hidden`] is then what they give.
+    ///
+    /// # Errors
+    /// As there; no such number of stages, or embeddings alone where nothing is computed behind them.
+    pub fn compile_stages(model: &TextModel, count: usize, options: PlanOptions) -> Result<Self> {
         // Any token will do: what is recorded begins behind the embeddings.
         let (texts, length) = (2, 3);
         let id = model.config().vocab_size.saturating_sub(1);
         let ids = (0..texts * length).map(|i| id.saturating_sub(i)).collect();
         let tokens = TokenBatch::unpadded(texts, length, ids)?;
         let mut pass = Pass::record_from(model, &model.embeddings_name())?;
-        let hidden = model.hidden(&tokens, &mut pass)?;
+        let hidden = model.run_stages(0..count, None, &tokens, &mut pass)?;
         let embedded = model.embedded(&tokens, &mut Pass::eval())?.into_tensor().contiguous();
         Ok(Self { plan: Plan::of_tokens(&pass, &embedded, &hidden, options)?, model: model.clone() })
     }
@@ -61,6 +70,11 @@ impl TextPlan {
             }
         });
         Ok(padded?.into())
+    }
+
+    /// Numbers of f32 in whose memory the packed weights of linear layers lie, those that layers share once.
+    pub fn packed_len(&self) -> usize {
+        self.plan.packed_len()
     }
 
     /// How far the plan's numbers were from the model's on a few tokens, relative in norm.

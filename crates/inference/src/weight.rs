@@ -46,6 +46,16 @@ impl Rows {
         self.parts.extend(other.parts);
     }
 
+    /// Whether these are the very same, of the same memory.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let one = |(a, b): (&Part, &Part)| {
+            std::ptr::eq(a.tensor.strided(), b.tensor.strided())
+                && a.tensor.same_layout(&b.tensor)
+                && (a.turned, &a.factors) == (b.turned, &b.factors)
+        };
+        self.parts.len() == other.parts.len() && self.parts.iter().zip(&other.parts).all(one)
+    }
+
     /// How many numbers there are.
     pub(crate) fn len(&self) -> usize {
         self.parts.iter().map(|part| part.tensor.numel()).sum()

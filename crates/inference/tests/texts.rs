@@ -43,6 +43,16 @@ fn hidden_states_are_those_of_the_pass() {
 }
 
 #[test]
+fn shared_layers_are_packed_once() {
+    let config = BertConfig { vocab_size: 100, num_hidden_layers: 5, ..BertConfig::named("albert_base").unwrap() };
+    let net = TextModel::new(&config, TextTask::Features, 3, &mut Init::new(1)).unwrap();
+    let all = TextPlan::compile(&net).unwrap();
+    let packed: u64 = all.profile(&texts(&[4], 0)).unwrap().iter().map(|step| step.weights).sum();
+    // Five layers in the table, one in memory.
+    assert!(all.packed_len() as u64 * 4 < packed, "{} of {packed}", all.packed_len());
+}
+
+#[test]
 fn padding_in_front_is_refused() {
     let config = BertConfig { vocab_size: 100, ..BertConfig::named("bert_tiny").unwrap() };
     let net = TextModel::new(&config, TextTask::Features, 2, &mut Init::new(1)).unwrap();

@@ -3,6 +3,7 @@
 
 use crate::bert::BertEmbeddings;
 use crate::bert_config::{BertConfig, DEVIATION};
+use crate::text_stages::TextStages;
 use crate::tokens::TokenBatch;
 use ukulele_layers::{Dropout, Embedding, Gelu, Init, LayerNorm, Linear, Pass, Result, Tensor, Value, attend, module};
 
@@ -79,6 +80,32 @@ pub struct AlbertTransformer {
 
 module!(AlbertTransformer { embedding_hidden_mapping_in, albert_layer_groups });
 
+impl TextStages for AlbertModel {
+    fn groups(&self) -> usize {
+        self.encoder.albert_layer_groups.len()
+    }
+
+    fn first(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
+        let x = self.looked_up(tokens, pass)?;
+        self.encoder.embedding_hidden_mapping_in.forward(&x, pass)
+    }
+
+    /// A group is gone through as often as layers fall to it.
+    fn group(&self, at: usize, x: &Value, mask: Option<&Tensor>, pass: &mut Pass) -> Result<Value> {
+        let (layers, groups) = (self.config.num_hidden_layers, self.groups());
+        let (group, mut x) = (&self.encoder.albert_layer_groups[at], x.clone());
+        for _ in (0..layers).filter(|i| i * groups / layers == at) {
+            x = group.albert_layers.iter().try_fold(x, |x, layer| layer.forward(&x, mask, pass))?;
+            x = pass.tap(group, x);
+        }
+        if at + 1 < groups {
+            return Ok(x);
+        }
+        let y = pass.tap(&self.encoder, x);
+        Ok(pass.tap(self, y))
+    }
+}
+
 /// The encoder: ids to hidden states.
 #[derive(Debug, Clone)]
 pub struct AlbertModel {
@@ -148,17 +175,7 @@ impl AlbertModel {
     /// # Errors
     /// Lists of unequal length, a sequence longer than the positions, or ids beyond the tables.
     pub fn forward(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
-        let x = self.looked_up(tokens, pass)?;
-        let mut x = self.encoder.embedding_hidden_mapping_in.forward(&x, pass)?;
-        let mask = tokens.score_mask()?;
-        let (layers, groups) = (self.config.num_hidden_layers, self.encoder.albert_layer_groups.len());
-        for i in 0..layers {
-            let group = &self.encoder.albert_layer_groups[i * groups / layers];
-            x = group.albert_layers.iter().try_fold(x, |x, layer| layer.forward(&x, mask.as_ref(), pass))?;
-            x = pass.tap(group, x);
-        }
-        let y = pass.tap(&self.encoder, x);
-        Ok(pass.tap(self, y))
+        self.run(0..self.groups() + 1, None, tokens, pass)
     }
 
     /// The embedded tokens before they are projected.

@@ -8,6 +8,7 @@
 
 use crate::bert_config::{BertConfig, DEVIATION};
 use crate::pooling::Pooling;
+use crate::text_stages::TextStages;
 use crate::tokens::TokenBatch;
 use ukulele_layers::{
     Dropout, Embedding, Error, Gelu, Init, LayerNorm, Linear, MultiHeadAttention, Pass, Result, Tensor, Value, module,
@@ -148,6 +149,25 @@ impl BertPooler {
     }
 }
 
+impl TextStages for BertModel {
+    fn groups(&self) -> usize {
+        self.encoder.layer.len()
+    }
+
+    fn first(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
+        self.embed(tokens, pass)
+    }
+
+    fn group(&self, at: usize, x: &Value, mask: Option<&Tensor>, pass: &mut Pass) -> Result<Value> {
+        let y = self.encoder.layer[at].forward(x, mask, pass)?;
+        if at + 1 < self.groups() {
+            return Ok(y);
+        }
+        let y = pass.tap(&self.encoder, y);
+        Ok(pass.tap(self, y))
+    }
+}
+
 /// The encoder: ids to hidden states.
 #[derive(Debug, Clone)]
 pub struct BertModel {
@@ -253,11 +273,7 @@ impl BertModel {
     /// # Errors
     /// As [`BertModel::embed`].
     pub fn forward(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
-        let x = self.embed(tokens, pass)?;
-        let mask = tokens.score_mask()?;
-        let y = self.encoder.layer.iter().try_fold(x, |x, layer| layer.forward(&x, mask.as_ref(), pass))?;
-        let y = pass.tap(&self.encoder, y);
-        Ok(pass.tap(self, y))
+        self.run(0..self.groups() + 1, None, tokens, pass)
     }
 
     /// One vector per sequence, (B, D).

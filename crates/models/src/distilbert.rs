@@ -2,6 +2,7 @@
 //! Source: Sanh et al. 2019; `modeling_distilbert.py` of transformers.
 
 use crate::bert_config::{BertConfig, DEVIATION};
+use crate::text_stages::TextStages;
 use crate::tokens::TokenBatch;
 use ukulele_layers::{Dropout, Embedding, Gelu, Init, LayerNorm, Linear, Pass, Result, Tensor, Value, attend, module};
 
@@ -95,6 +96,25 @@ pub struct DistilBertTransformer {
 
 module!(DistilBertTransformer { layer });
 
+impl TextStages for DistilBertModel {
+    fn groups(&self) -> usize {
+        self.transformer.layer.len()
+    }
+
+    fn first(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
+        self.looked_up(tokens, pass)
+    }
+
+    fn group(&self, at: usize, x: &Value, mask: Option<&Tensor>, pass: &mut Pass) -> Result<Value> {
+        let y = self.transformer.layer[at].forward(x, mask, pass)?;
+        if at + 1 < self.groups() {
+            return Ok(y);
+        }
+        let y = pass.tap(&self.transformer, y);
+        Ok(pass.tap(self, y))
+    }
+}
+
 /// The encoder: ids to hidden states.
 #[derive(Debug, Clone)]
 pub struct DistilBertModel {
@@ -151,11 +171,7 @@ impl DistilBertModel {
     /// # Errors
     /// Lists of unequal length, a sequence longer than the positions, or ids beyond the table.
     pub fn forward(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
-        let x = self.looked_up(tokens, pass)?;
-        let mask = tokens.score_mask()?;
-        let y = self.transformer.layer.iter().try_fold(x, |x, layer| layer.forward(&x, mask.as_ref(), pass))?;
-        let y = pass.tap(&self.transformer, y);
-        Ok(pass.tap(self, y))
+        self.run(0..self.groups() + 1, None, tokens, pass)
     }
 
     /// The embedded tokens.

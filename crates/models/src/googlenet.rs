@@ -371,14 +371,27 @@ impl GoogLeNet {
 
     /// Pooled features, and what the auxiliary heads read.
     fn trunk(&self, x: &Value, pass: &mut Pass) -> Result<(Value, Vec<Value>)> {
-        let (mut y, mut low) = (self.stem(x, pass)?, Vec::new());
-        for number in 1..=self.blocks.len() {
-            y = self.stage(number, &y, pass)?;
-            if BEFORE_AUX.contains(&number) {
+        let (mut y, mut low) = (x.clone(), Vec::new());
+        for at in 0..=self.blocks.len() {
+            y = self.group(at, &y, pass)?;
+            if BEFORE_AUX.contains(&at) {
                 low.push(y.clone());
             }
         }
-        Ok((y.adaptive_avg_pool2d([1, 1])?.flatten(1)?, low))
+        Ok((y, low))
+    }
+
+    /// One of the groups before the head of [`GoogLeNet::layer_groups`], counted from 0: the first takes images (N, C, H, W), each
+    /// further one what the one before it gives, and the last gives [`GoogLeNet::features`].
+    ///
+    /// # Errors
+    /// Another input than the group takes.
+    pub fn group(&self, at: usize, x: &Value, pass: &mut Pass) -> Result<Value> {
+        match at {
+            0 => self.stem(x, pass),
+            _ if at == self.blocks.len() => self.stage(at, x, pass)?.adaptive_avg_pool2d([1, 1])?.flatten(1),
+            _ => self.stage(at, x, pass),
+        }
     }
 
     /// What [`GoogLeNet::head`] sees: (N, C, H, W) to (N, 1024).

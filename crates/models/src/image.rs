@@ -5,6 +5,11 @@ use ukulele_layers::{
     BatchNorm2d, Conv2d, Conv2dOptions, Error, Init, Linear, Param, Pass, Pool2d, Result, Role, Tensor, Value, module,
 };
 
+/// Of a network that has no group of this number before its head.
+pub(crate) fn no_group<T>(model: &'static str, at: usize) -> Result<T> {
+    Err(Error::argument(model, format!("no group {at} of layers before the head")))
+}
+
 /// Checks that x is (N, C, H, W) with at least `least` pixels in both directions.
 pub(crate) fn check_image(model: &'static str, x: &Value, least: usize) -> Result<()> {
     let [_, _, h, w] = x.tensor().dims::<4>(model, "images (N, C, H, W)")?;

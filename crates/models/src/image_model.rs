@@ -6,6 +6,7 @@ use crate::{
     InceptionV4Config, Pretrained, ResNet, ResNetConfig, ResNetV2, ResNetV2Config, Shortcut, Vgg, VggConfig,
 };
 use serde_json::{Map, Value as Json};
+use std::ops::Range;
 use std::path::Path;
 use ukulele_layers::{Error, Init, Module, ModuleId, Param, Pass, Result, Value};
 use weights_import::{Architecture, Dialect, guess};
@@ -465,6 +466,35 @@ impl ImageModel {
     /// As [`ImageModel::forward`].
     pub fn features(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
         each!(self, net => net.features(x, pass))
+    }
+
+    /// The stages from `range.start` to before `range.end`, one for each group of [`ImageModel::layer_groups`]: the first takes
+    /// images (N, C, H, W), each further one what the one before it gives, the last features (N, F), of which it makes logits
+    /// (N, classes). All but the last are [`ImageModel::features`].
+    ///
+    /// ```
+    /// # use ukulele_layers::{Init, Pass, Tensor};
+    /// # use ukulele_models::{ImageModel, ResNetConfig};
+    /// let config = ResNetConfig { width: 4, ..ResNetConfig::depth(18, 2).unwrap() };
+    /// let (net, mut pass) = (ImageModel::new(&config.into(), &mut Init::new(0)), Pass::eval());
+    /// let images = Tensor::ones(&[1, 3, 32, 32])?.into();
+    /// let low = net.run_stages(0..3, &images, &mut pass)?; // stem, layer1, layer2
+    /// let logits = net.run_stages(3..6, &low, &mut pass)?;
+    /// assert_eq!(logits.tensor().to_vec(), net.forward(&images, &mut pass)?.logits.tensor().to_vec());
+    /// # Ok::<(), ukulele_layers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A range beyond the stages; another input than its first takes.
+    pub fn run_stages(&self, range: Range<usize>, x: &Value, pass: &mut Pass) -> Result<Value> {
+        let head = self.layer_groups().len().saturating_sub(1);
+        if range.end > head + 1 {
+            return Err(Error::argument("stages", format!("stages {range:?}; there are {}", head + 1)));
+        }
+        range.into_iter().try_fold(x.clone(), |x, at| match at == head {
+            true => self.head(&x, pass),
+            false => each!(self, net => net.group(at, &x, pass)),
+        })
     }
 
     /// Logits of features: (N, features) to (N, classes).

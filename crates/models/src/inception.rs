@@ -555,10 +555,22 @@ impl Inception {
 
     /// Pooled features, and Mixed_6e.
     fn trunk(&self, x: &Value, pass: &mut Pass) -> Result<(Value, Value)> {
-        let stem = self.stem(x, pass)?;
-        let low = (1..=8).try_fold(stem, |y, number| self.stage(number, &y, pass))?;
-        let high = (9..=11).try_fold(low.clone(), |y, number| self.stage(number, &y, pass))?;
-        Ok((high.adaptive_avg_pool2d([1, 1])?.flatten(1)?, low))
+        let low = (0..=8).try_fold(x.clone(), |x, at| self.group(at, &x, pass))?;
+        let high = (9..=11).try_fold(low.clone(), |x, at| self.group(at, &x, pass))?;
+        Ok((high, low))
+    }
+
+    /// One of the groups before the head of [`Inception::layer_groups`], counted from 0: the first takes images (N, C, H, W), each
+    /// further one what the one before it gives, and the last gives [`Inception::features`].
+    ///
+    /// # Errors
+    /// Another input than the group takes.
+    pub fn group(&self, at: usize, x: &Value, pass: &mut Pass) -> Result<Value> {
+        match at {
+            0 => self.stem(x, pass),
+            11 => self.stage(11, x, pass)?.adaptive_avg_pool2d([1, 1])?.flatten(1),
+            _ => self.stage(at, x, pass),
+        }
     }
 
     /// What [`Inception::head`] sees: (N, C, H, W) to (N, 2048).

@@ -7,7 +7,7 @@
 //! Learning"; Schroff et al. 2015, "FaceNet"; facenet-pytorch `models/inception_resnet_v1.py`.
 
 use crate::config::Reader;
-use crate::image::{BasicConv2d, POOL_3X3_HALF, chain, check_image};
+use crate::image::{BasicConv2d, POOL_3X3_HALF, chain, check_image, no_group};
 use crate::inception_blocks::{
     InceptionBranches, InceptionResidual, LEAST, Plan, SCALES, bare, convolution, fresh, read_scales, residuals, same,
 };
@@ -183,16 +183,35 @@ impl InceptionResNetV1 {
     /// # Errors
     /// No image (N, C, H, W), or one of fewer than 75×75 pixels; in training a single image.
     pub fn features(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
-        check_image("inception_resnet_v1", x, LEAST)?;
-        let y = chain(x, &[&self.conv2d_1a, &self.conv2d_2a, &self.conv2d_2b], pass)?.max_pool2d(&POOL_3X3_HALF)?;
-        let y = chain(&y, &[&self.conv2d_3b, &self.conv2d_4a, &self.conv2d_4b], pass)?;
-        let y = residuals(&y, &self.repeat_1, pass)?;
-        let y = residuals(&self.mixed_6a.forward(&y, pass)?, &self.repeat_2, pass)?;
-        let y = residuals(&self.mixed_7a.forward(&y, pass)?, &self.repeat_3, pass)?;
-        let y = self.block8.forward(&y, pass)?.adaptive_avg_pool2d([1, 1])?.flatten(1)?;
-        let y = self.last_linear.forward(&self.dropout.forward(&y, pass)?, pass)?;
-        let [n, width] = y.tensor().dims::<2>("inception_resnet_v1", "embeddings (N, 512)")?;
-        self.last_bn.forward(&y.reshape(&[n, width, 1, 1])?, pass)?.flatten(1)
+        (0..8).try_fold(x.clone(), |x, at| self.group(at, &x, pass))
+    }
+
+    /// One of the groups before the head of [`InceptionResNetV1::layer_groups`], counted from 0: the first takes images (N, C, H, W), each
+    /// further one what the one before it gives, and the last gives [`InceptionResNetV1::features`].
+    ///
+    /// # Errors
+    /// Another input than the group takes.
+    pub fn group(&self, at: usize, x: &Value, pass: &mut Pass) -> Result<Value> {
+        match at {
+            0 => {
+                check_image("inception_resnet_v1", x, LEAST)?;
+                let y = chain(x, &[&self.conv2d_1a, &self.conv2d_2a, &self.conv2d_2b], pass)?;
+                let y = y.max_pool2d(&POOL_3X3_HALF)?;
+                chain(&y, &[&self.conv2d_3b, &self.conv2d_4a, &self.conv2d_4b], pass)
+            }
+            1 => residuals(x, &self.repeat_1, pass),
+            2 => self.mixed_6a.forward(x, pass),
+            3 => residuals(x, &self.repeat_2, pass),
+            4 => self.mixed_7a.forward(x, pass),
+            5 => residuals(x, &self.repeat_3, pass),
+            6 => self.block8.forward(x, pass)?.adaptive_avg_pool2d([1, 1])?.flatten(1),
+            7 => {
+                let y = self.last_linear.forward(&self.dropout.forward(x, pass)?, pass)?;
+                let [n, width] = y.tensor().dims::<2>("inception_resnet_v1", "embeddings (N, 512)")?;
+                self.last_bn.forward(&y.reshape(&[n, width, 1, 1])?, pass)?.flatten(1)
+            }
+            _ => no_group("inception_resnet_v1", at),
+        }
     }
 
     /// The classifier: (N, 512) to (N, classes); without one the direction of the embedding, y / |y|.

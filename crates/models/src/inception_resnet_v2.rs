@@ -7,7 +7,7 @@
 //! `applications/inception_resnet_v2.py`.
 
 use crate::config::Reader;
-use crate::image::{BasicConv2d, POOL_3X3_HALF, chain, check_image};
+use crate::image::{BasicConv2d, POOL_3X3_HALF, chain, check_image, no_group};
 use crate::inception_blocks::{
     InceptionBranches, InceptionResidual, LEAST, Plan, SCALES, bare, convolution, fresh, read_scales, residuals, same,
 };
@@ -184,14 +184,34 @@ impl InceptionResNetV2 {
     /// # Errors
     /// No image (N, C, H, W), or one of fewer than 75×75 pixels.
     pub fn features(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
-        check_image("inception_resnet_v2", x, LEAST)?;
-        let y = chain(x, &[&self.conv2d_1a, &self.conv2d_2a, &self.conv2d_2b], pass)?.max_pool2d(&POOL_3X3_HALF)?;
-        let y = chain(&y, &[&self.conv2d_3b, &self.conv2d_4a], pass)?.max_pool2d(&POOL_3X3_HALF)?;
-        let y = residuals(&self.mixed_5b.forward(&y, pass)?, &self.repeat, pass)?;
-        let y = residuals(&self.mixed_6a.forward(&y, pass)?, &self.repeat_1, pass)?;
-        let y = residuals(&self.mixed_7a.forward(&y, pass)?, &self.repeat_2, pass)?;
-        let y = self.conv2d_7b.forward(&self.block8.forward(&y, pass)?, pass)?;
-        y.adaptive_avg_pool2d([1, 1])?.flatten(1)
+        (0..8).try_fold(x.clone(), |x, at| self.group(at, &x, pass))
+    }
+
+    /// One of the groups before the head of [`InceptionResNetV2::layer_groups`], counted from 0: the first takes images (N, C, H, W), each
+    /// further one what the one before it gives, and the last gives [`InceptionResNetV2::features`].
+    ///
+    /// # Errors
+    /// Another input than the group takes.
+    pub fn group(&self, at: usize, x: &Value, pass: &mut Pass) -> Result<Value> {
+        match at {
+            0 => {
+                check_image("inception_resnet_v2", x, LEAST)?;
+                let y = chain(x, &[&self.conv2d_1a, &self.conv2d_2a, &self.conv2d_2b], pass)?;
+                let y = y.max_pool2d(&POOL_3X3_HALF)?;
+                chain(&y, &[&self.conv2d_3b, &self.conv2d_4a], pass)?.max_pool2d(&POOL_3X3_HALF)
+            }
+            1 => self.mixed_5b.forward(x, pass),
+            2 => residuals(x, &self.repeat, pass),
+            3 => self.mixed_6a.forward(x, pass),
+            4 => residuals(x, &self.repeat_1, pass),
+            5 => self.mixed_7a.forward(x, pass),
+            6 => residuals(x, &self.repeat_2, pass),
+            7 => {
+                let y = self.conv2d_7b.forward(&self.block8.forward(x, pass)?, pass)?;
+                y.adaptive_avg_pool2d([1, 1])?.flatten(1)
+            }
+            _ => no_group("inception_resnet_v2", at),
+        }
     }
 
     /// Dropout and the classifier: (N, 1536) to (N, classes).

@@ -6,7 +6,7 @@
 //! Connections on Learning"; timm `models/inception_v4.py`.
 
 use crate::config::Reader;
-use crate::image::{BasicConv2d, Fresh, POOL_3X3_HALF, check_image};
+use crate::image::{BasicConv2d, Fresh, POOL_3X3_HALF, check_image, no_group};
 use crate::inception_blocks::{InceptionBranches, LEAST, MeanBranch, Plan, bare, convolution, fresh, same};
 use serde_json::{Map, Value as Json, json};
 use ukulele_layers::{Dropout, Init, Linear, Module, ModuleId, Param, Pass, Result, Value, module};
@@ -201,6 +201,9 @@ module!(InceptionV4 { features, head_drop, last_linear });
 /// Channels of the pooled features.
 const FEATURES: usize = 1536;
 
+/// Layers of the first group.
+const STEM: usize = 3;
+
 const MIXED_4A: [Plan; 2] = [
     Plan::Chain(&[same(64, 1, 1), bare(96, 3, 1)]),
     Plan::Chain(&[same(64, 1, 1), same(64, 1, 7), same(64, 7, 1), bare(96, 3, 1)]),
@@ -275,9 +278,23 @@ impl InceptionV4 {
     /// # Errors
     /// No image (N, C, H, W), or one of fewer than 75×75 pixels.
     pub fn features(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
-        check_image("inception_v4", x, LEAST)?;
-        let y = self.features.iter().try_fold(x.clone(), |x, layer| layer.forward(&x, pass))?;
-        y.adaptive_avg_pool2d([1, 1])?.flatten(1)
+        (0..self.features.len() - (STEM - 1)).try_fold(x.clone(), |x, at| self.group(at, &x, pass))
+    }
+
+    /// One of the groups before the head of [`InceptionV4::layer_groups`], counted from 0: the first takes images (N, C, H, W), each
+    /// further one what the one before it gives, and the last gives [`InceptionV4::features`].
+    ///
+    /// # Errors
+    /// Another input than the group takes.
+    pub fn group(&self, at: usize, x: &Value, pass: &mut Pass) -> Result<Value> {
+        if at == 0 {
+            check_image("inception_v4", x, LEAST)?;
+            return self.features[..STEM].iter().try_fold(x.clone(), |x, layer| layer.forward(&x, pass));
+        }
+        let place = at + STEM - 1;
+        let Some(layer) = self.features.get(place) else { return no_group("inception_v4", at) };
+        let y = layer.forward(x, pass)?;
+        if place + 1 < self.features.len() { Ok(y) } else { y.adaptive_avg_pool2d([1, 1])?.flatten(1) }
     }
 
     /// Dropout and the classifier: (N, 1536) to (N, classes).
@@ -307,8 +324,8 @@ impl InceptionV4 {
     /// and the head.
     pub fn layer_groups(&self) -> Vec<Vec<String>> {
         let layer = |number: usize| format!("features.{number}.");
-        let stem = (0..3).map(layer).collect();
-        let blocks = (3..self.features.len()).map(|number| vec![layer(number)]);
+        let stem = (0..STEM).map(layer).collect();
+        let blocks = (STEM..self.features.len()).map(|number| vec![layer(number)]);
         let head = ["head_drop.", "last_linear."].map(str::to_owned).to_vec();
         std::iter::once(stem).chain(blocks).chain([head]).collect()
     }

@@ -34,6 +34,7 @@ mod resnet_stem;
 mod resnet_v2;
 mod text_heads;
 mod text_model;
+mod text_stages;
 mod text_task;
 mod tokens;
 mod vgg;

@@ -5,6 +5,7 @@
 //! 3×3). Where other sources differ, [`ResNetConfig`] has a knob.
 
 use crate::config::Reader;
+use crate::image::no_group;
 use crate::resnet_stem::ResNetStem;
 use serde_json::{Map, Value as Json, json};
 use ukulele_layers::{
@@ -516,11 +517,21 @@ impl ResNet {
     /// # Errors
     /// No image (N, C, H, W), or one too small.
     pub fn features(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
-        let mut y = self.stem(x, pass)?;
-        for number in 1..=4 {
-            y = self.stage(number, &y, pass)?;
+        (0..5).try_fold(x.clone(), |x, at| self.group(at, &x, pass))
+    }
+
+    /// One of the groups before the head of [`ResNet::layer_groups`], counted from 0: the first takes images (N, C, H, W), each
+    /// further one what the one before it gives, and the last gives [`ResNet::features`].
+    ///
+    /// # Errors
+    /// Another input than the group takes.
+    pub fn group(&self, at: usize, x: &Value, pass: &mut Pass) -> Result<Value> {
+        match at {
+            0 => self.stem(x, pass),
+            1..4 => self.stage(at, x, pass),
+            4 => self.stage(4, x, pass)?.adaptive_avg_pool2d([1, 1])?.flatten(1),
+            _ => no_group("resnet", at),
         }
-        y.adaptive_avg_pool2d([1, 1])?.flatten(1)
     }
 
     /// Logits: (N, C, H, W) to (N, classes).

@@ -6,7 +6,7 @@
 //! section 4.1; MLPerf Tiny's is one block a stage with biases, as Keras built it.
 
 use crate::config::Reader;
-use crate::image::check_image;
+use crate::image::{check_image, no_group};
 use serde_json::{Map, Value as Json, json};
 use ukulele_layers::{BatchNorm2d, Conv2d, Conv2dOptions, Init, Linear, Pass, Pool2d, Result, Tensor, Value, module};
 
@@ -289,9 +289,21 @@ impl CifarResNet {
     /// # Errors
     /// As [`CifarResNet::stem`].
     pub fn features(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
-        let stem = self.stem(x, pass)?;
-        let y = (1..=3).try_fold(stem, |y, number| self.stage(number, &y, pass))?;
-        y.adaptive_avg_pool2d([1, 1])?.flatten(1)
+        (0..4).try_fold(x.clone(), |x, at| self.group(at, &x, pass))
+    }
+
+    /// One of the groups before the head of [`CifarResNet::layer_groups`], counted from 0: the first takes images (N, C, H, W), each
+    /// further one what the one before it gives, and the last gives [`CifarResNet::features`].
+    ///
+    /// # Errors
+    /// Another input than the group takes.
+    pub fn group(&self, at: usize, x: &Value, pass: &mut Pass) -> Result<Value> {
+        match at {
+            0 => self.stem(x, pass),
+            1 | 2 => self.stage(at, x, pass),
+            3 => self.stage(3, x, pass)?.adaptive_avg_pool2d([1, 1])?.flatten(1),
+            _ => no_group("cifar_resnet", at),
+        }
     }
 
     /// The classifier: (N, 64) to (N, classes).

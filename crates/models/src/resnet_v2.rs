@@ -8,6 +8,7 @@
 
 use crate::Block;
 use crate::config::Reader;
+use crate::image::no_group;
 use serde_json::{Map, Value as Json, json};
 use ukulele_layers::{
     AvgPool2d, BatchNorm2d, Conv2d, Conv2dOptions, Init, Param, Pass, Pool2d, Result, Role, Tensor, Value, module,
@@ -474,8 +475,21 @@ impl ResNetV2 {
     /// # Errors
     /// No image (N, C, H, W), or one too small.
     pub fn features(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
-        let stem = self.stem.forward(x, pass)?;
-        let y = self.stages.iter().try_fold(stem, |x, stage| stage.forward(&x, pass))?;
+        (0..=self.stages.len()).try_fold(x.clone(), |x, at| self.group(at, &x, pass))
+    }
+
+    /// One of the groups before the head of [`ResNetV2::layer_groups`], counted from 0: the first takes images (N, C, H, W), each
+    /// further one what the one before it gives, and the last gives [`ResNetV2::features`].
+    ///
+    /// # Errors
+    /// Another input than the group takes.
+    pub fn group(&self, at: usize, x: &Value, pass: &mut Pass) -> Result<Value> {
+        let Some(number) = at.checked_sub(1) else { return self.stem.forward(x, pass) };
+        let Some(stage) = self.stages.get(number) else { return no_group("resnet_v2", at) };
+        let y = stage.forward(x, pass)?;
+        if at < self.stages.len() {
+            return Ok(y);
+        }
         self.norm.forward_relu(&y, pass)?.adaptive_avg_pool2d([1, 1])?.flatten(1)
     }
 

@@ -7,9 +7,11 @@ use crate::distilbert::DistilBertModel;
 use crate::pooling::{Pooling, normalise};
 use crate::pretrained::Pretrained;
 use crate::text_heads::{Discriminator, DiscriminatorHead, OrderHead, SequenceHead, WordsHead};
+use crate::text_stages::TextStages;
 use crate::text_task::{TextOutput, TextTask};
 use crate::tokens::TokenBatch;
 use serde_json::{Map, Value as Json, json};
+use std::ops::Range;
 use std::path::Path;
 use ukulele_layers::{Dropout, Error, Init, Linear, Module, ModuleId, Param, Pass, Result, Value, join, module};
 use weights_import::{Architecture, Bert, Dialect, TextFamily, Weights, guess};
@@ -390,6 +392,22 @@ impl TextModel {
     /// Lists of unequal length, a sequence longer than the model's longest, or ids beyond the tables.
     pub fn hidden(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
         encoder!(&self.encoder, net => net.forward(tokens, pass))
+    }
+
+    /// The encoder's stages from `range.start` to before `range.end`, one for each group of [`TextModel::layer_groups`] but the
+    /// head's: the first takes the tokens (`x` is `None`), each further one what the one before it gives, (B, T, D). All of them
+    /// are [`TextModel::hidden`]. Of the tokens all stages but the first see the padding alone.
+    ///
+    /// # Errors
+    /// A range beyond the stages; `x` where the first begins, or none where it does not; those of [`TextModel::hidden`].
+    pub fn run_stages(
+        &self,
+        range: Range<usize>,
+        x: Option<&Value>,
+        tokens: &TokenBatch,
+        pass: &mut Pass,
+    ) -> Result<Value> {
+        encoder!(&self.encoder, net => net.run(range, x, tokens, pass))
     }
 
     /// What the encoder's embeddings give, (B, T, width): the output of the module [`TextModel::embeddings_name`].

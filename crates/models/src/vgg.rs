@@ -6,6 +6,7 @@
 //! of the first dense layer. Where else sources differ, [`VggConfig`] has a knob.
 
 use crate::config::Reader;
+use crate::image::no_group;
 use serde_json::{Map, Value as Json, json};
 use ukulele_layers::{
     BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Error, Init, Linear, Module, ModuleId, Param, Pass, Pool2d, Result,
@@ -329,8 +330,28 @@ impl Vgg {
     /// # Errors
     /// No image (N, C, H, W), or one too small.
     pub fn features(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
-        let mut y = self.map(x, pass)?.adaptive_avg_pool2d([self.config.grid; 2])?.flatten(1)?;
-        let hidden = self.classifier.iter().flat_map(|c| &c.hidden);
+        let hidden = self.classifier.as_ref().is_some_and(|classifier| !classifier.hidden.is_empty());
+        let count = self.features.stages.len() + usize::from(hidden);
+        (0..count).try_fold(x.clone(), |x, at| self.group(at, &x, pass))
+    }
+
+    /// One of the groups before the head of [`Vgg::layer_groups`], counted from 0: the first takes images (N, C, H, W), each
+    /// further one what the one before it gives, and the last gives [`Vgg::features`].
+    ///
+    /// # Errors
+    /// Another input than the group takes.
+    pub fn group(&self, at: usize, x: &Value, pass: &mut Pass) -> Result<Value> {
+        let stages = self.features.stages.len();
+        if at < stages {
+            let y = self.stage(at + 1, x, pass)?;
+            if at + 1 < stages {
+                return Ok(y);
+            }
+            return pass.tap(&self.features, y).adaptive_avg_pool2d([self.config.grid; 2])?.flatten(1);
+        }
+        let hidden = self.classifier.as_ref().map(|classifier| &classifier.hidden).filter(|hidden| !hidden.is_empty());
+        let Some(hidden) = hidden.filter(|_| at == stages) else { return no_group("vgg", at) };
+        let mut y = x.clone();
         let mut before: Option<&Dropout> = None;
         for dense in hidden {
             if let Some(dropout) = before.replace(&dense.dropout) {

@@ -67,8 +67,8 @@ pub fn evaluate_with<N: Classifier>(
     options: PlanOptions,
 ) -> Result<Evaluation> {
     let mut found = Evaluation::default();
-    over(net, options, &mut batches, &mut |features, labels| {
-        found.add(&net.head(&features, &mut Pass::eval())?, &labels)
+    over(net, None, options, &mut batches, &mut |features, batch| {
+        found.add(&net.head(&features, &mut Pass::eval())?, &batch.labels)
     })?;
     found.predictions = found.probabilities.iter().map(|row| argmax(row)).collect();
     found.loss /= found.labels.len().max(1) as f64;

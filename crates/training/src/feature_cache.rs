@@ -1,7 +1,9 @@
 //! Features on disk: a trunk that does not learn is run but once, over all trainings.
 
+use crate::boundary::lowest;
 use crate::frozen::frozen;
-use crate::{Classifier, Error, Features, Labelled, Result};
+use crate::trunk::each_of;
+use crate::{BoundaryValues, Classifier, Error, Features, Labelled, Result};
 use half::f16;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -11,7 +13,7 @@ use std::path::{Path, PathBuf};
 use ukulele_data::{ImageDataset, Photo, Preprocess};
 use ukulele_layers::{Role, Tensor};
 use ukulele_models::TokenBatch;
-use weights_import::{Dtype, Entry};
+use weights_import::{Dtype, Entry, Raw};
 
 /// The layout of the files and of their keys.
 const LAYOUT: &str = "ukulele features 1";
@@ -20,6 +22,7 @@ const LAYOUT: &str = "ukulele features 1";
 ///
 /// The key is the sha256 of all that decides on the features: the trunk's parameters and measures, and the data with its
 /// preprocessing ([`DataKey`]). A trunk that has learned in between (gradual unfreezing) has another key, as have other photos.
+/// Of a trunk that is frozen in part, the values at the boundary are kept instead ([`FeatureCache::boundary`]).
 /// Nothing is ever removed: what is no longer wanted may be deleted at any time.
 ///
 /// Numbers are kept as f16, half the size of f32, and rounded in the run that computes them as well, so that both runs give the
@@ -54,9 +57,9 @@ pub struct FeatureCache {
 
 /// What a [`FeatureCache`] gave.
 #[derive(Debug, Clone)]
-pub struct Cached {
-    /// The features.
-    pub features: Features,
+pub struct Cached<T = Features> {
+    /// The features, or values at a boundary.
+    pub features: T,
     /// Whether they were read from a file.
     pub read: bool,
     /// What was wrong with the file that was there, or why none could be written. One line.
@@ -154,38 +157,69 @@ impl FeatureCache {
         mut batches: impl Iterator<Item = Result<Labelled<N::Batch>>>,
     ) -> Result<Cached> {
         frozen(net)?;
-        self.read_or(&key(net, data), data.count, &mut || Features::of(net, &mut batches))
+        let key = key(net, None, data);
+        self.read_or(&key, data.count, Content::into_features, &mut || {
+            let Features { values, labels } = Features::of(net, &mut batches)?;
+            let mut content = Content::new(vec![labels.len(), values.numel() / labels.len().max(1)], true);
+            content.push(&values.to_vec());
+            content.labels = labels;
+            Ok(content)
+        })
     }
 
-    /// The features of this key, computed if they are not there.
-    fn read_or(&self, key: &str, count: usize, compute: &mut dyn FnMut() -> Result<Features>) -> Result<Cached> {
+    /// As [`FeatureCache::features`], of the frozen groups of layers of which [`BoundaryValues::of`] tells. The key tells how many
+    /// they are: groups that learn in between, as in gradual unfreezing, have no part in it.
+    ///
+    /// # Errors
+    /// As [`BoundaryValues::of`]; another number of inputs than `data` tells of.
+    pub fn boundary<N: Classifier>(
+        &self,
+        net: &mut N,
+        data: &DataKey,
+        mut batches: impl Iterator<Item = Result<Labelled<N::Batch>>>,
+    ) -> Result<Cached<BoundaryValues>> {
+        let boundary = lowest(net)?;
+        let key = key(net, Some(boundary), data);
+        let open = |content| BoundaryValues::open(boundary, content);
+        self.read_or(&key, data.count, open, &mut || BoundaryValues::content(net, boundary, true, &mut batches))
+    }
+
+    /// What is kept under this key, computed if it is not there.
+    fn read_or<T>(
+        &self,
+        key: &str,
+        count: usize,
+        open: impl Fn(Content) -> std::result::Result<T, String>,
+        compute: &mut dyn FnMut() -> Result<Content>,
+    ) -> Result<Cached<T>> {
         let path = self.folder.join(format!("{key}.safetensors"));
         let mut warning = None;
         if path.exists() {
-            match read(&path, key, count) {
+            match read(&path, key, count).and_then(&open) {
                 Ok(features) => return Ok(Cached { features, read: true, warning }),
                 Err(why) => warning = Some(format!("{}: {why}; computed anew", path.display()).replace('\n', " ")),
             }
         }
-        let Features { values, labels } = compute()?;
-        if labels.len() != count {
-            return Err(Error::Argument(format!("{} inputs came, the key is of {count}", labels.len())));
+        let content = compute()?;
+        if content.labels.len() != count {
+            return Err(Error::Argument(format!("{} inputs came, the key is of {count}", content.labels.len())));
         }
-        let file = Content::of(&values, &labels);
-        if let Err(error) = file.write(&path, key) {
+        if let Err(error) = content.write(&path, key) {
             warning = Some(format!("features are not kept: {error}").replace('\n', " "));
         }
-        Ok(Cached { features: Features { values: file.values()?, labels }, read: false, warning })
+        Ok(Cached { features: open(content).map_err(Error::Argument)?, read: false, warning })
     }
 }
 
-/// The name of these features: sha256 of trunk and data.
-fn key<N: Classifier>(net: &mut N, data: &DataKey) -> String {
-    let head = net.head_names();
+/// The name of what the trunk, or so many groups of it, say of data: sha256 of both.
+fn key<N: Classifier>(net: &mut N, boundary: Option<usize>, data: &DataKey) -> String {
     let mut key = DataKey::new(LAYOUT, 0);
+    if let Some(boundary) = boundary {
+        key.add(format!("behind {boundary} groups").as_bytes());
+    }
     key.add(net.measures().as_bytes());
-    net.each("", &mut |name, param| {
-        if param.role != Role::Rate && !head.iter().any(|prefix| name.starts_with(prefix)) {
+    each_of(net, boundary, &mut |name, param| {
+        if param.role != Role::Rate {
             key.add(name.as_bytes());
             key.add(format!("{:?}", param.value.shape()).as_bytes());
             key.add(&bytes(&param.value.to_vec()));
@@ -195,59 +229,96 @@ fn key<N: Classifier>(net: &mut N, data: &DataKey) -> String {
     key.to_string()
 }
 
-/// What a file holds: rows of features as bytes, and labels.
-struct Content {
+/// What a file holds: rows of numbers, and labels.
+#[derive(Debug, Clone)]
+pub(crate) struct Content {
+    /// f16, or f32 where that does not hold a number or is not wanted.
     dtype: Dtype,
-    shape: [usize; 2],
-    features: Vec<u8>,
-    labels: Vec<u8>,
+    /// Rows, and the dimensions of each.
+    pub(crate) shape: Vec<usize>,
+    numbers: Vec<u8>,
+    /// Rows of each input, where it has any number of them.
+    pub(crate) lengths: Option<Vec<usize>>,
+    pub(crate) labels: Vec<i64>,
 }
 
 impl Content {
-    fn of(values: &Tensor, labels: &[i64]) -> Self {
-        let numbers = values.to_vec();
-        let narrow: Vec<f16> = numbers.iter().map(|&x| f16::from_f32(x)).collect();
-        let fits = narrow.iter().zip(&numbers).all(|(narrow, x)| narrow.is_finite() || !x.is_finite());
-        Self {
-            dtype: if fits { Dtype::F16 } else { Dtype::F32 },
-            shape: [labels.len(), numbers.len() / labels.len().max(1)],
-            features: match fits {
-                true => narrow.iter().flat_map(|x| x.to_le_bytes()).collect(),
-                false => bytes(&numbers),
-            },
-            labels: labels.iter().flat_map(|label| label.to_le_bytes()).collect(),
+    /// Without numbers yet.
+    pub(crate) fn new(shape: Vec<usize>, narrow: bool) -> Self {
+        let dtype = if narrow { Dtype::F16 } else { Dtype::F32 };
+        Self { dtype, shape, numbers: Vec::new(), lengths: None, labels: Vec::new() }
+    }
+
+    /// Adds numbers; if f16 does not hold one of them, all are f32 from now on.
+    pub(crate) fn push(&mut self, numbers: &[f32]) {
+        if self.dtype == Dtype::F16 {
+            let fits = |x: &f32| f16::from_f32(*x).is_finite() || !x.is_finite();
+            if numbers.iter().all(fits) {
+                self.numbers.extend(numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()));
+                return;
+            }
+            let mut wide = vec![0.0; self.numbers.len() / 2];
+            self.read(0, &mut wide);
+            (self.dtype, self.numbers) = (Dtype::F32, bytes(&wide));
+        }
+        self.numbers.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
+    }
+
+    /// The numbers from one of them on.
+    pub(crate) fn read(&self, start: usize, numbers: &mut [f32]) {
+        match self.dtype {
+            Dtype::F16 => {
+                let bytes = self.numbers[2 * start..].as_chunks().0;
+                numbers.iter_mut().zip(bytes).for_each(|(x, b)| *x = f16::from_le_bytes(*b).to_f32());
+            }
+            _ => {
+                let bytes = self.numbers[4 * start..].as_chunks().0;
+                numbers.iter_mut().zip(bytes).for_each(|(x, b)| *x = f32::from_le_bytes(*b));
+            }
         }
     }
 
-    fn values(&self) -> Result<Tensor> {
-        let numbers = match self.dtype {
-            Dtype::F16 => self.features.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
-            _ => self.features.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+    fn into_features(self) -> std::result::Result<Features, String> {
+        let ([_, _], None) = (&self.shape[..], &self.lengths) else {
+            return Err("holds no rows of features".to_owned());
         };
-        Ok(Tensor::from_vec(&self.shape, numbers)?)
+        let values = Tensor::build(&self.shape, |numbers| self.read(0, numbers)).map_err(|error| error.to_string())?;
+        Ok(Features { values, labels: self.labels })
+    }
+
+    /// The lists of whole numbers beside the numbers, by name.
+    fn lists(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let labels = self.labels.iter().flat_map(|label| label.to_le_bytes()).collect();
+        let lengths = self.lengths.iter().map(|all| all.iter().flat_map(|&n| (n as u64).to_le_bytes()).collect());
+        std::iter::once(("labels", labels)).chain(lengths.map(|all| ("lengths", all))).collect()
     }
 
     /// The sha256 of key and content.
     fn hash(&self, key: &str) -> String {
         let mut hash = DataKey::new(key, 0);
         hash.add(format!("{} {:?}", self.dtype, self.shape).as_bytes());
-        hash.add(&self.features);
-        hash.add(&self.labels);
+        hash.add(&self.numbers);
+        self.lists().iter().for_each(|(_, list)| hash.add(list));
         hash.to_string()
     }
 
     fn write(&self, path: &Path, key: &str) -> Result<()> {
-        let labels = Entry { name: "labels".to_owned(), shape: vec![self.shape[0]], dtype: Dtype::I64 };
-        let features = Entry { name: "features".to_owned(), shape: self.shape.to_vec(), dtype: self.dtype };
+        let mut entries = vec![Entry { name: "features".to_owned(), shape: self.shape.clone(), dtype: self.dtype }];
+        let lists = self.lists();
+        entries.extend(lists.iter().map(|(name, _)| Entry {
+            name: (*name).to_owned(),
+            shape: vec![self.labels.len()],
+            dtype: Dtype::I64,
+        }));
         let said = [("layout", LAYOUT), ("key", key), ("sha256", &self.hash(key))];
         let said = said.map(|(name, text)| (name.to_owned(), text.to_owned()));
-        let part = |index| Ok(if index == 0 { self.features.clone() } else { self.labels.clone() });
-        Ok(weights_import::write_safetensors(path, &[features, labels], &said, part)?)
+        let part = |index: usize| Ok(index.checked_sub(1).map_or(&self.numbers, |list| &lists[list].1).clone());
+        Ok(weights_import::write_safetensors(path, &entries, &said, part)?)
     }
 }
 
-/// The features of a file, if they are what its name says.
-fn read(path: &Path, key: &str, count: usize) -> std::result::Result<Features, String> {
+/// The content of a file, if it is what its name says.
+fn read(path: &Path, key: &str, count: usize) -> std::result::Result<Content, String> {
     let text = |error: weights_import::Error| error.to_string();
     let file = weights_import::open(path).map_err(text)?;
     let said = |name: &str| file.metadata().get(name).map(String::as_str).unwrap_or_default();
@@ -255,18 +326,33 @@ fn read(path: &Path, key: &str, count: usize) -> std::result::Result<Features, S
         return Err("holds no features of this trunk and data".to_owned());
     }
     let (features, labels) = (file.raw("features").map_err(text)?, file.raw("labels").map_err(text)?);
-    let [rows, width] = features.shape[..] else { return Err("holds no rows of features".to_owned()) };
-    let kinds = matches!(features.dtype, Dtype::F16 | Dtype::F32) && labels.dtype == Dtype::I64;
-    if !kinds || rows != count || labels.shape != [rows] {
-        return Err(format!("holds {rows} features where there are {count} inputs, or other types than it should"));
+    let several = file.entries().iter().any(|entry| entry.name == "lengths");
+    let lengths = several.then(|| file.raw("lengths")).transpose().map_err(text)?;
+    let list = |raw: &Raw| raw.dtype == Dtype::I64 && raw.shape == [count];
+    let kinds = matches!(features.dtype, Dtype::F16 | Dtype::F32) && list(&labels) && lengths.as_ref().is_none_or(list);
+    let numbers = |raw: &Raw| raw.bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect::<Vec<_>>();
+    let lengths = lengths.as_ref().map(|raw| {
+        numbers(raw).into_iter().map(|n| usize::try_from(n).ok().filter(|&n| n > 0)).collect::<Option<Vec<_>>>()
+    });
+    let rows = match &lengths {
+        None => Some(count),
+        Some(lengths) => lengths.as_ref().and_then(|all| all.iter().try_fold(0usize, |sum, &n| sum.checked_add(n))),
+    };
+    if !kinds || features.shape.len() < 2 || rows != Some(features.shape[0]) {
+        let shape = &features.shape;
+        return Err(format!("holds features {shape:?} where there are {count} inputs, or other types than it should"));
     }
-    let content =
-        Content { dtype: features.dtype, shape: [rows, width], features: features.bytes, labels: labels.bytes };
+    let content = Content {
+        dtype: features.dtype,
+        shape: features.shape,
+        numbers: features.bytes,
+        lengths: lengths.flatten(),
+        labels: numbers(&labels),
+    };
     if said("sha256") != content.hash(key) {
         return Err("is damaged: its content is not that of its hash".to_owned());
     }
-    let labels = content.labels.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect();
-    Ok(Features { values: content.values().map_err(|error| error.to_string())?, labels })
+    Ok(content)
 }
 
 /// Little-endian.

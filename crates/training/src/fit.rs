@@ -153,8 +153,8 @@ pub struct History {
 ///
 /// `batches` makes the batches of an epoch (counted from 1), `validate` judges the model after each (`Ok(None)` for no
 /// validation), `observer` sees every step and epoch and may stop. The first step is audited: every trainable
-/// parameter must have a way to the loss. A trunk that is frozen as a whole runs as a plan. The state with the best
-/// validation is put back at the end, also when the training is stopped or fails. The same arguments give the same bits.
+/// parameter must have a way to the loss. What is frozen of the trunk, up to the first group of layers that learns, runs as
+/// a plan ([`FrozenTrunk`]). The state with the best validation is put back at the end, also when the training is stopped or fails. The same arguments give the same bits.
 ///
 /// ```
 /// use ukulele_layers::{Init, Tensor};
@@ -331,21 +331,17 @@ fn take_step<N: Classifier>(
     Ok((loss, norm))
 }
 
-/// Logits, a frozen trunk being run by its plan if there is one to keep it.
+/// Logits, what is frozen of the trunk being run by its plan if there is one to keep it.
 fn logits<N: Classifier>(
     trunk: Option<&mut FrozenTrunk<N>>,
     net: &mut N,
     inputs: &N::Batch,
     pass: &mut Pass,
 ) -> Result<Value> {
-    let features = match trunk {
-        Some(trunk) => trunk.features(net, inputs)?,
-        None => None,
-    };
-    Ok(match &features {
-        Some(features) => net.head(features, pass)?,
-        None => net.logits(inputs, pass)?,
-    })
+    match trunk {
+        Some(trunk) => trunk.logits(net, inputs, pass),
+        None => Ok(net.logits(inputs, pass)?),
+    }
 }
 
 fn weightless() -> Error {
@@ -369,7 +365,7 @@ pub fn loss_and_gradients<N: Classifier>(
     step_gradients(None, net, batches, &options, seed, audit)
 }
 
-/// [`loss_and_gradients`], a frozen trunk being run by its plan if there is one to keep it.
+/// [`loss_and_gradients`], what is frozen of the trunk being run by its plan if there is one to keep it.
 fn step_gradients<N: Classifier>(
     mut trunk: Option<&mut FrozenTrunk<N>>,
     net: &mut N,

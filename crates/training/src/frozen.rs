@@ -26,9 +26,9 @@ impl Features {
     ) -> Result<Self> {
         frozen(net)?;
         let (mut parts, mut labels) = (Vec::new(), Vec::new());
-        over(net, PlanOptions::default(), &mut batches, &mut |features, batch| {
+        over(net, None, PlanOptions::default(), &mut batches, &mut |features, batch| {
             parts.push(features.into_tensor());
-            labels.extend(batch);
+            labels.extend(batch.labels);
             Ok(())
         })?;
         Self::joined(&parts, labels)

@@ -1,6 +1,7 @@
 //! Classification: a trunk that makes features, and a head that makes logits of them.
 
 use serde_json::json;
+use std::ops::Range;
 use ukulele_inference::{Plan, PlanOptions, TextPlan};
 use ukulele_layers::{Error, Module, Pass, Result, Tensor, Value};
 use ukulele_models::{ImageModel, ResNet, TextHead, TextModel, TokenBatch};
@@ -59,6 +60,51 @@ pub trait Classifier: Module + Sized {
         Ok(None)
     }
 
+    /// How many of [`Classifier::groups`] can be run apart from the rest: the trunk can be cut at a boundary with 1 to so many
+    /// groups below it, by the three functions that follow. 0 of models that run as a whole alone.
+    fn stages(&self) -> usize {
+        0
+    }
+
+    /// What the `boundary` groups below a boundary say of a batch: (N, ..). They use no parameter of another group.
+    ///
+    /// # Errors
+    /// Those of the model; more groups than [`Classifier::stages`].
+    fn below(&self, batch: &Self::Batch, boundary: usize, pass: &mut Pass) -> Result<Value> {
+        let _ = (batch, pass);
+        Err(no_boundary(boundary))
+    }
+
+    /// [`Classifier::features`], of what the `boundary` groups below a boundary said of a batch, and the batch's
+    /// [`Classifier::mask`].
+    ///
+    /// # Errors
+    /// Those of the model; more groups than [`Classifier::stages`].
+    fn above(&self, value: &Value, mask: Option<&Tensor>, boundary: usize, pass: &mut Pass) -> Result<Value> {
+        let _ = (value, mask, pass);
+        Err(no_boundary(boundary))
+    }
+
+    /// Which rows of a batch at a boundary count, (N, T) of ones and zeros, where inputs have several: tokens, and padding.
+    fn mask(batch: &Self::Batch) -> Option<Tensor> {
+        let _ = batch;
+        None
+    }
+
+    /// [`Classifier::below`] in evaluation, compiled as [`Classifier::compile`] does it.
+    ///
+    /// # Errors
+    /// Groups that plans do not know.
+    fn compile_below(
+        &self,
+        example: &Self::Batch,
+        boundary: usize,
+        options: PlanOptions,
+    ) -> Result<Option<TrunkPlan<Self>>> {
+        let _ = (example, boundary, options);
+        Ok(None)
+    }
+
     /// Logits: (N, classes).
     ///
     /// # Errors
@@ -83,6 +129,20 @@ pub trait Classifier: Module + Sized {
                 && !head.iter().any(|prefix| name.starts_with(prefix.as_str()))
         });
     }
+}
+
+fn no_boundary(boundary: usize) -> Error {
+    Error::argument("boundary", format!("this model is not cut behind {boundary} groups of layers"))
+}
+
+/// Images to what `run` makes of them, compiled.
+fn plan_of_images<N: Classifier<Batch = Tensor>>(
+    run: impl FnOnce(&Value, &mut Pass) -> Result<Value>,
+    example: &Tensor,
+    options: PlanOptions,
+) -> Result<Option<TrunkPlan<N>>> {
+    let plan = Plan::compile_with(run, example, options)?;
+    Ok(Some(Box::new(move |_: &N, images| plan.run(images).map(Value::from))))
 }
 
 /// Of models that sort texts; those of other tasks say so when they run.
@@ -130,6 +190,38 @@ impl Classifier for TextModel {
         let plan = TextPlan::compile_with(self, options)?;
         Ok(Some(Box::new(move |net: &Self, tokens| net.features_of(plan.hidden(tokens)?, tokens, &mut Pass::eval()))))
     }
+
+    fn stages(&self) -> usize {
+        self.layer_groups().len() - 1
+    }
+
+    fn below(&self, batch: &TokenBatch, boundary: usize, pass: &mut Pass) -> Result<Value> {
+        self.run_stages(0..boundary, None, batch, pass)
+    }
+
+    fn above(&self, value: &Value, mask: Option<&Tensor>, boundary: usize, pass: &mut Pass) -> Result<Value> {
+        let [batch, length, _] = value.tensor().dims::<3>("boundary", "hidden states (B, T, D)")?;
+        let mask = mask.map_or_else(|| vec![1.0; batch * length], Tensor::to_vec);
+        // Behind the embeddings nothing is seen of the tokens but their mask.
+        let tokens = TokenBatch { mask, ..TokenBatch::unpadded(batch, length, vec![0; batch * length])? };
+        let hidden = self.run_stages(boundary..Classifier::stages(self), Some(value), &tokens, pass)?;
+        self.features_of(hidden, &tokens, pass)
+    }
+
+    fn mask(batch: &TokenBatch) -> Option<Tensor> {
+        Tensor::from_vec(&[batch.batch, batch.length], batch.mask.clone()).ok()
+    }
+
+    /// Texts of any lengths.
+    fn compile_below(&self, _: &TokenBatch, boundary: usize, options: PlanOptions) -> Result<Option<TrunkPlan<Self>>> {
+        let plan = TextPlan::compile_stages(self, boundary, options)?;
+        Ok(Some(Box::new(move |_: &Self, tokens| plan.hidden(tokens))))
+    }
+}
+
+/// Some groups of layers before the head.
+fn groups(net: &ResNet, range: Range<usize>, x: &Value, pass: &mut Pass) -> Result<Value> {
+    range.into_iter().try_fold(x.clone(), |x, at| net.group(at, &x, pass))
 }
 
 impl Classifier for ResNet {
@@ -165,8 +257,29 @@ impl Classifier for ResNet {
 
     /// Images of one size.
     fn compile(&self, example: &Tensor, options: PlanOptions) -> Result<Option<TrunkPlan<Self>>> {
-        let plan = Plan::compile_with(|x, pass| Self::features(self, x, pass), example, options)?;
-        Ok(Some(Box::new(move |_: &Self, images| plan.run(images).map(Value::from))))
+        plan_of_images(|x, pass| Self::features(self, x, pass), example, options)
+    }
+
+    fn stages(&self) -> usize {
+        self.layer_groups().len() - 1
+    }
+
+    fn below(&self, batch: &Tensor, boundary: usize, pass: &mut Pass) -> Result<Value> {
+        groups(self, 0..boundary, &batch.clone().into(), pass)
+    }
+
+    fn above(&self, value: &Value, _: Option<&Tensor>, boundary: usize, pass: &mut Pass) -> Result<Value> {
+        groups(self, boundary..Classifier::stages(self), value, pass)
+    }
+
+    /// Images of one size.
+    fn compile_below(
+        &self,
+        example: &Tensor,
+        boundary: usize,
+        options: PlanOptions,
+    ) -> Result<Option<TrunkPlan<Self>>> {
+        plan_of_images(|x, pass| groups(self, 0..boundary, x, pass), example, options)
     }
 }
 
@@ -204,7 +317,28 @@ impl Classifier for ImageModel {
 
     /// Images of one size.
     fn compile(&self, example: &Tensor, options: PlanOptions) -> Result<Option<TrunkPlan<Self>>> {
-        let plan = Plan::compile_with(|x, pass| Self::features(self, x, pass), example, options)?;
-        Ok(Some(Box::new(move |_: &Self, images| plan.run(images).map(Value::from))))
+        plan_of_images(|x, pass| Self::features(self, x, pass), example, options)
+    }
+
+    fn stages(&self) -> usize {
+        self.layer_groups().len() - 1
+    }
+
+    fn below(&self, batch: &Tensor, boundary: usize, pass: &mut Pass) -> Result<Value> {
+        self.run_stages(0..boundary, &batch.clone().into(), pass)
+    }
+
+    fn above(&self, value: &Value, _: Option<&Tensor>, boundary: usize, pass: &mut Pass) -> Result<Value> {
+        self.run_stages(boundary..Classifier::stages(self), value, pass)
+    }
+
+    /// Images of one size.
+    fn compile_below(
+        &self,
+        example: &Tensor,
+        boundary: usize,
+        options: PlanOptions,
+    ) -> Result<Option<TrunkPlan<Self>>> {
+        plan_of_images(|x, pass| self.run_stages(0..boundary, x, pass), example, options)
     }
 }

@@ -7,7 +7,7 @@
 use crate::evaluate::rows;
 use crate::{Classifier, Error, Labelled, Result, TrunkPlan};
 use ukulele_inference::{PlanOptions, Precision};
-use ukulele_layers::{Pass, Tensor, Value};
+use ukulele_layers::{Param, Pass, Tensor, Value};
 
 /// Inputs from which on a plan pays. Making one takes as long as the model takes for 7 to 25 inputs, and it saves a third to a
 /// half of each.
@@ -46,7 +46,7 @@ impl<'a, N: Classifier> Planned<'a, N> {
     /// # Errors
     /// A trunk, or in [`Planned::features`] a batch, that plans do not take, where the precision is not f32.
     pub fn with_options(net: &'a N, example: &N::Batch, options: PlanOptions) -> Result<Self> {
-        Ok(Self { net, trunk: Trunk::compile(net, example, options)? })
+        Ok(Self { net, trunk: Trunk::compile(net, example, None, options)? })
     }
 
     /// Whether there is a plan.
@@ -79,10 +79,11 @@ impl<'a, N: Classifier> Planned<'a, N> {
     }
 }
 
-/// The trunk of a model of which the head learns, as a plan. [`crate::fit`] has one by itself; this is for loops by hand.
+/// What of a trunk does not learn, as a plan. [`crate::fit`] has one by itself; this is for loops by hand.
 ///
-/// There is a plan only while all of the trunk is frozen: its weights, its statistics (other batch norms would use those of the
-/// batch) and its dropout. The features then are those of a training pass.
+/// Frozen are the groups of layers ([`Classifier::groups`]) below the first of which a weight, a statistic (other batch norms would
+/// use those of the batch) or a dropout is not; what they say then is what a training pass would make of them. The rest runs in
+/// the training pass. When groups are unfrozen, the next call makes another plan.
 ///
 /// ```
 /// use ukulele_layers::{Init, Pass, Tensor};
@@ -90,16 +91,13 @@ impl<'a, N: Classifier> Planned<'a, N> {
 /// use ukulele_training::{AdamW, Classifier, FrozenTrunk, Optimizer};
 /// let config = ResNetConfig { width: 4, layers: [1, 1, 1, 1], ..ResNetConfig::depth(18, 2).unwrap() };
 /// let mut net = ResNet::new(&config, &mut Init::new(0));
-/// net.freeze_trunk();
+/// net.freeze_groups(3); // stem, layer1, layer2
 /// let (mut trunk, mut adamw) = (FrozenTrunk::default(), AdamW::new(1e-3));
 /// for step in 0..3 {
 ///     let images = Tensor::full(&[4, 3, 32, 32], step as f32)?; // changed at random, say
 ///     let mut pass = Pass::train(step);
-///     let loss = match trunk.features(&mut net, &images)? {
-///         Some(features) => net.head(&features, &mut pass)?,
-///         None => net.logits(&images, &mut pass)?,
-///     };
-///     adamw.step(&mut net, pass.backward(&loss.cross_entropy(&[0, 1, 0, 1])?)?)?;
+///     let logits = trunk.logits(&mut net, &images, &mut pass)?;
+///     adamw.step(&mut net, pass.backward(&logits.cross_entropy(&[0, 1, 0, 1])?)?)?;
 /// }
 /// assert!(trunk.has_plan());
 /// # Ok::<(), ukulele_training::Error>(())
@@ -114,7 +112,7 @@ pub struct FrozenTrunk<N: Classifier> {
 impl<N: Classifier> Default for FrozenTrunk<N> {
     /// Without a plan yet.
     fn default() -> Self {
-        Self { trunk: Trunk { plan: None, strict: false }, made_of: None }
+        Self { trunk: Trunk::none(), made_of: None }
     }
 }
 
@@ -129,12 +127,38 @@ impl<N: Classifier> FrozenTrunk<N> {
             *self = Self::default();
             return Ok(None);
         }
-        let tensors = trunk(net);
-        if !self.made_of.as_ref().is_some_and(|made_of| same(made_of, &tensors)) {
-            let options = PlanOptions { prepacked: false, ..Default::default() };
-            *self = Self { trunk: Trunk::of(net, batch, options), made_of: Some(tensors) };
+        self.run(net, batch, None).map(Some)
+    }
+
+    /// Logits (N, classes) of a training pass: what is frozen below the first group that learns runs by a plan, which is made
+    /// when it is first wanted, and again when it has changed; the rest runs in `pass`.
+    ///
+    /// # Errors
+    /// Those of the model.
+    pub fn logits(&mut self, net: &mut N, batch: &N::Batch, pass: &mut Pass) -> Result<Value> {
+        if learning(net).is_none() {
+            let features = self.run(net, batch, None)?;
+            return Ok(net.head(&features, pass)?);
         }
-        self.trunk.run(net, batch).map(Some)
+        let boundary = frozen_groups(net);
+        if boundary == 0 {
+            *self = Self::default();
+            return Ok(net.logits(batch, pass)?);
+        }
+        let value = self.run(net, batch, Some(boundary))?;
+        let features = net.above(&value, N::mask(batch).as_ref(), boundary, pass)?;
+        Ok(net.head(&features, pass)?)
+    }
+
+    /// The trunk, or so many groups of it, by a plan of its tensors of now.
+    fn run(&mut self, net: &mut N, batch: &N::Batch, boundary: Option<usize>) -> Result<Value> {
+        let tensors = trunk(net, boundary);
+        let ready = self.trunk.boundary == boundary;
+        if !ready || !self.made_of.as_ref().is_some_and(|made_of| same(made_of, &tensors)) {
+            let options = PlanOptions { prepacked: false, ..Default::default() };
+            *self = Self { trunk: Trunk::of(net, batch, boundary, options), made_of: Some(tensors) };
+        }
+        self.trunk.run(net, batch)
     }
 
     /// Whether there is a plan.
@@ -155,15 +179,40 @@ pub(crate) fn learning<N: Classifier>(net: &mut N) -> Option<String> {
     free
 }
 
-/// The tensors of the trunk.
-fn trunk<N: Classifier>(net: &mut N) -> Vec<Tensor> {
-    let head = net.head_names();
-    let mut tensors = Vec::new();
+/// The groups of layers below the first of which a part is not frozen, as far as the trunk can be cut.
+pub(crate) fn frozen_groups<N: Classifier>(net: &mut N) -> usize {
+    let (groups, mut count) = (net.groups(), net.stages());
     net.each("", &mut |name, param| {
-        if !head.iter().any(|prefix| name.starts_with(prefix)) {
-            tensors.push(param.value.clone());
+        if !param.frozen {
+            count = count.min(group_of(&groups, name));
         }
     });
+    count
+}
+
+/// The place of the group of a parameter. What no group names may be used by any.
+fn group_of(groups: &[Vec<String>], name: &str) -> usize {
+    groups.iter().position(|group| group.iter().any(|prefix| name.starts_with(prefix.as_str()))).unwrap_or(0)
+}
+
+/// Visits the parameters of the trunk, or of so many groups of it.
+pub(crate) fn each_of<N: Classifier>(net: &mut N, boundary: Option<usize>, f: &mut dyn FnMut(&str, &mut Param)) {
+    let (head, groups) = (net.head_names(), net.groups());
+    net.each("", &mut |name, param| {
+        let below = match boundary {
+            Some(boundary) => group_of(&groups, name) < boundary,
+            None => !head.iter().any(|prefix| name.starts_with(prefix)),
+        };
+        if below {
+            f(name, param);
+        }
+    });
+}
+
+/// The tensors of the trunk, or of so many groups of it.
+fn trunk<N: Classifier>(net: &mut N, boundary: Option<usize>) -> Vec<Tensor> {
+    let mut tensors = Vec::new();
+    each_of(net, boundary, &mut |_, param| tensors.push(param.value.clone()));
     tensors
 }
 
@@ -173,32 +222,39 @@ fn same(a: &[Tensor], b: &[Tensor]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(one)
 }
 
-/// A trunk's plan, if there is one.
+/// The plan of a trunk, or of its groups below a boundary, if there is one.
 struct Trunk<N: Classifier> {
     plan: Option<TrunkPlan<N>>,
+    /// How many groups; `None` for all of the trunk.
+    boundary: Option<usize>,
     /// Whether the model itself must not stand in for it.
     strict: bool,
 }
 
 impl<N: Classifier> Trunk<N> {
-    /// The plan; where that cannot be, none.
-    fn or_none(net: &N, example: &N::Batch) -> Self {
-        Self::of(net, example, PlanOptions::default())
+    fn none() -> Self {
+        Self { plan: None, boundary: None, strict: false }
     }
 
-    fn of(net: &N, example: &N::Batch, options: PlanOptions) -> Self {
-        Self { plan: net.compile(example, options).unwrap_or_default(), strict: false }
+    /// The plan; where that cannot be, none.
+    fn or_none(net: &N, example: &N::Batch) -> Self {
+        Self::of(net, example, None, PlanOptions::default())
+    }
+
+    fn of(net: &N, example: &N::Batch, boundary: Option<usize>, options: PlanOptions) -> Self {
+        let plan = compile(net, example, boundary, options).unwrap_or_default();
+        Self { plan, boundary, strict: false }
     }
 
     /// The plan; where that cannot be, none in f32, and else an error.
-    fn compile(net: &N, example: &N::Batch, options: PlanOptions) -> Result<Self> {
+    fn compile(net: &N, example: &N::Batch, boundary: Option<usize>, options: PlanOptions) -> Result<Self> {
         let strict = options.precision != Precision::F32;
-        match net.compile(example, options) {
+        match compile(net, example, boundary, options) {
             Err(error) if strict => Err(error.into()),
             Ok(None) if strict => {
                 Err(Error::Argument("this model has no plans, and itself computes in f32".to_owned()))
             }
-            plan => Ok(Self { plan: plan.unwrap_or_default(), strict }),
+            plan => Ok(Self { plan: plan.unwrap_or_default(), boundary, strict }),
         }
     }
 
@@ -207,18 +263,35 @@ impl<N: Classifier> Trunk<N> {
         match self.plan.as_ref().map(|plan| plan(net, batch)) {
             Some(Ok(features)) => Ok(features),
             Some(Err(error)) if self.strict => Err(error.into()),
-            _ => Ok(net.features(batch, &mut Pass::eval())?),
+            _ => match self.boundary {
+                Some(boundary) => Ok(net.below(batch, boundary, &mut Pass::eval())?),
+                None => Ok(net.features(batch, &mut Pass::eval())?),
+            },
         }
     }
 }
 
-/// Gives the features and labels of batch after batch, by a plan if there are inputs enough or another precision than f32 is asked
+/// The compiled trunk, or so many groups of it.
+fn compile<N: Classifier>(
+    net: &N,
+    example: &N::Batch,
+    boundary: Option<usize>,
+    options: PlanOptions,
+) -> ukulele_layers::Result<Option<TrunkPlan<N>>> {
+    match boundary {
+        Some(boundary) => net.compile_below(example, boundary, options),
+        None => net.compile(example, options),
+    }
+}
+
+/// Gives what the trunk, or so many groups of it, say of batch after batch, and the batch, by a plan if there are inputs enough or another precision than f32 is asked
 /// for: all by it, or none.
 pub(crate) fn over<N: Classifier>(
     net: &N,
+    boundary: Option<usize>,
     options: PlanOptions,
     batches: &mut dyn Iterator<Item = Result<Labelled<N::Batch>>>,
-    each: &mut dyn FnMut(Value, Vec<i64>) -> Result<()>,
+    each: &mut dyn FnMut(Value, Labelled<N::Batch>) -> Result<()>,
 ) -> Result<()> {
     let mut batches = batches.fuse();
     let (mut waiting, mut inputs) = (Vec::new(), 0);
@@ -229,13 +302,13 @@ pub(crate) fn over<N: Classifier>(
     }
     let trunk = match waiting.first() {
         Some(first) if inputs >= PAYS || options.precision != Precision::F32 => {
-            Trunk::compile(net, &first.inputs, options)?
+            Trunk::compile(net, &first.inputs, boundary, options)?
         }
-        _ => Trunk { plan: None, strict: false },
+        _ => Trunk { boundary, ..Trunk::none() },
     };
     for batch in waiting.into_iter().map(Ok).chain(batches) {
         let batch = batch?;
-        each(trunk.run(net, &batch.inputs)?, batch.labels)?;
+        each(trunk.run(net, &batch.inputs)?, batch)?;
     }
     Ok(())
 }

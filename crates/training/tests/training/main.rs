@@ -1,6 +1,7 @@
 //! Training from the outside: optimisers against torch, freezing, the loop, checkpoints.
 
 mod accumulation;
+mod boundary;
 #[path = "../common/mod.rs"]
 mod common;
 mod determinism;
