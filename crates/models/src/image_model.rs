@@ -554,6 +554,9 @@ impl ImageModel {
 
     /// Prefixes of the names of the head.
     pub fn head_names(&self) -> Vec<String> {
-        self.layer_groups().pop().unwrap_or_default()
+        match self {
+            Self::Vgg(net) if net.classifier.is_none() => Vec::new(),
+            _ => self.layer_groups().pop().unwrap_or_default(),
+        }
     }
 }

@@ -194,7 +194,10 @@ impl FeatureCache {
     ) -> Result<Cached<T>> {
         let path = self.folder.join(format!("{key}.safetensors"));
         let mut warning = None;
-        if path.exists() {
+        let there = fs::symlink_metadata(&path).ok();
+        // A link leads out of the folder, and a pipe never ends.
+        let foreign = there.as_ref().is_some_and(|there| !there.is_file());
+        if there.is_some() && !foreign {
             match read(&path, key, count).and_then(&open) {
                 Ok(features) => return Ok(Cached { features, read: true, warning }),
                 Err(why) => warning = Some(format!("{}: {why}; computed anew", path.display()).replace('\n', " ")),
@@ -204,7 +207,9 @@ impl FeatureCache {
         if content.labels.len() != count {
             return Err(Error::Argument(format!("{} inputs came, the key is of {count}", content.labels.len())));
         }
-        if let Err(error) = content.write(&path, key) {
+        if foreign {
+            warning = Some(format!("features are not kept: {} is no regular file", path.display()).replace('\n', " "));
+        } else if let Err(error) = content.write(&path, key) {
             warning = Some(format!("features are not kept: {error}").replace('\n', " "));
         }
         Ok(Cached { features: open(content).map_err(Error::Argument)?, read: false, warning })

@@ -107,18 +107,22 @@ pub struct FrozenTrunk<N: Classifier> {
     /// The trunk's tensors when the plan was made, or could not be. As long as they are held here, a change of the model's is
     /// made to a copy.
     made_of: Option<Vec<Tensor>>,
+    /// [`Classifier::measures`] then: another model may share its tensors.
+    measures: String,
 }
 
 impl<N: Classifier> Default for FrozenTrunk<N> {
     /// Without a plan yet.
     fn default() -> Self {
-        Self { trunk: Trunk::none(), made_of: None }
+        Self { trunk: Trunk::none(), made_of: None, measures: String::new() }
     }
 }
 
 impl<N: Classifier> FrozenTrunk<N> {
     /// What the head sees, by a plan that is made when it is first wanted, and again when the trunk has changed. `None` if a
-    /// part of the trunk is not frozen: its features are the business of a training pass.
+    /// part of the trunk is not frozen, or no plan takes the batch: its features are the business of a training pass.
+    /// What a layer has beside parameters (strides, epsilons) is known by [`Classifier::measures`]: changed by hand in the layer
+    /// alone, it goes unseen.
     ///
     /// # Errors
     /// Those of the model.
@@ -127,7 +131,7 @@ impl<N: Classifier> FrozenTrunk<N> {
             *self = Self::default();
             return Ok(None);
         }
-        self.run(net, batch, None).map(Some)
+        Ok(self.run(net, batch, None))
     }
 
     /// Logits (N, classes) of a training pass: what is frozen below the first group that learns runs by a plan, which is made
@@ -137,28 +141,32 @@ impl<N: Classifier> FrozenTrunk<N> {
     /// Those of the model.
     pub fn logits(&mut self, net: &mut N, batch: &N::Batch, pass: &mut Pass) -> Result<Value> {
         if learning(net).is_none() {
-            let features = self.run(net, batch, None)?;
-            return Ok(net.head(&features, pass)?);
+            return match self.run(net, batch, None) {
+                Some(features) => Ok(net.head(&features, pass)?),
+                None => Ok(net.logits(batch, pass)?),
+            };
         }
         let boundary = frozen_groups(net);
         if boundary == 0 {
             *self = Self::default();
             return Ok(net.logits(batch, pass)?);
         }
-        let value = self.run(net, batch, Some(boundary))?;
+        let Some(value) = self.run(net, batch, Some(boundary)) else { return Ok(net.logits(batch, pass)?) };
         let features = net.above(&value, N::mask(batch).as_ref(), boundary, pass)?;
         Ok(net.head(&features, pass)?)
     }
 
-    /// The trunk, or so many groups of it, by a plan of its tensors of now.
-    fn run(&mut self, net: &mut N, batch: &N::Batch, boundary: Option<usize>) -> Result<Value> {
+    /// The trunk, or so many groups of it, by a plan of its tensors of now; `None` where there is none for this batch.
+    fn run(&mut self, net: &mut N, batch: &N::Batch, boundary: Option<usize>) -> Option<Value> {
         let tensors = trunk(net, boundary);
         let ready = self.trunk.boundary == boundary;
-        if !ready || !self.made_of.as_ref().is_some_and(|made_of| same(made_of, &tensors)) {
+        let measures = net.measures();
+        let known = self.made_of.as_ref().is_some_and(|made_of| same(made_of, &tensors)) && self.measures == measures;
+        if !ready || !known {
             let options = PlanOptions { prepacked: false, ..Default::default() };
-            *self = Self { trunk: Trunk::of(net, batch, boundary, options), made_of: Some(tensors) };
+            *self = Self { trunk: Trunk::of(net, batch, boundary, options), made_of: Some(tensors), measures };
         }
-        self.trunk.run(net, batch)
+        self.trunk.plan.as_ref()?(net, batch).ok()
     }
 
     /// Whether there is a plan.

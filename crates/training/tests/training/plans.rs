@@ -4,8 +4,8 @@ use crate::common::{bert, bits, changed, images, resnet, tokens};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use ukulele_inference::{PlanOptions, Precision};
-use ukulele_layers::{Error, Module, ModuleId, Param, Pass, Role, Value};
-use ukulele_models::Pooling;
+use ukulele_layers::{Error, Init, Module, ModuleId, Param, Pass, Role, Value};
+use ukulele_models::{Pooling, ResNet, ResNetConfig};
 use ukulele_training::{
     Classifier, Control, Evaluation, Features, FitOptions, FrozenTrunk, Labelled, Planned, Sgd, TrunkPlan, argmax,
     evaluate, evaluate_with, fit, predict,
@@ -211,6 +211,35 @@ fn another_precision_is_a_plan_or_an_error() {
         assert!(evaluate_with(&net, few(), options).unwrap_err().to_string().contains("no plan for this"));
         assert!(Planned::with_options(&net, &images(5, 32, 0).inputs, options).is_err());
     }
+}
+
+#[test]
+fn a_plan_serves_no_other_model() {
+    let mut a = resnet(4);
+    let mut b = ResNet::new(&ResNetConfig { bn_eps: 1e-2, ..a.config().clone() }, &mut Init::new(0));
+    b.set_state(&a.state()).unwrap();
+    let batch = images(3, 32, 0).inputs;
+    a.freeze_trunk();
+    b.freeze_trunk();
+    let mut trunk = FrozenTrunk::default();
+    for net in [&mut a, &mut b] {
+        let found = trunk.features(net, &batch).unwrap().unwrap();
+        close(
+            &found.tensor().to_vec(),
+            &net.features(&batch.clone().into(), &mut Pass::eval()).unwrap().tensor().to_vec(),
+        );
+    }
+}
+
+#[test]
+fn without_a_plan_a_frozen_trunk_runs_in_the_training_pass() {
+    let mut net = Counted::new(resnet(4));
+    (net.unknown, net.counts) = (true, Arc::default());
+    net.freeze_trunk();
+    let (mut trunk, batch) = (FrozenTrunk::default(), images(3, 32, 0).inputs);
+    assert!(trunk.features(&mut net, &batch).unwrap().is_none());
+    trunk.logits(&mut net, &batch, &mut Pass::train(0)).unwrap();
+    assert_eq!(net.counts(), (0, 0, 1));
 }
 
 #[test]
