@@ -7,8 +7,10 @@ Row = namedtuple("Row", "work precision peers shown goal")
 
 TORCH = ("torch", "torch channels_last")
 RUST = ("candle", "burn", "tract")
+NAMES = ("torch", "onnxruntime", "openvino", *RUST)
 RUST_GOAL = 1.5
 MEMORY_GOAL = 1.6
+FIRST = "resnet50 first 1 f32"
 FIRST_GOALS = {"torch": 10, "onnxruntime": 2, "openvino": 2}
 TEXT = ("bert-base", "minilm")
 

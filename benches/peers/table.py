@@ -9,10 +9,30 @@ Written by `{command}` on {machine}, {threads} threads: {versions}.
 
 Medians of runs that take turns, one process at a time; the ratio is the fastest peer's figure by ours. The figure is the time of
 a run in ms; for `memory`, the megabytes by which a fresh process grew at most in its steps; for `first`, the time from the start
-of the process to the first prediction from disk. Peers pad texts of 8 to 128 tokens. torch runs eagerly, in both layouts of
-images, and by torch.compile. Of candle, burn and tract each row of inference has one more line: the fastest of those that can
-run it.
+of the process to the first prediction from disk. Peers pad texts of 8 to 128 tokens.
 """
+TORCH = "torch runs eagerly, in both layouts of images"
+COMPILED = ", and by torch.compile"
+OTHERS = "Of {names} each row of inference has one more line: the fastest of those that can run it."
+OPENVINO = " OpenVINO's default precision is bf16 where the processor has it, so that it does not count among f32."
+# What benches/works/mod.rs says of a work that ukulele does not do as yet.
+NOT_YET = "networks learn in f32"
+
+
+def is_failure(error):
+    """Whether the error of ukulele's, or `None`, is more than a work that is not done as yet."""
+    return error is not None and not error.endswith(NOT_YET)
+
+
+def head(result, command):
+    """What holds of the peers that are there."""
+    said = []
+    if any(name.startswith("torch") for name in result["peers"]):
+        said.append(TORCH + (COMPILED if "torch compile" in result["peers"] else "") + ".")
+    others = [name for name in RUST if name in result["peers"]]
+    if others:
+        said.append(OTHERS.format(names=" and ".join([", ".join(others[:-1]), others[-1]] if others[1:] else others)))
+    return HEAD.format(command=command, **result) + "".join(f"{line}\n" for line in said)
 
 
 def cell(value, form=".1f"):
@@ -21,33 +41,32 @@ def cell(value, form=".1f"):
 
 def document(result, command, path):
     """The text; the notes in the present file are kept."""
-    lines = [HEAD.format(command=command, **result)]
+    lines = [head(result, command)]
     lines += ["| Work | precision | ours | fastest peer | its figure | ratio | goal |", "|---|---|---|---|---|---|---|"]
     for row in result["rows"]:
         unit = "mb" if "ours_mb" in row else "ms"
         ratio = cell(row["ratio"], ".2f")
-        if row["ours_ms"] is None and unit == "ms":
-            ratio = "not there yet"
+        if row["ours_error"]:
+            ratio = "failed" if is_failure(row["ours_error"]) else "not there yet"
         elif row["ratio"] is not None and row["ratio"] < row["goal"]:
             ratio += " (missed)"
         lines.append(f"| {row['work']} | {row['precision']} | {cell(row[f'ours_{unit}'])} | {row['peer'] or '-'} | {cell(row[f'peer_{unit}'])} | {ratio} | {row['goal']} |")
     measured = [row for row in result["rows"] if "peers_ms" in row]
     names = list(dict.fromkeys(name for row in measured for name in row["peers_ms"]))
-    lines += ["", "All times in ms. OpenVINO's default precision is bf16 where the processor has it, so that it does not count among f32.", ""]
+    lines += ["", "All times in ms." + (OPENVINO if "openvino default" in names else ""), ""]
     lines += [f"| Work | precision | turns | ours | {' | '.join(names)} |", "|---" * (len(names) + 4) + "|"]
     for row in measured:
         times = " | ".join(cell(row["peers_ms"].get(name)) for name in names)
         lines.append(f"| {row['work']} | {row['precision']} | {row['turns']} | {cell(row['ours_ms'])} | {times} |")
     lines += ["", *(f"- {name}: {why}." for name, why in result["missing"].items())]
     errors = {}
-    for row in measured:
-        for name, error in row["errors"].items():
-            if name == "ukulele":  # the row says it
-                continue
-            errors.setdefault((name, error), []).append(f"{row['work']} {row['precision']}")
+    for row in result["rows"]:
+        for name, error in row.get("errors", {}).items():
+            if name != "ukulele" or is_failure(error):  # else the row says it
+                errors.setdefault((name, error), {})[f"{row['work']} {row['precision']}"] = None
     lines += [f"- {name}, {', '.join(works)}: {error}." for (name, error), works in errors.items()]
     if result["quick"]:
-        lines.append("- `--quick` leaves torch out of inference, where it is not the fastest, and gives up on whoever takes over twice the fastest after one run.")
+        lines.append("- `--quick` leaves torch out of inference, where it is not the fastest, unless `--peers` names it, and gives up on whoever takes over twice the fastest after one run.")
     old = path.read_text() if path.exists() else ""
     notes = old[old.index(NOTES) :] if NOTES in old else ""
     return "\n".join(lines).rstrip() + "\n" + notes

@@ -3,6 +3,7 @@
 use crate::args::{ConvertArgs, DtypeArg, FormatArg};
 use crate::errors::{Failure, Result, printable};
 use crate::files;
+use crate::output::say;
 use crate::progress::counter;
 use weights_import::{Dialect, Dtype, Entry, Options, Weights, read, write_npz, write_pytorch, write_safetensors};
 
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &ConvertArgs, quiet: bool) -> Result<()> {
         None => as_they_are(&weights, args, format, dtype, quiet)?,
     };
     if !quiet {
-        println!("{}: {entries} tensors, {count} parameters, from {}", args.output.display(), weights.format());
+        say!("{}: {entries} tensors, {count} parameters, from {}", args.output.display(), weights.format())?;
     }
     Ok(())
 }

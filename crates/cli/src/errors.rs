@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// Ctrl-C; the text says what was saved: exit code 130.
     Interrupted(String),
+    /// Whoever reads our output stopped before its end (`uke pull --list | head`): then we are done as well, exit code 0.
+    NobodyReads,
 }
 
 impl Failure {
@@ -40,16 +42,18 @@ impl Failure {
             Self::Run(_) => 1,
             Self::Usage(_) => 2,
             Self::Interrupted(_) => 130,
+            Self::NobodyReads => 0,
         })
     }
 }
 
 impl fmt::Display for Failure {
-    /// One line.
+    /// One line, or none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (before, text) = match self {
             Self::Run(text) | Self::Usage(text) => ("error: ", text),
             Self::Interrupted(text) => ("interrupted: ", text),
+            Self::NobodyReads => return Ok(()),
         };
         let line: Vec<&str> = text.lines().map(str::trim).collect();
         write!(f, "{before}{}", printable(&line.join(" ")))

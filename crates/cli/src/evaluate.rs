@@ -4,6 +4,7 @@ use crate::args::EvaluateArgs;
 use crate::errors::{Failure, Result};
 use crate::files;
 use crate::outcome::Outcome;
+use crate::output::say;
 use crate::photos;
 use crate::texts;
 use ukulele_data::{Labels, TextDataset};
@@ -19,11 +20,13 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     };
     let outcome = Outcome::of(&found, &model.labels)?;
     let (data, precision) = (args.data.display(), args.precision.name());
-    print!("{}", outcome.text(&if precision == "f32" { data.to_string() } else { format!("{data} in {precision}") }));
-    let Some(path) = args.json.as_deref() else { return Ok(()) };
-    let mut json = outcome.json();
-    json["precision"] = precision.into();
-    files::write_json(path, &json)
+    if let Some(path) = args.json.as_deref() {
+        let mut json = outcome.json();
+        json["precision"] = precision.into();
+        files::write_json(path, &json)?;
+    }
+    let data = if precision == "f32" { data.to_string() } else { format!("{data} in {precision}") };
+    say!("{}", outcome.text(&data).trim_end())
 }
 
 fn of_texts(model: &Model, args: &EvaluateArgs) -> Result<Evaluation> {

@@ -4,6 +4,7 @@ use crate::args::ForwardArgs;
 use crate::errors::{Failure, Result};
 use crate::files;
 use crate::network::Network;
+use crate::output::say;
 use ukulele_layers::Pass;
 
 /// Runs the command.
@@ -25,7 +26,7 @@ pub(crate) fn run(args: &ForwardArgs, quiet: bool) -> Result<()> {
     };
     weights_import::save_npy(&args.output, &output)?;
     if !quiet {
-        println!("{}: {:?}", args.output.display(), output.shape());
+        say!("{}: {:?}", args.output.display(), output.shape())?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::args::InspectArgs;
 use crate::errors::{Failure, Result, printable};
+use crate::output::say;
 use crate::progress::counter;
 use crate::report::thousands;
 use crate::{files, interrupt};
@@ -32,17 +33,13 @@ pub(crate) fn run(args: &InspectArgs, quiet: bool) -> Result<()> {
         true => weights.entries().iter().map(|_| Tensor { sha256: None, statistics: None }).collect(),
         false => values(&weights, dialect.as_ref().ok(), &mut findings, quiet || to_stdout)?,
     };
-    if !to_stdout {
-        print!("{}", printable(&text(&weights, &dialect, &tensors, &findings)));
+    if to_stdout {
+        return say!("{:#}", json_of(&weights, &dialect, &tensors, &findings));
     }
-    match args.json.as_deref() {
-        Some(_) if to_stdout => {
-            println!("{:#}", json_of(&weights, &dialect, &tensors, &findings));
-            Ok(())
-        }
-        Some(path) => files::write_json(path, &json_of(&weights, &dialect, &tensors, &findings)),
-        None => Ok(()),
+    if let Some(path) = args.json.as_deref() {
+        files::write_json(path, &json_of(&weights, &dialect, &tensors, &findings))?;
     }
+    say!("{}", printable(&text(&weights, &dialect, &tensors, &findings)).trim_end())
 }
 
 /// Reads every tensor once.

@@ -1,5 +1,6 @@
 //! `uke`: fine-tunes pretrained networks from the command line.
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout)]
 
 mod args;
 mod bench;
@@ -17,6 +18,7 @@ mod memory;
 mod models;
 mod network;
 mod outcome;
+mod output;
 mod photos;
 mod predict;
 mod progress;
@@ -31,25 +33,14 @@ use clap::Parser;
 use errors::{Failure, Result};
 use std::process::ExitCode;
 
-/// Whoever reads our output may stop before its end (`uke pull --list | head`): then we are done as well.
-fn leave_quietly_when_nobody_reads() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        let message = panic.payload().downcast_ref::<String>();
-        if message.is_some_and(|text| text.starts_with("failed printing to stdout") && text.contains("Broken pipe")) {
-            std::process::exit(0);
-        }
-        usual(panic);
-    }));
-}
-
 fn main() -> ExitCode {
-    leave_quietly_when_nobody_reads();
     let cli = Cli::parse();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            if !matches!(failure, Failure::NobodyReads) {
+                eprintln!("{failure}");
+            }
             failure.code()
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::args::ModelsArgs;
 use crate::errors::Result;
+use crate::output::say;
 use crate::report::thousands;
 use serde_json::json;
 use ukulele_models::ZOO;
@@ -18,17 +19,13 @@ pub(crate) fn run(args: &ModelsArgs) -> Result<()> {
                 })
             })
             .collect();
-        println!("{:#}", json!(rows));
-        return Ok(());
+        return say!("{:#}", json!(rows));
     }
-    println!("{:<20} {:>12} {:>10}  input", "name", "parameters", "GFLOP");
+    say!("{:<20} {:>12} {:>10}  input", "name", "parameters", "GFLOP")?;
     for v in ZOO {
         let input = if v.text { format!("{} tokens", v.input) } else { format!("{0} x {0}", v.input) };
         let gflop = 2e-9 * v.multiply_adds as f64;
-        println!("{:<20} {:>12} {gflop:>10.2}  {input}", v.name, thousands(v.parameters as f64));
+        say!("{:<20} {:>12} {gflop:>10.2}  {input}", v.name, thousands(v.parameters as f64))?;
     }
-    println!(
-        "\nParameters with the original's classes; GFLOP (2 per multiply-add) of one input. Weights: uke pull --list"
-    );
-    Ok(())
+    say!("\nParameters with the original's classes; GFLOP (2 per multiply-add) of one input. Weights: uke pull --list")
 }

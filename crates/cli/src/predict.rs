@@ -3,6 +3,7 @@
 use crate::args::PredictArgs;
 use crate::errors::{Failure, Result};
 use crate::files;
+use crate::output::say;
 use crate::photos;
 use crate::texts;
 use serde_json::{Map, Value as Json, json};
@@ -32,13 +33,10 @@ pub(crate) fn run(args: &PredictArgs, quiet: bool) -> Result<()> {
         Network::Text(_) => of_texts(&model, &lines_of(&args.inputs)?, options, quiet)?,
         Network::Image(_) => of_photos(&model, &paths(&args.inputs)?, args.skip_broken, options, quiet)?,
     };
-    for answer in &answers {
-        println!("{}", line(answer, &model.labels));
+    if let Some(path) = args.json.as_deref() {
+        files::write_json(path, &answers.iter().map(|a| object(a, &model.labels)).collect())?;
     }
-    match args.json.as_deref() {
-        Some(path) => files::write_json(path, &answers.iter().map(|a| object(a, &model.labels)).collect()),
-        None => Ok(()),
-    }
+    answers.iter().try_for_each(|answer| say!("{}", line(answer, &model.labels)))
 }
 
 /// Label, probability and input: a line for the terminal.

@@ -3,6 +3,7 @@
 use crate::args::PullArgs;
 use crate::errors::{Failure, Result};
 use crate::interrupt;
+use crate::output::say;
 use crate::progress::bytes;
 use serde_json::{Value as Json, json};
 use ukulele_hub::{Error, Hub, MODELS, Model, find};
@@ -49,11 +50,10 @@ fn pull(hub: &Hub, name: &str, args: &PullArgs, quiet: bool) -> Result<()> {
         }
     };
     if args.json {
-        println!("{:#}", json!({"name": model.name, "path": path, "cached": before}));
+        say!("{:#}", json!({"name": model.name, "path": path, "cached": before}))
     } else {
-        println!("{}", path.display());
+        say!("{}", path.display())
     }
-    Ok(())
 }
 
 fn about(hub: &Hub, model: &Model) -> Json {
@@ -71,10 +71,9 @@ fn about(hub: &Hub, model: &Model) -> Json {
 
 fn list(hub: &Hub, as_json: bool) -> Result<()> {
     if as_json {
-        println!("{:#}", MODELS.iter().map(|model| about(hub, model)).collect::<Json>());
-        return Ok(());
+        return say!("{:#}", MODELS.iter().map(|model| about(hub, model)).collect::<Json>());
     }
-    println!("{:<34} {:>6}  {:<44} {:<22} address", "name", "MiB", "published by", "known by");
+    say!("{:<34} {:>6}  {:<44} {:<22} address", "name", "MiB", "published by", "known by")?;
     for model in MODELS {
         for (i, file) in model.files.iter().enumerate() {
             let (name, about) = if i == 0 { (model.name, model.about) } else { ("", "") };
@@ -82,7 +81,7 @@ fn list(hub: &Hub, as_json: bool) -> Result<()> {
             let size = file.mebibytes.map_or_else(|| "?".to_owned(), |size| format!("{size:.0}"));
             let check = file.check.to_string();
             let check = check.get(..18).map_or(check.clone(), |short| format!("{short}.."));
-            println!("{name:<34} {size:>6}  {about:<44} {check:<22} {}{cached}", file.url);
+            say!("{name:<34} {size:>6}  {about:<44} {check:<22} {}{cached}", file.url)?;
         }
     }
     Ok(())

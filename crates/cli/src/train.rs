@@ -5,6 +5,7 @@ use crate::errors::{Failure, Result, printable};
 use crate::files;
 use crate::interrupt;
 use crate::outcome::Outcome;
+use crate::output::say;
 use crate::progress::{Progress, counter};
 use crate::report::thousands;
 use serde_json::json;
@@ -296,7 +297,6 @@ pub(crate) fn finish(
     seconds: f64,
     input: &str,
 ) -> Result<()> {
-    print!("{}", outcome.text("validation"));
     if let Some(path) = setup.json.as_deref() {
         let epochs: Vec<_> = history
             .epochs
@@ -323,16 +323,18 @@ pub(crate) fn finish(
         None => format!("the state after {} steps", history.steps.len()),
     };
     let folder = setup.out.display();
+    // Ctrl-C may have ended who reads it, too.
+    let said = say!("{}", outcome.text("validation").trim_end());
     if history.ending == Ending::Stopped {
         return Err(Failure::Interrupted(format!("saved {kept} to {folder}; it loads like any other model")));
     }
+    said?;
     let precision = match setup.precision {
         PrecisionArg::F32 => String::new(),
         other => format!(" of learning in {}", other.name()),
     };
     let ending = history.ending;
-    println!("Saved {kept} to {folder} after {seconds:.0} s{precision} ({ending}). Next: uke predict {folder} {input}");
-    Ok(())
+    say!("Saved {kept} to {folder} after {seconds:.0} s{precision} ({ending}). Next: uke predict {folder} {input}")
 }
 
 /// The places below `count` in random batches: an epoch.

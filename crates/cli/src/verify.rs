@@ -4,6 +4,7 @@ use crate::args::VerifyArgs;
 use crate::errors::{Failure, Result, printable};
 use crate::files;
 use crate::network::Network;
+use crate::output::say;
 use serde_json::json;
 use ukulele_layers::{Module, Pass, Tensor};
 use weights_import::Weights;
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &VerifyArgs, quiet: bool) -> Result<()> {
     if !quiet {
         for row in &rows {
             let mark = if agrees(&row) { "" } else { "   <- off" };
-            println!("{}", printable(&format!("{:10.1e}  {}{mark}", row.error, row.name)));
+            say!("{}", printable(&format!("{:10.1e}  {}{mark}", row.error, row.name)))?;
         }
     }
     if let Some(name) = strangers.first() {
@@ -62,8 +63,7 @@ pub(crate) fn run(args: &VerifyArgs, quiet: bool) -> Result<()> {
     }
     match first {
         None => {
-            println!("{} of {} agree within {:e}, relative in norm", rows.len(), rows.len(), args.tolerance);
-            Ok(())
+            say!("{} of {} agree within {:e}, relative in norm", rows.len(), rows.len(), args.tolerance)
         }
         Some(row) => Err(Failure::run(format!(
             "`{}` is the first to part from the original: off by {:.1e}, relative in norm; {} of {} agree within {:e}",

@@ -83,7 +83,7 @@ fn finetune_fails(folder: &Folder, weights: &str, train: &str, more: &[&str], sa
 
 #[test]
 fn help_has_examples() {
-    let all: [&[&str]; 10] = [
+    let all: [&[&str]; 13] = [
         &["demo"],
         &["finetune"],
         &["finetune", "text"],
@@ -94,6 +94,9 @@ fn help_has_examples() {
         &["convert"],
         &["pull"],
         &["bench"],
+        &["models"],
+        &["forward"],
+        &["verify"],
     ];
     for command in all {
         let output = uke(&[command, &["--help"]].concat());
@@ -751,6 +754,100 @@ fn layers_are_measured() {
 }
 
 #[test]
+fn fewer_bits_have_a_peak_of_their_own() {
+    for precision in ["bf16", "int8"] {
+        let said = json(&["bench", TINY, "--length", "8", "--runs", "1", "--json", "--precision", precision]);
+        assert_eq!(said["precision"], precision);
+        let peak = |key: &str| said["machine"][key].as_f64();
+        let reduced = peak(&format!("{precision}_gflops")).unwrap();
+        assert!(reduced > 0.0 && peak("measurements_apart").is_some_and(|apart| (0.0..1.0).contains(&apart)), "{said}");
+        let layers = said["layers"].as_array().unwrap();
+        let of = |layer: &serde_json::Value| layer["gflops"].as_f64().unwrap() / layer["of_peak"].as_f64().unwrap();
+        for layer in layers.iter().filter(|layer| layer["multiply_adds"].as_u64().unwrap() > 0) {
+            let what = layer["what"].as_str().unwrap();
+            let want = if what.contains(precision) { reduced } else { peak("gflops").unwrap() };
+            assert!((of(layer) / want - 1.0).abs() < 1e-6, "{what}: {} of {want}", of(layer));
+        }
+        assert!(layers.iter().any(|layer| layer["what"].as_str().unwrap().contains(precision)), "{said}");
+    }
+}
+
+#[test]
+fn a_file_of_a_network_of_images_is_measured() {
+    use ukulele_layers::Init;
+    use ukulele_models::{ResNet, ResNetConfig};
+    let folder = Folder::new("bench-file");
+    let config = ResNetConfig { width: 4, stem: 4, ..ResNetConfig::depth(18, 2).unwrap() };
+    let net = ResNet::new(&config, &mut Init::new(0));
+    ukulele_training::Model::new(net, &["x", "y"]).unwrap().save(folder.path("net")).unwrap();
+    let said = json(&["bench", &folder.path("net/model.safetensors"), "--runs", "1", "--json"]);
+    assert_eq!(said["input"], serde_json::json!([1, 3, 224, 224]));
+    let layers = said["layers"].as_array().unwrap();
+    assert!(layers.iter().any(|layer| layer["what"].as_str().unwrap().starts_with("linear 32 -> 2 ")), "{said}");
+}
+
+/// The mask of signals that a process has its own answer to, of which 2 is SIGINT.
+#[cfg(target_os = "linux")]
+fn listens(id: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() >> 1 & 1 == 1
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupted_measurement_says_nothing() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_uke"));
+    command.args(["bench", "bert_tiny", "--runs", "100000", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    while !listens(child.id()) {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(output.stdout.is_empty() && text(&output.stderr).contains("interrupted: "), "{}", text(&output.stderr));
+}
+
+/// What writes to the standard output, each in its way.
+#[cfg(target_os = "linux")]
+const TALKATIVE: [&[&str]; 6] = [
+    &["models"],
+    &["models", "--json"],
+    &["pull", "--list"],
+    &["inspect", TINY, "--index-only"],
+    &["bench", "bert_tiny", "--length", "8", "--runs", "1", "--json"],
+    &["bench", "bert_tiny", "--length", "8", "--runs", "1", "--top", "1"],
+];
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_the_output_is_an_error() {
+    for args in TALKATIVE {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_uke")).args(args).stdout(full).output().unwrap();
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {errors}");
+        assert!(errors.contains("error: cannot write to the standard output: No space left"), "{args:?}: {errors}");
+        assert!(!errors.contains("panicked"), "{args:?}: {errors}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn when_nobody_reads_it_ends_quietly() {
+    for args in TALKATIVE {
+        let mut reader = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
+        let closed = reader.stdin.take().unwrap();
+        reader.wait().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_uke")).args(args).stdout(closed).output().unwrap();
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {errors}");
+        assert!(errors.lines().all(|line| line.starts_with("warning: what the machine")), "{args:?}: {errors}");
+    }
+}
+
+#[test]
 fn what_cannot_be_measured_is_said() {
     fails(&["bench", "resnet51"], 2, &["resnet51", "resnet50", "uke models"]);
     fails(&["bench", "bert_tiny", "--length", "513"], 2, &["513", "bert_tiny", "at most 512"]);
@@ -758,6 +855,8 @@ fn what_cannot_be_measured_is_said() {
     fails(&["bench", "resnet18", "--precision", "int8", "--train"], 2, &["--precision", "int8"]);
     fails(&["bench", "resnet18", "--plot", "/absent/x.svg"], 1, &["/absent"]);
     let folder = Folder::new("bench-broken");
+    fails(&["bench", "resnet18", "--plot", &folder.path("x.png")], 2, &["x.png", ".svg"]);
+    assert!(!Path::new(&folder.path("x.png")).exists());
     fails(&["bench", &folder.file("noise.bin", [7u8; 4096])], 1, &["noise.bin"]);
     for args in [&["--batch", "0"][..], &["--threads", "0"], &["--runs", "0"], &["--train", "--plot", "x.svg"]] {
         assert_eq!(uke(&[&["bench", "resnet18"], args].concat()).status.code(), Some(2), "{args:?}");

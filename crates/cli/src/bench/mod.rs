@@ -7,47 +7,81 @@ mod subject;
 mod table;
 
 use crate::args::{BenchArgs, PrecisionArg};
-use crate::errors::{Failure, Result};
+use crate::errors::{Failure, Result, printable};
 use crate::files;
+use crate::memory;
+use crate::output::say;
 use crate::progress::counter;
 use measure::{Mode, Runs};
 use roofline::Roofs;
+use std::path::Path;
 use subject::Subject;
 use ukulele_inference::PlanOptions;
+
+/// By which part the machine may differ, before and after the network.
+const APART: f64 = 0.25;
 
 /// Runs the command.
 pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<()> {
     let (precision, options) = (args.precision.name(), options(args)?);
-    files::check_file(args.plot.as_deref())?;
-    let bar = counter(&args.model, 3, quiet || args.json);
+    check_plot(args.plot.as_deref())?;
+    let bar = counter(&args.model, 4, quiet || args.json);
     bar.set_message("building");
     let subject = Subject::open(args)?;
     let name = subject.name.clone();
     let input = subject.shape();
     let unit = subject.unit();
     bar.inc(1);
+    bar.set_message("measuring the machine");
+    let measure_machine = || Roofs::measure(options.precision);
+    // What that takes must not count as the network's.
+    let most = memory::peak();
+    let before = memory::forget_peak().then(measure_machine);
+    memory::forget_peak();
+    bar.inc(1);
     bar.set_message("measuring the network");
     let runs = Runs { count: args.runs.map(|runs| runs as usize) };
-    let measured = if args.train {
+    let mut measured = if args.train {
         measure::train(subject, args.precision.precision(), &runs)?
     } else {
         measure::infer(subject, options, &runs)?
     };
+    measured.memory.peak = measured.memory.peak.max(most);
     bar.inc(1);
-    bar.set_message("measuring the machine");
-    let roofs = Roofs::measure();
+    bar.set_message("measuring the machine again");
+    let (roofs, apart) = before.unwrap_or_else(measure_machine).both(measure_machine());
     bar.finish_and_clear();
+    if apart > APART {
+        eprintln!(
+            "warning: what the machine reaches differed by {:.0} % before and after the network: something else runs on it",
+            100.0 * apart
+        );
+    }
 
-    let report = table::Report { name, precision, input, unit, batch: args.batch as usize, measured, roofs };
+    let report = table::Report { name, precision, input, unit, batch: args.batch as usize, measured, roofs, apart };
     if let (Some(path), Mode::Infer { layers, .. }) = (&args.plot, &report.measured.mode) {
         files::write(path, plot::svg(&report.title(), layers, &report.roofs).as_bytes())?;
     }
     if args.json {
-        println!("{:#}", report.json());
+        say!("{:#}", report.json())
     } else {
-        print!("{}", crate::errors::printable(&report.text(args.top.map(|top| top as usize))));
+        say!("{}", printable(&report.text(args.top.map(|top| top as usize))).trim_end())
     }
-    Ok(())
+}
+
+/// Fails now if the picture could not be written afterwards.
+fn check_plot(path: Option<&Path>) -> Result<()> {
+    files::check_file(path)?;
+    match path {
+        Some(path)
+            if !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("svg"))
+                && !path.metadata().is_ok_and(|m| !m.is_file()) =>
+        {
+            let message = format!("--plot {}: pictures are SVG; name a file that ends in .svg", path.display());
+            Err(Failure::usage(message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Plans of a precision that networks can be measured in.

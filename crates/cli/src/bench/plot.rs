@@ -38,9 +38,10 @@ pub(crate) fn svg(title: &str, layers: &[Layer], roofs: &Roofs) -> String {
     let mut dots = Layer::alike(layers);
     dots.retain(|layer| layer.multiply_adds > 0);
     let all: f64 = layers.iter().map(|layer| layer.seconds).sum::<f64>().max(1e-9);
-    let ridges = [roofs.flops / roofs.memory, roofs.flops / roofs.cache];
+    let ridges = roofs.peaks().flat_map(|(_, peak)| [peak / roofs.memory, peak / roofs.cache]);
     let (x0, x1) = decades(dots.iter().map(|layer| layer.intensity()).chain(ridges));
-    let (y0, y1) = decades(dots.iter().map(|layer| layer.flops() * 1e-9).chain([roofs.flops * 1e-9]));
+    let (y0, y1) =
+        decades(dots.iter().map(|layer| layer.flops() * 1e-9).chain(roofs.peaks().map(|(_, peak)| peak * 1e-9)));
     let along = |x: f64, low: i32, high: i32| (x.log10() - f64::from(low)) / f64::from(high - low);
     let x_at = |x: f64| LEFT + along(x, x0, x1) * (WIDTH - LEFT - RIGHT);
     let y_at = |y: f64| HEIGHT - BOTTOM - along(y, y0, y1) * (HEIGHT - TOP - BOTTOM);
@@ -73,11 +74,12 @@ pub(crate) fn svg(title: &str, layers: &[Layer], roofs: &Roofs) -> String {
         (LEFT + WIDTH - RIGHT) / 2.0,
         HEIGHT - 8.0
     );
-    for (class, bandwidth) in [("roof", roofs.memory), ("roof second", roofs.cache)] {
+    let slopes = [("roof", roofs.memory), ("roof second", roofs.cache)];
+    for (peak, (class, bandwidth)) in roofs.peaks().flat_map(|(_, peak)| slopes.map(|slope| (peak, slope))) {
         // From the lower or left edge up to the ridge, then along the peak.
         let begin = 10f64.powi(x0).max(10f64.powi(y0) * 1e9 / bandwidth);
-        let ridge = roofs.flops / bandwidth;
-        let peak = y_at(roofs.flops * 1e-9);
+        let ridge = peak / bandwidth;
+        let peak = y_at(peak * 1e-9);
         let _ = write!(
             out,
             r#"<polyline class="{class}" points="{:.1},{:.1} {:.1},{peak:.1} {:.1},{peak:.1}"><title>{:.1} GB/s</title></polyline>"#,
@@ -113,7 +115,7 @@ pub(crate) fn svg(title: &str, layers: &[Layer], roofs: &Roofs) -> String {
     }
     out += &numbers;
     let notes = [
-        format!("peak {:.0} GFLOP/s", roofs.flops * 1e-9),
+        format!("peak {}", roofs.said(|gflops| format!("{gflops:.0}"))),
         format!("roof: {:.1} GB/s from memory", roofs.memory * 1e-9),
         format!("dashed: {:.0} GB/s from the second caches", roofs.cache * 1e-9),
         "a dot's area is its share of the time".to_owned(),
@@ -127,7 +129,7 @@ pub(crate) fn svg(title: &str, layers: &[Layer], roofs: &Roofs) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::roofline::tests::{ROOFS, layer};
+    use super::super::roofline::tests::{BF16, ROOFS, layer};
     use super::*;
 
     #[test]
@@ -142,6 +144,9 @@ mod tests {
         assert!(picture.contains("conv &lt;3x3&gt;") && picture.contains("net &amp; co"));
         assert!(picture.contains(r#"<circle class="memory""#) && picture.contains(r#"<circle class="compute""#));
         assert!(!picture.contains("NaN") && !picture.contains("inf"));
+        assert!(picture.matches("<polyline").count() == 2 && picture.contains("peak 200 GFLOP/s<"), "{picture}");
+        let picture = svg("net", &layers, &BF16);
+        assert!(picture.matches("<polyline").count() == 4 && picture.contains("peak 200 GFLOP/s in f32, 400 in bf16"));
     }
 
     #[test]

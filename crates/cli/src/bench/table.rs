@@ -22,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) measured: Measured,
     /// What the machine reaches.
     pub(crate) roofs: Roofs,
+    /// By which part that differed when it was measured again.
+    pub(crate) apart: f64,
 }
 
 fn threads() -> usize {
@@ -62,9 +64,9 @@ impl Report {
     pub(crate) fn text(&self, top: Option<usize>) -> String {
         let roofs = &self.roofs;
         let mut out = format!(
-            "{}\nmachine: {} GFLOP/s; {} GB/s from memory, {} from the second caches\n\n",
+            "{}\nmachine: {}; {} GB/s from memory, {} from the second caches\n\n",
             self.title(),
-            short(roofs.flops * 1e-9),
+            roofs.said(short),
             short(roofs.memory * 1e-9),
             short(roofs.cache * 1e-9)
         );
@@ -130,7 +132,7 @@ impl Report {
             let flops = if layer.multiply_adds == 0 {
                 format!("{:>8}  {:>7}", "-", "-")
             } else {
-                format!("{:>8} {:>6.0} %", short(layer.flops() * 1e-9), 100.0 * layer.flops() / self.roofs.flops)
+                format!("{:>8} {:>6.0} %", short(layer.flops() * 1e-9), 100.0 * layer.of_peak(&self.roofs))
             };
             let _ = writeln!(
                 out,
@@ -162,6 +164,7 @@ impl Report {
                 "gflops": roofs.flops * 1e-9,
                 "memory_gb_per_s": roofs.memory * 1e-9,
                 "cache_gb_per_s": roofs.cache * 1e-9,
+                "measurements_apart": self.apart,
             },
             "runs": latencies.len(),
             "ms": 1e3 * step,
@@ -170,6 +173,9 @@ impl Report {
             "peak_memory_bytes": memory.peak,
             "running_memory_bytes": memory.running,
         });
+        if let Some((name, peak)) = roofs.reduced {
+            all["machine"][format!("{name}_gflops")] = (peak * 1e-9).into();
+        }
         match mode {
             Mode::Infer { compile, layers } => {
                 all["mode"] = "infer".into();
@@ -199,7 +205,7 @@ impl Report {
             "multiply_adds": layer.multiply_adds,
             "bytes": layer.bytes,
             "gflops": layer.flops() * 1e-9,
-            "of_peak": layer.flops() / self.roofs.flops,
+            "of_peak": layer.of_peak(&self.roofs),
             "gb_per_s": layer.bandwidth() * 1e-9,
             "of_memory": layer.bandwidth() / self.roofs.memory,
             "bound_by": layer.limit(&self.roofs),
@@ -210,7 +216,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::super::measure::Memory;
-    use super::super::roofline::tests::{ROOFS, layer};
+    use super::super::roofline::tests::{BF16, ROOFS, layer};
     use super::*;
 
     fn report(latencies: Vec<f64>, mode: Mode) -> Report {
@@ -224,6 +230,7 @@ mod tests {
             batch: 2,
             measured: Measured { latencies, memory, mode },
             roofs: ROOFS,
+            apart: 0.0,
         }
     }
 
@@ -252,6 +259,13 @@ mod tests {
         let json = report.json();
         assert_eq!(json["layers"][1]["of_peak"].as_f64().map(|x| (100.0 * x).round()), Some(50.0));
         assert_eq!((json["running_memory_bytes"].clone(), json["batch"].clone()), (Json::Null, 2.into()));
+        assert_eq!(json["machine"]["bf16_gflops"], Json::Null);
+        let layers = vec![layer("linear bf16 [8]", 1.0, 100_000_000, 1_000_000)];
+        let report = Report { roofs: BF16, ..self::report(vec![0.001], Mode::Infer { compile: 0.5, layers }) };
+        let text = report.text(None);
+        assert_eq!(row(&text, "linear bf16 [8]"), ["1.000 100.0 % 200 50 % 1.00 5 % compute linear bf16 [8]"]);
+        assert!(text.contains("machine: 200 GFLOP/s in f32, 400 in bf16;"), "{text}");
+        assert_eq!(report.json()["machine"]["bf16_gflops"].as_f64(), Some(400.0));
     }
 
     #[test]

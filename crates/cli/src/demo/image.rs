@@ -4,6 +4,7 @@
 use super::{Run, Summary, Way, answer_of_ways, megabytes, peak_memory, results, summary, table, write};
 use crate::args::DemoArgs;
 use crate::errors::{Failure, Result};
+use crate::output::say;
 use crate::photos::{self, epoch, in_order};
 use crate::progress::Progress;
 use crate::report::{Content, Report, Sample, data_uri, thousands};
@@ -251,7 +252,7 @@ pub(crate) fn run(args: &DemoArgs, quiet: bool) -> Result<()> {
     files::check_file(args.json.as_deref())?;
     let start = Instant::now();
     let task = Task::new(&folder, knobs)?;
-    println!(
+    say!(
         "A half-width ResNet-50 learns to find defects of solar cells, three ways.\n\
          {} photos that are surely functional or defective; {} to learn from, {} to validate, {} to test; {}.\n",
         thousands(task.photos.len() as f64),
@@ -259,7 +260,7 @@ pub(crate) fn run(args: &DemoArgs, quiet: bool) -> Result<()> {
         knobs.validation,
         thousands(knobs.test as f64),
         if args.seeds == 1 { "seed 1".to_owned() } else { format!("seeds 1 to {}", args.seeds) },
-    );
+    )?;
     let begun = Instant::now();
     let features = task.features(quiet)?;
     let each = begun.elapsed().as_secs_f64() / task.photos.len() as f64;
@@ -290,18 +291,18 @@ pub(crate) fn run(args: &DemoArgs, quiet: bool) -> Result<()> {
             gain.high * 100.0
         );
     }
-    println!("{}\n{answer}\n", table(&rows));
+    say!("{}\n{answer}\n", table(&rows))?;
     let (net, test) = kept.ok_or_else(|| Failure::run("no model was trained"))?;
     let mut model = Model::new(net, &CLASSES)?;
     model.preprocess = Some(knobs.preprocess());
     model.metrics.insert("test_accuracy".into(), rows[Way::Full as usize].each[0].into());
     model.metrics.insert("labels".into(), knobs.labels.into());
     model.save(&out)?;
-    println!("The fine-tuned model, saved to {} and loaded again, says:", out.display());
+    say!("The fine-tuned model, saved to {} and loaded again, says:", out.display())?;
     let some: Vec<PathBuf> = test.iter().take(4).map(|&i| task.paths[i].clone()).collect();
     let says = predict::photo_lines(&Model::load(&out)?, &some)?;
     for (line, &i) in says.iter().zip(&test) {
-        println!("  {line}  (is {})", CLASSES[task.photos.labels[i]]);
+        say!("  {line}  (is {})", CLASSES[task.photos.labels[i]])?;
     }
     let seconds = start.elapsed().as_secs_f64();
     let report = report(&task, &runs, rows, answer, &test, args.seeds, seconds, knobs)?;
@@ -310,12 +311,12 @@ pub(crate) fn run(args: &DemoArgs, quiet: bool) -> Result<()> {
         None => None,
     };
     write(&report, &out, json)?;
-    println!(
+    say!(
         "\nReport: {}   {seconds:.0} s, {:.0} MB of memory at most\nTry: uke predict {} a-photo.png",
         out.join("report.html").display(),
         megabytes(peak_memory()),
         out.display()
-    );
+    )?;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use super::{Run, Summary, Way, answer_of_ways, labels_for, peak_memory, results, summary, table, write};
 use crate::args::DemoArgs;
 use crate::errors::{Failure, Result};
+use crate::output::say;
 use crate::progress::Progress;
 use crate::report::{Content, Labelled, Report, Sample, thousands};
 use crate::texts;
@@ -215,7 +216,7 @@ pub(crate) fn run(args: &DemoArgs, quiet: bool) -> Result<()> {
     let start = Instant::now();
     let task = Task::new(knobs)?;
     let all = task.tweets.len();
-    println!(
+    say!(
         "BERT-tiny (2 layers, hidden 128, 4.4 M parameters) learns the sentiment of tweets, three ways.\n\
          {} tweets rated clearly positive or negative by 20 people each; {} labels to learn from, {} to validate, {} to test; {}.\n",
         thousands(all as f64),
@@ -223,7 +224,7 @@ pub(crate) fn run(args: &DemoArgs, quiet: bool) -> Result<()> {
         knobs.validation,
         thousands((all - knobs.labels - knobs.validation) as f64),
         if args.seeds == 1 { "seed 1".to_owned() } else { format!("seeds 1 to {}", args.seeds) },
-    );
+    )?;
     let (mut runs, mut kept) = (Vec::new(), None);
     for seed in 1..=args.seeds {
         for labels in knobs.pools {
@@ -245,14 +246,14 @@ pub(crate) fn run(args: &DemoArgs, quiet: bool) -> Result<()> {
         }
     }
     let answer = answer(&rows, &curve, knobs.labels)?;
-    println!("{} labels:\n{}", knobs.labels, table(&rows));
-    println!("How many labels is pretraining worth? Test accuracy:\n{}\n{answer}\n", curve_table(&curve, knobs));
+    say!("{} labels:\n{}", knobs.labels, table(&rows))?;
+    say!("How many labels is pretraining worth? Test accuracy:\n{}\n{answer}\n", curve_table(&curve, knobs))?;
 
     let (net, test) = kept.ok_or_else(|| Failure::run("no model was trained"))?;
     save(net, task.input.clone(), &rows, &out)?;
-    println!("The fine-tuned model, saved to {} and loaded again, says:", out.display());
+    say!("The fine-tuned model, saved to {} and loaded again, says:", out.display())?;
     for line in predict::lines(&Model::load(&out)?, &SENTENCES)? {
-        println!("  {line}");
+        say!("  {line}")?;
     }
     let seconds = start.elapsed().as_secs_f64();
     let report = report(&task, &runs, &rows, curve, answer, &test, args.seeds, seconds, knobs)?;
@@ -262,12 +263,12 @@ pub(crate) fn run(args: &DemoArgs, quiet: bool) -> Result<()> {
         None => None,
     };
     write(&report, &out, json)?;
-    println!(
+    say!(
         "\nReport: {}   {seconds:.0} s, {:.0} MB of memory at most\nTry: uke predict {} \"your own text\"",
         out.join("report.html").display(),
         super::megabytes(peak_memory()),
         out.display()
-    );
+    )?;
     Ok(())
 }
 
