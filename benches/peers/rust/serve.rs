@@ -42,7 +42,8 @@ fn most_resident() -> f64 {
     line.unwrap_or(0.0) * 1024e-6
 }
 
-/// Answers each line, a work `MODEL infer SIZE`, with the milliseconds of one run, and the most megabytes that are resident.
+/// Answers each line, a work `MODEL infer SIZE`, with the milliseconds of one run, which comes after two, or one that took a
+/// second, and the most megabytes that are resident.
 pub fn serve(build: impl Fn(&str, &str) -> Result<Run>) {
     let mut current = None;
     for line in std::io::stdin().lock().lines().map_while(std::result::Result::ok) {
@@ -64,7 +65,11 @@ fn answer(current: &mut Option<(String, Run)>, line: &str, build: &impl Fn(&str,
             return Err(format!("no `{line}` here: inference in f32 only").into());
         };
         let mut run = build(model, size)?;
+        let start = Instant::now();
         run()?;
+        if start.elapsed().as_secs() < 1 {
+            run()?;
+        }
         *current = Some((line.to_owned(), run));
     }
     let start = Instant::now();
