@@ -8,7 +8,7 @@ fn numbers(seed: usize, count: usize) -> Vec<f32> {
 
 #[test]
 fn a_large_factor_gives_each_column_the_bits_it_has_alone() {
-    let (m, k, n, ldc) = (3, 2100, 2100, 2110);
+    let (m, k, n, ldc) = (9, 2100, 2100, 2110);
     let (a, b, bias) = (numbers(1, m * k), numbers(2, k * n), numbers(3, n));
     let (residual, before) = (numbers(4, m * ldc), numbers(5, m * ldc));
     let a = Mat::new(&a, m, k);
