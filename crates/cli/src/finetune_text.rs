@@ -174,18 +174,25 @@ fn fit(
         let (features, seen) = (of(&lesson)?, of(exam)?);
         return train_head(net, plan, loss, &features, &seen, &progress);
     }
-    if let Freeze::Groups(groups @ 1..) = setup.freeze {
+    // Embeddings alone are looked up as fast as what they gave.
+    let least = if cache.is_some() { 1 } else { 2 };
+    if let Freeze::Groups(groups) = setup.freeze
+        && groups >= least
+    {
         // In batches of another size: their padding is part of the key.
         let still = texts::exam(input, learn)?;
-        let longest = texts::by_length(&still).last().transpose()?.map(|batch| batch.inputs);
-        let inputs = still.len() + exam.len();
-        let holds = |tokens: &TokenBatch| can_hold(net, groups, tokens, inputs, cache.is_some());
-        if longest.as_ref().map(holds).transpose()?.unwrap_or(false) {
+        if can_hold(
+            net,
+            groups,
+            &TokenBatch::unpadded(1, 1, vec![0])?,
+            texts::tokens(&still) + texts::tokens(exam),
+            cache.is_some(),
+        )? {
             let mut of =
                 |texts: &TextBatches| boundary_values(net, kept(texts)?, texts::by_length(texts), texts.len(), quiet);
             let (values, seen) = (of(&still)?, of(exam)?);
-            let place = texts::places_by_length(&still);
-            let lists = |epoch| texts::lists(&lesson, epoch, &place);
+            let places = texts::places_by_length(&still);
+            let lists = |epoch| texts::lists(&lesson, epoch, &places);
             return train_above(net, plan, loss, [&values, &seen], &lists, &progress);
         }
     }

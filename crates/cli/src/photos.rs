@@ -118,8 +118,8 @@ pub(crate) fn boundary_values<N: Classifier<Batch = Tensor>>(
     quiet: bool,
 ) -> Result<Option<[BoundaryValues; 2]>> {
     let Some(first) = in_order(learn.0).next().transpose()? else { return Ok(None) };
-    let (example, inputs) = (first.inputs.narrow(0, 0, 1)?, learn.0.len() + judge.0.len());
-    if !train::can_hold(net, groups, &example, inputs, learn.1.is_some())? {
+    let (example, photos) = (first.inputs.narrow(0, 0, 1)?, learn.0.len() + judge.0.len());
+    if !train::can_hold(net, groups, &example, photos as f64, learn.1.is_some())? {
         return Ok(None);
     }
     let mut of = |(photos, kept): (&ImageBatches, Kept<'_>)| {

@@ -65,6 +65,11 @@ pub(crate) fn by_length(
     texts.by_length().map(|batch| Ok(labelled(batch)))
 }
 
+/// How many tokens all texts have.
+pub(crate) fn tokens(texts: &TextBatches) -> f64 {
+    texts.by_length().flat_map(|batch| batch.mask).map(f64::from).sum()
+}
+
 /// The place of each text in the order of [`by_length`].
 pub(crate) fn places_by_length(texts: &TextBatches) -> Vec<usize> {
     let mut places = vec![0; texts.len()];

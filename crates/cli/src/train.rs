@@ -206,22 +206,23 @@ fn once<B, T>(
 }
 
 /// Most bytes of values at a boundary that are held in memory; beyond, the frozen groups of layers run in each step.
-const HELD: usize = 2 << 30;
+const HELD: f64 = 2e9;
 
-/// Whether what the first `groups` groups of layers say of so many inputs like the example's can be held, as f16 if `narrow`.
+/// Whether what the first `groups` groups of layers say of so many times the example can be held, as f16 if `narrow`.
 pub(crate) fn can_hold<N: Classifier>(
     net: &N,
     groups: usize,
     example: &N::Batch,
-    inputs: usize,
+    times: f64,
     narrow: bool,
 ) -> Result<bool> {
     let value = net.below(example, groups, &mut Pass::eval())?;
-    let numbers = value.tensor().numel() / N::count(example).max(1) * inputs;
-    let fits = numbers * if narrow { 2 } else { 4 } <= HELD;
+    let bytes = value.tensor().numel() as f64 * times * if narrow { 2.0 } else { 4.0 };
+    let fits = bytes <= HELD;
     if narrow && !fits {
+        let gigabytes = bytes / 1e9;
         eprintln!(
-            "note: --feature-cache: {inputs} inputs have too many numbers behind {groups} groups of layers; they are not kept"
+            "note: --feature-cache: {groups} groups of layers say {gigabytes:.1} GB of these data; they are not kept"
         );
     }
     Ok(fits)
