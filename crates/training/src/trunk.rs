@@ -292,8 +292,8 @@ fn compile<N: Classifier>(
     }
 }
 
-/// Gives what the trunk, or so many groups of it, say of batch after batch, and the batch, by a plan if there are inputs enough or another precision than f32 is asked
-/// for: all by it, or none.
+/// Gives what the trunk, or so many groups of it, say of batch after batch, and the batch: by a plan if there are inputs enough
+/// or another precision than f32 is asked for, all by it or none.
 pub(crate) fn over<N: Classifier>(
     net: &N,
     boundary: Option<usize>,
