@@ -48,7 +48,11 @@ fn build(model: &str, size: &str) -> Result<Run> {
         }
         "vgg16" if shape[0] > 1 => return Err("the VGG of candle-transformers takes one image".into()),
         "vgg16" => {
-            let net = with_weights(|weights| vgg::Vgg::new(weights, vgg::Models::Vgg16))?;
+            let net = with_weights(|weights| {
+                // Vgg::new leaves this layer to each pass, which cannot make it.
+                candle_nn::linear(4096, 1000, weights.pp("head.fc"))?;
+                vgg::Vgg::new(weights, vgg::Models::Vgg16)
+            })?;
             Box::new(move |x| net.forward_t(&x.squeeze(0)?, false))
         }
         _ => return Err(format!("candle-transformers has no {model}").into()),
