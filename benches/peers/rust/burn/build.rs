@@ -32,9 +32,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let module = name.replace('-', "_");
         let copy = PathBuf::from(std::env::var("OUT_DIR")?).join(format!("{module}.onnx"));
         std::fs::copy(&path, &copy)?;
-        burn_onnx::ModelGen::new().input(&copy.to_string_lossy()).out_dir("model/").run_from_script();
+        burn_onnx::ModelGen::new()
+            .input(&copy.to_string_lossy())
+            .out_dir("model/")
+            // Simplified, the code for one text names a constant it does not define.
+            .simplify(!name.ends_with("-1x128"))
+            .run_from_script();
         std::fs::remove_file(copy)?;
-        writeln!(modules, "mod {module} {{ include!(concat!(env!(\"OUT_DIR\"), \"/model/{module}.rs\")); }}")?;
+        writeln!(
+            modules,
+            "#[allow(dead_code)] mod {module} {{ include!(concat!(env!(\"OUT_DIR\"), \"/model/{module}.rs\")); }}"
+        )?;
         let run = if name.contains('x') && !name.starts_with("inception") { "run_texts" } else { "run_images" };
         writeln!(arms, "        {name:?} => Ok({run}!({module}, size)),")?;
     }
