@@ -119,7 +119,7 @@ impl DataKey {
             for list in [&inputs.ids, &inputs.types] {
                 key.add(&list.iter().flat_map(|&id| (id as u64).to_le_bytes()).collect::<Vec<u8>>());
             }
-            key.add(&inputs.mask.iter().map(|&there| u8::from(there != 0.0)).collect::<Vec<u8>>());
+            key.add(&bytes(&inputs.mask));
             key.add(&labels.iter().flat_map(|label| label.to_le_bytes()).collect::<Vec<u8>>());
         }
         Ok(key)
@@ -207,10 +207,14 @@ impl FeatureCache {
         if content.labels.len() != count {
             return Err(Error::Argument(format!("{} inputs came, the key is of {count}", content.labels.len())));
         }
-        if foreign {
-            warning = Some(format!("features are not kept: {} is no regular file", path.display()).replace('\n', " "));
-        } else if let Err(error) = content.write(&path, key) {
-            warning = Some(format!("features are not kept: {error}").replace('\n', " "));
+        let kept = if foreign {
+            Err(format!("{} is no regular file", path.display()))
+        } else {
+            content.write(&path, key).map_err(|error| error.to_string())
+        };
+        if let Err(why) = kept {
+            let before = warning.map(|warning| warning + "; ").unwrap_or_default();
+            warning = Some(format!("{before}features are not kept: {why}").replace('\n', " "));
         }
         Ok(Cached { features: open(content).map_err(Error::Argument)?, read: false, warning })
     }
@@ -254,11 +258,13 @@ impl Content {
         Self { dtype, shape, numbers: Vec::new(), lengths: None, labels: Vec::new() }
     }
 
-    /// Adds numbers; if f16 does not hold one of them, all are f32 from now on.
+    /// Adds numbers; if f16 does not hold one of them, or all of them to a thousandth of their norm, all are f32 from now on.
     pub(crate) fn push(&mut self, numbers: &[f32]) {
         if self.dtype == Dtype::F16 {
-            let fits = |x: &f32| f16::from_f32(*x).is_finite() || !x.is_finite();
-            if numbers.iter().all(fits) {
+            let off = |x: f32| f64::from(f16::from_f32(x).to_f32() - x).powi(2);
+            let norm = |f: &dyn Fn(f32) -> f64| numbers.iter().filter(|x| x.is_finite()).map(|&x| f(x)).sum::<f64>();
+            let finite = numbers.iter().all(|&x| f16::from_f32(x).is_finite() || !x.is_finite());
+            if finite && norm(&off) <= 1e-6 * norm(&|x| f64::from(x).powi(2)) {
                 self.numbers.extend(numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()));
                 return;
             }
@@ -372,6 +378,31 @@ fn digest(path: &Path) -> std::io::Result<[u8; 32]> {
         match file.read(&mut piece)? {
             0 => return Ok(hash.finalize().into()),
             len => hash.update(&piece[..len]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_f16_does_not_hold_is_f32() {
+        for (numbers, narrow) in
+            [([0.5, -3.0, 0.0], true), ([1.0, 1e-9, 2.0], true), ([1e-9, 2e-9, -3e-8], false), ([1.0, 7e4, 2.0], false)]
+        {
+            let mut content = Content::new(vec![2, 3], true);
+            content.push(&[1.0, 2.0, f32::NAN]);
+            content.push(&numbers);
+            assert_eq!(content.dtype == Dtype::F16, narrow, "{numbers:?}");
+            let mut read = [0.0; 3];
+            content.read(3, &mut read);
+            assert!(
+                read.iter()
+                    .zip(numbers)
+                    .all(|(a, b)| (a - b).abs() <= 1e-3 * b.abs().max(if narrow { 1e-3 } else { 0.0 })),
+                "{read:?}"
+            );
         }
     }
 }

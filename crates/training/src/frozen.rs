@@ -40,6 +40,10 @@ impl Features {
             return Err(Error::Argument("no batches to take features of".into()));
         }
         let values = Tensor::concat(&parts.iter().collect::<Vec<_>>(), 0)?.contiguous();
+        if values.shape().len() != 2 {
+            let shape = values.shape();
+            return Err(Error::Argument(format!("features {shape:?}, where each input has a row of them")));
+        }
         if values.shape()[0] != labels.len() {
             let (rows, labels) = (values.shape()[0], labels.len());
             return Err(Error::Argument(format!("{rows} inputs have {labels} labels")));
@@ -52,7 +56,7 @@ impl Features {
     /// # Errors
     /// A place past the end.
     pub fn batch(&self, places: &[usize]) -> Result<Labelled<Tensor>> {
-        let width = self.values.shape()[1];
+        let [_, width] = self.values.dims("features", "(N, features)")?;
         let rows = self.values.as_slice()?;
         let mut values = Vec::with_capacity(places.len() * width);
         let mut labels = Vec::with_capacity(places.len());

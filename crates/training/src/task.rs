@@ -188,7 +188,13 @@ impl Classifier for TextModel {
     /// Texts of any lengths.
     fn compile(&self, _: &TokenBatch, options: PlanOptions) -> Result<Option<TrunkPlan<Self>>> {
         let plan = TextPlan::compile_with(self, options)?;
-        Ok(Some(Box::new(move |net: &Self, tokens| net.features_of(plan.hidden(tokens)?, tokens, &mut Pass::eval()))))
+        Ok(Some(Box::new(move |net: &Self, tokens| {
+            // The model pools something where no token is; the plan has nothing there.
+            if tokens.mask.chunks(tokens.length.max(1)).any(|mask| mask.iter().all(|&m| m == 0.0)) {
+                return Err(Error::argument("plan", "a text without tokens"));
+            }
+            net.features_of(plan.hidden(tokens)?, tokens, &mut Pass::eval())
+        })))
     }
 
     fn stages(&self) -> usize {

@@ -214,6 +214,15 @@ fn another_precision_is_a_plan_or_an_error() {
 }
 
 #[test]
+fn texts_without_tokens_are_the_models() {
+    let net = Counted::new(bert(16, 0.0, Pooling::Cls));
+    let mut batch = tokens(32, 6, 0);
+    batch.inputs.mask[..6].fill(0.0);
+    let found = evaluate(&net, std::iter::once(Ok(batch.clone()))).unwrap();
+    assert_eq!((net.counts(), found.probabilities), ((1, 0, 1), eager(&net.net, &[batch])));
+}
+
+#[test]
 fn a_plan_serves_no_other_model() {
     let mut a = resnet(4);
     let mut b = ResNet::new(&ResNetConfig { bn_eps: 1e-2, ..a.config().clone() }, &mut Init::new(0));
