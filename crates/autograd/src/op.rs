@@ -30,7 +30,14 @@ pub trait Op<T: Element>: Any + Debug + Send {
         false
     }
 
-    /// The output once more, with the bits that forward gave it; of ops that are cheap.
+    /// What [`Op::again`] needs beside what [`Op::keeps`] names, of an op of so many inputs; `None` if the output cannot be computed
+    /// again. A tape that checkpoints ([`crate::Tape::checkpointing`]) keeps it, and not the output.
+    fn again_needs(&self, inputs: usize) -> Option<Keeps> {
+        let _ = inputs;
+        self.is_cheap().then_some(Keeps::NOTHING)
+    }
+
+    /// The output once more, with the bits that forward gave it; of ops that are cheap, or have [`Op::again_needs`].
     ///
     /// # Errors
     /// None in correct use.
@@ -67,6 +74,11 @@ impl Keeps {
     pub const NOTHING: Self = Self { inputs: 0, output: false };
     /// The output only.
     pub const OUTPUT: Self = Self { inputs: 0, output: true };
+
+    /// The first `count` inputs.
+    pub fn first(count: usize) -> Self {
+        (0..count).fold(Self::NOTHING, |keeps, i| keeps.and_inputs(&[i]))
+    }
 
     /// The inputs at these positions.
     pub fn inputs(positions: &[usize]) -> Self {
@@ -114,6 +126,14 @@ impl<T: Element> Kept<T> {
     /// The op's [`Op::keeps`] did not name it.
     pub fn input(&self, i: usize) -> Result<&Tensor<T>> {
         self.inputs.get(i).and_then(Option::as_ref).ok_or_else(|| self.missing(&format!("input {i}")))
+    }
+
+    /// All inputs.
+    ///
+    /// # Errors
+    /// One that nobody named.
+    pub fn all(&self) -> Result<Vec<&Tensor<T>>> {
+        (0..self.inputs.len()).map(|i| self.input(i)).collect()
     }
 
     /// The output.

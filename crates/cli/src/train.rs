@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// What convolutions and linear layers multiply.
     pub(crate) precision: Precision,
+    /// Whether most outputs are computed again in backward.
+    pub(crate) gradient_checkpointing: bool,
 }
 
 impl Plan {
@@ -56,6 +58,7 @@ impl Plan {
             patience: Some(args.patience as usize * if head { 4 } else { 1 }),
             seed: args.seed,
             precision: args.precision.precision(),
+            gradient_checkpointing: args.gradient_checkpointing,
         }
     }
 }
@@ -132,6 +135,7 @@ where
         seed: plan.seed,
         patience: plan.patience,
         precision: plan.precision,
+        gradient_checkpointing: plan.gradient_checkpointing,
     };
     let mut observe = |event: &Event| progress.see(event);
     Ok(fit(net, &mut optimizer, &options, batches, validate, &mut observe)?)

@@ -247,6 +247,11 @@ fn a_model_is_trained_predicts_and_is_evaluated() {
     assert!(other["precision"] == "bf16" && other["epochs"][0]["loss"] != result["epochs"][0]["loss"], "{other}");
     assert!(other["validation"]["accuracy"].as_f64().unwrap() >= 0.9, "{other}");
     fails(&[&learn[..], &["--out", &rounded, "--precision", "int8"]].concat(), 2, &["--precision", "int8"]);
+    let again = folder.path("again");
+    let output = uke(&[&learn[..], &["--out", &again, "--gradient-checkpointing"]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let weights = |folder: &str| fs::read(Path::new(folder).join("model.safetensors")).unwrap();
+    assert!(weights(&again) == weights(&out), "what is computed again has other bits");
 
     let lines = folder.file("lines.txt", "a lovely day\n\na terrible day\n");
     let output = uke(&["predict", &out, &lines, "what a lovely day", "--json", &json]);

@@ -118,6 +118,16 @@ impl Pass {
         self
     }
 
+    /// The pass with a tape that keeps outputs here and there only ([`Tape::checkpointing`]): gradients have the same bits, and
+    /// backward takes less memory and a forward's time more. Of no effect without a tape, or once it has records.
+    #[must_use]
+    pub fn with_gradient_checkpointing(mut self) -> Self {
+        if self.tape.as_ref().is_some_and(|tape| tape.differentiates() && tape.is_empty()) {
+            self.tape = Some(Tape::checkpointing());
+        }
+        self
+    }
+
     /// What convolutions and linear layers round their factors to.
     pub fn precision(&self) -> Precision {
         self.precision

@@ -29,6 +29,9 @@ pub struct FitOptions {
     pub seed: u64,
     /// Ends the training after this many epochs without a better validation.
     pub patience: Option<usize>,
+    /// Whether most outputs are computed again in backward instead of being kept ([`Pass::with_gradient_checkpointing`]): the same bits, less
+    /// memory, a third more time.
+    pub gradient_checkpointing: bool,
     /// What convolutions and linear layers round their factors to while the model learns ([`Pass::with_precision`]): the weights
     /// that the optimiser moves, its state and validation stay f32.
     pub precision: Precision,
@@ -46,6 +49,7 @@ impl Default for FitOptions {
             seed: 0,
             patience: None,
             precision: Precision::F32,
+            gradient_checkpointing: false,
         }
     }
 }
@@ -308,7 +312,7 @@ fn take_step<N: Classifier>(
         if weight(&batch.labels, &options.loss) == 0.0 {
             return Err(weightless());
         }
-        let mut pass = Pass::train(random::key(&[seed, 0])).with_precision(options.precision);
+        let mut pass = training_pass(options, seed, 0);
         let logits = logits(Some(trunk), net, &batch.inputs, &mut pass)?;
         let mean = logits.cross_entropy_with(&batch.labels, &options.loss)?;
         drop(logits);
@@ -342,6 +346,12 @@ fn logits<N: Classifier>(
         Some(trunk) => trunk.logits(net, inputs, pass),
         None => Ok(net.logits(inputs, pass)?),
     }
+}
+
+/// The pass of batch `i` of a step.
+fn training_pass(options: &FitOptions, seed: u64, i: usize) -> Pass {
+    let pass = Pass::train(random::key(&[seed, i as u64])).with_precision(options.precision);
+    if options.gradient_checkpointing { pass.with_gradient_checkpointing() } else { pass }
 }
 
 fn weightless() -> Error {
@@ -382,7 +392,7 @@ fn step_gradients<N: Classifier>(
     }
     let mut sum: Option<(f64, Gradients)> = None;
     for (i, (batch, weight)) in batches.iter().zip(&weights).enumerate() {
-        let mut pass = Pass::train(random::key(&[seed, i as u64])).with_precision(options.precision);
+        let mut pass = training_pass(options, seed, i);
         let logits = logits(trunk.as_deref_mut(), net, &batch.inputs, &mut pass)?;
         let mean = logits.cross_entropy_with(&batch.labels, loss)?;
         let share = weight / total;

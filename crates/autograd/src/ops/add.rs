@@ -18,6 +18,14 @@ impl<T: Element> Op<T> for Add {
         Keeps::NOTHING
     }
 
+    fn again_needs(&self, inputs: usize) -> Option<Keeps> {
+        Some(Keeps::first(inputs))
+    }
+
+    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
+        binary("add", Binary::Add, kept.input(0)?, kept.input(1)?)
+    }
+
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
         binary("add", Binary::Add, inputs[0], inputs[1])
     }

@@ -166,9 +166,14 @@ impl<T: Element> Op<T> for BatchNormTrain<T> {
         !self.residual
     }
 
+    fn again_needs(&self, inputs: usize) -> Option<Keeps> {
+        Some(Keeps::first(inputs))
+    }
+
     fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
         let x = channels_last("batch_norm_train", kept.input(0)?)?;
-        self.apply(&x, kept.input(1)?, kept.input(2)?, None)
+        let residual = if self.residual { Some(kept.input(3)?.laid_as(&x)?) } else { None };
+        self.apply(&x, kept.input(1)?, kept.input(2)?, residual.as_ref())
     }
 
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {

@@ -96,19 +96,16 @@ impl<T: Element> Op<T> for Conv2d {
         Keeps::NOTHING.and_input_if(0, wants[1]).and_input_if(1, wants[0])
     }
 
+    fn again_needs(&self, inputs: usize) -> Option<Keeps> {
+        Some(Keeps::first(inputs))
+    }
+
+    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
+        self.compute(&kept.all()?)
+    }
+
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
-        learns_in("conv2d", self.precision)?;
-        let geometry = self.geometry(inputs[0].shape(), inputs[1].shape())?;
-        let (x, w) = (inputs[0].channels_last(), inputs[1].channels_last());
-        let bias = inputs.get(2).map(|b| b.contiguous());
-        if let Some(bias) = bias.as_ref().filter(|b| *b.shape() != [geometry.cout]) {
-            return Err(Error::shapes("conv2d (bias)", bias.shape(), w.shape()));
-        }
-        let bias = bias.as_ref().map(Tensor::dense_memory);
-        let epilogue = Epilogue { bias, residual: None, activation: Activation::None };
-        Tensor::build_channels_last([geometry.n, geometry.cout, geometry.out_h(), geometry.out_w()], |y| {
-            conv2d_in(self.precision, &geometry, x.dense_memory(), w.dense_memory(), y, &epilogue);
-        })
+        self.compute(inputs)
     }
 
     fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
@@ -143,6 +140,23 @@ impl<T: Element> Op<T> for Conv2d {
             slots.add(2, Tensor::build(&[cout], |db| column_sums(dy, db))?)?;
         }
         Ok(())
+    }
+}
+
+impl Conv2d {
+    fn compute<T: Element>(&self, inputs: &[&Tensor<T>]) -> Result<Tensor<T>> {
+        learns_in("conv2d", self.precision)?;
+        let geometry = self.geometry(inputs[0].shape(), inputs[1].shape())?;
+        let (x, w) = (inputs[0].channels_last(), inputs[1].channels_last());
+        let bias = inputs.get(2).map(|b| b.contiguous());
+        if let Some(bias) = bias.as_ref().filter(|b| *b.shape() != [geometry.cout]) {
+            return Err(Error::shapes("conv2d (bias)", bias.shape(), w.shape()));
+        }
+        let bias = bias.as_ref().map(Tensor::dense_memory);
+        let epilogue = Epilogue { bias, residual: None, activation: Activation::None };
+        Tensor::build_channels_last([geometry.n, geometry.cout, geometry.out_h(), geometry.out_w()], |y| {
+            conv2d_in(self.precision, &geometry, x.dense_memory(), w.dense_memory(), y, &epilogue);
+        })
     }
 }
 

@@ -43,6 +43,14 @@ impl<T: Element> Op<T> for Dropout {
         Keeps::NOTHING
     }
 
+    fn again_needs(&self, inputs: usize) -> Option<Keeps> {
+        Some(Keeps::first(inputs))
+    }
+
+    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
+        self.masked(kept.input(0)?)
+    }
+
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
         self.masked(inputs[0])
     }

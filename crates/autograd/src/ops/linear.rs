@@ -22,25 +22,16 @@ impl<T: Element> Op<T> for Linear {
         Keeps::NOTHING.and_input_if(0, wants[1]).and_input_if(1, wants[0])
     }
 
+    fn again_needs(&self, inputs: usize) -> Option<Keeps> {
+        Some(Keeps::first(inputs))
+    }
+
+    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
+        self.compute(&kept.all()?)
+    }
+
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
-        learns_in("linear", self.precision)?;
-        let (x, w, bias) = (inputs[0].contiguous(), inputs[1].contiguous(), inputs.get(2).map(|b| b.contiguous()));
-        let [out, width] = w.dims("linear", "a weight (out, in)")?;
-        let Some((&last, rows)) = x.shape().split_last() else {
-            return Err(Error::shape("linear", x.shape(), "(.., in)"));
-        };
-        if last != width {
-            return Err(Error::shapes("linear", x.shape(), w.shape()));
-        }
-        if let Some(bias) = bias.as_ref().filter(|b| *b.shape() != [out]) {
-            return Err(Error::shapes("linear (bias)", bias.shape(), w.shape()));
-        }
-        let shape = [rows, &[out]].concat();
-        let rows = rows.iter().product();
-        let bias = bias.as_ref().map(Tensor::dense_memory);
-        let epilogue = Epilogue { bias, residual: None, activation: Activation::None };
-        let (x, w) = (Mat::new(x.dense_memory(), rows, width), Mat::new(w.dense_memory(), out, width));
-        Tensor::build(&shape, |y| gemm_in(self.precision, x, w.t(), y, out, false, &epilogue))
+        self.compute(inputs)
     }
 
     fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
@@ -60,6 +51,29 @@ impl<T: Element> Op<T> for Linear {
             slots.add(2, Tensor::build(&[out], |db| column_sums(grad.dense_memory(), db))?)?;
         }
         Ok(())
+    }
+}
+
+impl Linear {
+    fn compute<T: Element>(&self, inputs: &[&Tensor<T>]) -> Result<Tensor<T>> {
+        learns_in("linear", self.precision)?;
+        let (x, w, bias) = (inputs[0].contiguous(), inputs[1].contiguous(), inputs.get(2).map(|b| b.contiguous()));
+        let [out, width] = w.dims("linear", "a weight (out, in)")?;
+        let Some((&last, rows)) = x.shape().split_last() else {
+            return Err(Error::shape("linear", x.shape(), "(.., in)"));
+        };
+        if last != width {
+            return Err(Error::shapes("linear", x.shape(), w.shape()));
+        }
+        if let Some(bias) = bias.as_ref().filter(|b| *b.shape() != [out]) {
+            return Err(Error::shapes("linear (bias)", bias.shape(), w.shape()));
+        }
+        let shape = [rows, &[out]].concat();
+        let rows = rows.iter().product();
+        let bias = bias.as_ref().map(Tensor::dense_memory);
+        let epilogue = Epilogue { bias, residual: None, activation: Activation::None };
+        let (x, w) = (Mat::new(x.dense_memory(), rows, width), Mat::new(w.dense_memory(), out, width));
+        Tensor::build(&shape, |y| gemm_in(self.precision, x, w.t(), y, out, false, &epilogue))
     }
 }
 

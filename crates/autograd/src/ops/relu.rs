@@ -18,6 +18,14 @@ impl<T: Element> Op<T> for Relu {
         Keeps::OUTPUT
     }
 
+    fn again_needs(&self, inputs: usize) -> Option<Keeps> {
+        Some(Keeps::first(inputs))
+    }
+
+    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
+        unary(Unary::Relu, kept.input(0)?)
+    }
+
     fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
         unary(Unary::Relu, inputs[0])
     }

@@ -75,6 +75,7 @@ impl Knobs {
             patience: None,
             seed,
             precision: Precision::F32,
+            gradient_checkpointing: false,
         }
     }
 

@@ -9,6 +9,7 @@ mod feature_cache;
 mod fit;
 mod freezing;
 mod frozen;
+mod gradient_checkpointing;
 mod model;
 mod optimizers;
 mod plans;
