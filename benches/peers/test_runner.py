@@ -85,12 +85,18 @@ class Turns(unittest.TestCase):
         with self.assertRaisesRegex(RuntimeError, "cannot start stub"):
             Server("stub", ["/absent"])
 
+    @staticmethod
+    def as_in_a_terminal():
+        """In a new process: nothing is ignored that nohup or a shell's & made this one ignore."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
     def left_by(self, number):
         """The exit code of a process that is sent the signal while its server works; the server must go with it."""
         script = "from turns import *; end_as_by_interrupt()\n"
         script += "with Server('stub', ['sleep', '100']) as s: print(s.process.pid, flush=True); s.ask('work', 60)"
         start = time.monotonic()
-        with subprocess.Popen([sys.executable, "-B", "-c", script], cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
+        with subprocess.Popen([sys.executable, "-B", "-c", script], cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=self.as_in_a_terminal) as parent:
             server = int(parent.stdout.readline())
             time.sleep(0.3)
             parent.send_signal(number)
