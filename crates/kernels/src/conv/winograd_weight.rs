@@ -25,12 +25,18 @@ const BLOCK: usize = 64;
 /// Tiles in the time that the last transform takes for a pair of channels.
 const TILES_PER_WEIGHT: usize = 40;
 
+/// Least height and width of the output: below, little is gained for twice the rounding.
+const SIDE: usize = 56;
+
 /// Is the gradient faster so?
 pub(super) fn pays(g: &Conv2d, kind: Kind) -> bool {
     // Pairs take half the time.
     let times = if kind == Kind::Single { 5 } else { 10 };
     let (outputs, tiles) = (g.n * g.out_h() * g.out_w(), g.n * g.out_h().div_ceil(OUT) * g.out_w().div_ceil(OUT));
-    supports(g) && g.cin.min(g.cout) >= 32 && times * (tiles + TILES_PER_WEIGHT) < outputs
+    supports(g)
+        && g.out_h().min(g.out_w()) >= SIDE
+        && g.cin.min(g.cout) >= 32
+        && times * (tiles + TILES_PER_WEIGHT) < outputs
 }
 
 /// See [`super::conv2d_backward_weight`].
