@@ -104,7 +104,7 @@ impl<T: Element> Tape<T> {
     }
 
     /// An empty tape that keeps one output in nine of a chain of ops, where it can: those between are computed again in backward,
-    /// when they are needed, with the same bits. A step takes less memory, and about as long as another forward pass more.
+    /// when they are needed, with the same bits. A step takes less memory, and at most another forward pass more.
     ///
     /// Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
     pub fn checkpointing() -> Self {

@@ -391,7 +391,7 @@ pub(crate) struct TrainArgs {
     /// features of a frozen trunk and the saved model are f32
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = PrecisionArg::learning())]
     pub(crate) precision: PrecisionArg,
-    /// Compute most outputs again on the way back instead of keeping them: the same numbers, less memory, a third more time
+    /// Compute most outputs again on the way back instead of keeping them: the same numbers, less memory, about a fifth more time
     #[arg(long)]
     pub(crate) gradient_checkpointing: bool,
     /// Seed of everything random

@@ -14,10 +14,8 @@ use ukulele_layers::{Error, Pass, Result, Tensor, Value};
 
 /// How far a plan's numbers may be from the pass's, relative in norm.
 const TOLERANCE: f64 = 1e-4;
-/// The same in bf16. Networks in use are within 0.02; what is further off than this is more than rounding.
-const BF16_TOLERANCE: f64 = 0.1;
-/// The same in int8, where networks in use are within 0.1.
-const INT8_TOLERANCE: f64 = 0.3;
+/// The same in bf16 and int8, where the networks of the tests are within 0.02: what is further off than this is more than rounding.
+const ROUNDED_TOLERANCE: f64 = 0.1;
 /// Numbers of a run's memory up to which it is kept for the next one.
 const KEEP: usize = 1 << 28;
 /// Numbers of a product's weight that a run packs at a time.
@@ -162,8 +160,7 @@ impl Plan {
     fn checked(mut self, options: PlanOptions) -> Result<Self> {
         let tolerance = match options.precision {
             Precision::F32 => TOLERANCE,
-            Precision::Bf16 => BF16_TOLERANCE,
-            Precision::Int8 => INT8_TOLERANCE,
+            Precision::Bf16 | Precision::Int8 => ROUNDED_TOLERANCE,
         };
         if self.error > tolerance {
             let message = format!("the plan is {:.1e} away from the pass; run the model itself", self.error);

@@ -119,7 +119,7 @@ impl Pass {
     }
 
     /// The pass with a tape that keeps outputs here and there only ([`Tape::checkpointing`]): gradients have the same bits, and
-    /// backward takes less memory and a forward's time more. Of no effect without a tape, or once it has records.
+    /// the step takes less memory, and at most another forward pass more. Of no effect without a tape, or once it has records.
     #[must_use]
     pub fn with_gradient_checkpointing(mut self) -> Self {
         if self.tape.as_ref().is_some_and(|tape| tape.differentiates() && tape.is_empty()) {

@@ -29,8 +29,8 @@ pub struct FitOptions {
     pub seed: u64,
     /// Ends the training after this many epochs without a better validation.
     pub patience: Option<usize>,
-    /// Whether most outputs are computed again in backward instead of being kept ([`Pass::with_gradient_checkpointing`]): the same bits, less
-    /// memory, a third more time.
+    /// Whether most outputs are computed again in backward instead of being kept ([`Pass::with_gradient_checkpointing`]): the
+    /// same bits, less memory, at most another forward pass more.
     pub gradient_checkpointing: bool,
     /// What convolutions and linear layers round their factors to while the model learns ([`Pass::with_precision`]): the weights
     /// that the optimiser moves, its state and validation stay f32.

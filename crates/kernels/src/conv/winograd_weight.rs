@@ -24,8 +24,8 @@ const CHUNK: usize = 1024 * 1024;
 const BLOCK: usize = 64;
 /// Tiles in the time that the last transform takes for a pair of channels.
 const TILES_PER_WEIGHT: usize = 40;
-
-/// Least height and width of the output: below, little is gained for twice the rounding.
+/// Least height and width of the output. Smaller ones gain as well, down to 14, but their gradients round twice as much, and
+/// 200 photos of 160 pixels were learned worse by a hundredth of the accuracy.
 const SIDE: usize = 56;
 
 /// Is the gradient faster so?
