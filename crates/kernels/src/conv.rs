@@ -5,6 +5,7 @@
 mod dense;
 mod depthwise;
 mod packed;
+mod stem;
 mod walk;
 mod winograd;
 mod winograd_weight;

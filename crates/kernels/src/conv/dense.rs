@@ -2,7 +2,7 @@
 //! of outer products.
 
 use super::walk::Walk;
-use super::{Conv2d, Pixels, winograd_weight};
+use super::{Conv2d, Pixels, stem, winograd_weight};
 use crate::gemm::blocks::{run_blocks, tile_size};
 use crate::gemm::outer::{Factor, Meeting, Outer, outer};
 use crate::gemm::pack::{pack_places, packed_len, with_buffer};
@@ -127,7 +127,7 @@ pub(super) fn forward(
         return gemm::multiply(isa, false, x, b, y, stride, false, epilogue);
     }
     if row_taps(g) {
-        return forward_rows(isa, g, x, weight, y, stride, epilogue);
+        return stem::forward(isa, g, x, weight, y, stride, epilogue);
     }
     if kind == Kind::Single {
         return forward_taps(isa, g, x, &[], weight, y, stride, epilogue);
@@ -193,26 +193,6 @@ fn forward_taps(
         let weight = Weight { panels: &panels[group * size..][..size], ..weight };
         multiply(isa, walk, x.data, weight, cout, y, Epilogue { bias, ..epilogue }, false);
     }
-}
-
-/// The same for few channels, a tap being a row of the kernel.
-fn forward_rows(
-    isa: Isa,
-    g: &Conv2d,
-    x: Pixels,
-    weight: Weight,
-    y: &mut [f32],
-    stride: usize,
-    epilogue: Epilogue<f32>,
-) {
-    let (padded, len) = padded(g);
-    let mut walk = Walk::forward(&padded, 0);
-    walk.taps.retain(|tap| tap.1 == 0);
-    (walk.depth, walk.out.channels) = (g.kw * g.cin, stride);
-    with_buffer(len, |source| {
-        write_padded(g, x, source);
-        multiply(isa, &walk, source, weight, g.cout, y, epilogue, false);
-    });
 }
 
 /// result = epilogue(source, as the walk sees it, times panels (+ result if `accumulate`)).
