@@ -29,7 +29,7 @@ const PRODUCTS_PER_WEIGHT: [usize; 2] = [16, 12];
 /// What a plan may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanOptions {
-    /// Whether 3×3 convolutions may be computed by Winograd's algorithm, whose rounding is a few times larger.
+    /// Whether convolutions may be computed by Winograd's algorithm, whose rounding is a few times larger.
     pub winograd: bool,
     /// What the factors of matrix products and convolutions are rounded to. Sums, norms, attention, pools and what lies between the
     /// steps stay f32, as do convolutions by Winograd's algorithm and of images. In bf16 weights take half the memory, and
@@ -566,20 +566,23 @@ fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     &mut buffer[..len]
 }
 
-/// Is Winograd's algorithm faster for this convolution? It has 36 products for a tile of 16 outputs, each of which has 9
-/// otherwise, but also 36 numbers of weight instead of 9.
+/// Is Winograd's algorithm faster for this convolution? It has fewer products, but more numbers of weight.
 fn pays(g: &Conv2d, precision: Precision) -> bool {
-    let (tiles, outputs) = (g.n * g.out_h().div_ceil(4) * g.out_w().div_ceil(4), g.n * g.out_h() * g.out_w());
     let [direct, winograd] = PRODUCTS_PER_WEIGHT;
+    let time = |algorithm: Algorithm, per_weight: usize| {
+        algorithm.work(g).map(|(products, weights)| products + weights * per_weight)
+    };
     // The time of the direct sum: its products are no more than Winograd's in int8.
     let saved = match precision {
         Precision::F32 => (1, 1),
         Precision::Bf16 => (4, 7),
         Precision::Int8 => (1, 4),
     };
-    Algorithm::Winograd.supports(g)
-        && g.cin.min(g.cout) >= WINOGRAD_CHANNELS
-        && 36 * (tiles + winograd) * direct * saved.1 < 9 * (outputs + direct) * winograd * saved.0
+    let (Some(by_winograd), Some(directly)) = (time(Algorithm::Winograd, winograd), time(Algorithm::Direct, direct))
+    else {
+        return false;
+    };
+    g.cin.min(g.cout) >= WINOGRAD_CHANNELS && by_winograd * direct * saved.1 < directly * winograd * saved.0
 }
 
 /// |a − b| / |b|; infinite for other shapes, 0 if b itself is no number anywhere.

@@ -10,15 +10,28 @@ use crate::isa::{self, Isa};
 pub enum Algorithm {
     /// As it is defined, as a matrix product over the pixels.
     Direct,
-    /// Winograd's F(4×4, 3×3), for 3×3 kernels with stride 1: a quarter of the multiplications. The error is a few times
-    /// that of the direct sum: for numbers of one size about 1.3e-6 of the largest output, where the direct sum has 7e-7.
+    /// Winograd's, for kernels of 3×3, 5×5, and one row or column of 3, 5 or 7, with stride 1: a quarter to a half of the
+    /// multiplications. The error is a few times that of the direct sum: for numbers of one size about 1.3e-6 of the largest output
+    /// for 3×3, where the direct sum has 7e-7.
     Winograd,
 }
 
 impl Algorithm {
     /// Can `g` be computed so?
     pub fn supports(self, g: &Conv2d) -> bool {
-        self == Self::Direct || winograd::supports(g)
+        self == Self::Direct || winograd::Form::of(g).is_some()
+    }
+
+    /// What a pair of channels takes: multiplications of the whole output, and numbers of the prepared weight. Nothing that it
+    /// does not support.
+    pub fn work(self, g: &Conv2d) -> Option<(usize, usize)> {
+        match (self, winograd::Form::of(g)) {
+            (Self::Direct, _) => Some((g.n * g.out_h() * g.out_w() * g.kh * g.kw, g.kh * g.kw)),
+            (Self::Winograd, form) => form.map(|form| {
+                let grid = form.grid(g);
+                (g.n * grid.0 * grid.1 * form.places(), form.places())
+            }),
+        }
     }
 }
 
@@ -111,7 +124,8 @@ impl PackedConv {
                 filled(dense::packed_forward_len(isa, kind, g), &|out| dense::pack_forward(isa, kind, g, w, out))
             }
             (Algorithm::Winograd, _) => {
-                filled(winograd::weight_len(isa, g), &|out| winograd::pack_weight(isa, g, w, out))
+                let form = form(g);
+                filled(winograd::weight_len(isa, form, g), &|out| winograd::pack_weight(isa, form, g, w, out))
             }
         };
         PackedConv { panels, len, algorithm, isa, kind, g: *g }
@@ -143,6 +157,14 @@ impl PackedConv {
     }
 }
 
+/// Of what is known to be supported.
+fn form(g: &Conv2d) -> winograd::Form {
+    match winograd::Form::of(g) {
+        Some(form) => form,
+        None => unreachable!("a weight was prepared for it: {g:?}"),
+    }
+}
+
 /// y = act(conv(x, w) + bias + residual). The pixels of y are `stride` apart; the residual has the layout of y, the bias one
 /// number per output channel. Numbers of y between the pixels stay as they are.
 ///
@@ -171,6 +193,6 @@ pub fn conv2d_packed(g: &Conv2d, x: Pixels, w: &PackedConv, y: &mut [f32], strid
             let weight = dense::Weight { panels, chain: w.kind.chain(), kind: w.kind };
             dense::forward(w.isa, g, x, weight, y, stride, *epilogue);
         }
-        Algorithm::Winograd => winograd::forward(w.isa, g, x, panels, y, stride, false, *epilogue),
+        Algorithm::Winograd => winograd::forward(w.isa, form(g), g, x, panels, y, stride, false, *epilogue),
     }
 }
