@@ -100,12 +100,37 @@ pub fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
     s.div(s.splat(1.0), s.add(s.splat(1.0), exp(s, s.neg(x))))
 }
 
-/// x/2 (1 + erf(x / sqrt 2)). The error is at most 2e-7 times |x|: for negative x the bracket cancels, as in torch.
+/// x/2 (1 + erf(x / sqrt 2)) = x Φ(x). The error is at most 2e-7 times |x|.
+///
+/// Φ(-t) = 2^(-1 - t P(t)) up to t = 6, from where on it is 0, and Φ(t) = 1 - Φ(-t): the error of the exponent counts where Φ(-t) is
+/// large, and nothing cancels.
 #[inline(always)]
 pub fn gelu_erf<S: Simd>(s: S, x: S::V) -> S::V {
-    let erf = erf(s, s.mul(x, s.splat(std::f32::consts::FRAC_1_SQRT_2)));
-    let half = s.mul(x, s.splat(0.5));
-    s.mul_add(half, erf, half)
+    let t = s.abs(x);
+    let p = polynomial(
+        s,
+        t,
+        &[
+            -1.890_484_2e-6,
+            2.855_951_6e-5,
+            -1.376_264_3e-4,
+            -2.459_436_4e-4,
+            0.007_192_901_3,
+            -0.052_575_137,
+            -0.459_186_35,
+            -1.151_107_2,
+        ],
+    );
+    let exponent = s.mul_add(t, p, s.splat(-1.0));
+    let n = s.round(exponent);
+    let r = s.sub(exponent, n);
+    let power = polynomial(
+        s,
+        r,
+        &[0.001_327_647_1, 0.009_675_542, 0.055_507_135, 0.240_221_2, 0.693_146_94, 1.000_000_1],
+    );
+    let tail = s.select(s.less(t, s.splat(6.0)), s.mul(power, s.pow2(n)), s.zero());
+    s.mul(x, s.select(s.less(x, s.zero()), tail, s.sub(s.splat(1.0), tail)))
 }
 
 /// The derivative of [`gelu_erf`], Φ(x) + x φ(x), at most 3e-7 wrong.
