@@ -12,6 +12,7 @@
 pub mod isa;
 #[macro_use]
 mod lanes;
+pub mod arena;
 pub mod attention;
 pub mod conv;
 pub mod element;
