@@ -81,10 +81,13 @@ impl Memory {
             let later = |last: usize| {
                 images.is_some() || group_of[last] < group_of[first] || groups[group_of[first]].images.is_none()
             };
-            let free = |&slot: &usize| slots[slot].1 == images && busy[slot] < first && later(busy[slot]);
-            let size = |slot: &usize| slots[*slot].0;
+            // What few images have at a time is free for the values of any later group.
+            let free =
+                |&slot: &usize| slots[slot].1.is_some() == images.is_some() && busy[slot] < first && later(busy[slot]);
+            let size = |slot: &usize| slots[*slot].0 * slots[*slot].1.unwrap_or(1);
+            let needed = value.numel() * images.unwrap_or(1);
             let candidates: Vec<usize> = (0..slots.len()).filter(free).collect();
-            let fitting = candidates.iter().copied().filter(|slot| size(slot) >= value.numel()).min_by_key(size);
+            let fitting = candidates.iter().copied().filter(|slot| size(slot) >= needed).min_by_key(size);
             let slot = match fitting.or_else(|| candidates.into_iter().max_by_key(size)) {
                 Some(slot) => slot,
                 None => {
@@ -93,7 +96,10 @@ impl Memory {
                     slots.len() - 1
                 }
             };
-            slots[slot].0 = slots[slot].0.max(value.numel());
+            let (size, most) = slots[slot];
+            let (all, most) = (needed.max(size * most.unwrap_or(1)), most.min(images));
+            // Of the fewest images of those that share it, so that a run of fewer has room as well.
+            slots[slot] = (all.div_ceil(most.unwrap_or(1)), most);
             busy[slot] = last;
             places[id] = Some(Place { slot, offset: 0, stride: value.channels(), whole });
         }

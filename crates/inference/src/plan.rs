@@ -99,7 +99,6 @@ enum Weight {
 #[derive(Debug, Default)]
 struct Room {
     slots: Vec<Vec<f32>>,
-    indices: Vec<u32>,
     scratch: Vec<f32>,
     /// A weight with what is folded into it, and packed.
     folded: Vec<f32>,
@@ -479,12 +478,7 @@ impl Plan {
                     done += batch * length;
                 }
             }
-            (Kernel::MaxPool(g), _) => {
-                if room.indices.len() < numel {
-                    room.indices.resize(numel, 0);
-                }
-                pool::max_pool2d(&pool::Pool2d { n: count, ..*g }, source, &mut y[..numel], &mut room.indices[..numel]);
-            }
+            (Kernel::MaxPool(g), _) => pool::max_pool2d(&pool::Pool2d { n: count, ..*g }, source, &mut y[..numel]),
             (Kernel::AvgPool(g), _) => pool::avg_pool2d(&pool::Pool2d { n: count, ..*g }, source, &mut y[..numel]),
             (Kernel::Bins(g), _) => {
                 pool::adaptive_avg_pool2d(&pool::AdaptivePool2d { n: count, ..*g }, source, &mut y[..numel]);

@@ -203,12 +203,23 @@ fn pools(report: &Report) {
         count_include_pad: true,
     };
     let x = numbers(1, g.x_len());
-    let (mut y, mut indices, mut dx) = (vec![0.0; g.y_len()], vec![0; g.y_len()], x.clone());
-    report.memory("max_pool2d 8x112x112x64", g.x_len() + 2 * g.y_len(), || {
-        pool::max_pool2d(&g, &x, black_box(&mut y), &mut indices);
+    let (mut y, mut places, mut dx) = (vec![0.0; g.y_len()], vec![0; g.places_len()], x.clone());
+    for n in [1, 8] {
+        let g = Pool2d { n, ..g };
+        let (x, y) = (&x[..g.x_len()], &mut y[..g.y_len()]);
+        report.memory(&format!("max_pool2d {n}x112x112x64"), g.x_len() + g.y_len(), || {
+            pool::max_pool2d(&g, x, black_box(&mut *y));
+        });
+    }
+    let same = Pool2d { n: 1, h: 28, w: 28, c: 256, stride: (1, 1), ..g };
+    report.memory("max_pool2d stride 1 1x28x28x256", 2 * same.x_len(), || {
+        pool::max_pool2d(&same, &x[..same.x_len()], black_box(&mut y[..same.y_len()]));
     });
-    report.memory("max_pool2d backward 8x112x112x64", g.x_len() + 2 * g.y_len(), || {
-        pool::max_pool2d_backward(&g, &y, &indices, black_box(&mut dx));
+    report.memory("max_pool2d with places 8x112x112x64", g.x_len() + g.y_len() * 5 / 4, || {
+        pool::max_pool2d_places(&g, &x, black_box(&mut y), &mut places);
+    });
+    report.memory("max_pool2d backward 8x112x112x64", g.x_len() + g.y_len() * 5 / 4, || {
+        pool::max_pool2d_backward(&g, &y, &places, black_box(&mut dx));
     });
     report.memory("avg_pool2d 8x112x112x64", g.x_len() + g.y_len(), || {
         pool::avg_pool2d(&g, &x, black_box(&mut y));

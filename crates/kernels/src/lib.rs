@@ -1,4 +1,4 @@
-//! Numeric kernels: slices in, slices out.
+//! Numeric kernels: slices in, slices out; and the [`arena`] that large buffers come from.
 //!
 //! Every public kernel is generic over the [`Element`] type (f32 or f64). For f32 it picks the widest instruction set
 //! of the machine at run time ([`isa`]); for f64 it runs the naive twin in [`naive`], which is also the reference that
@@ -12,6 +12,7 @@
 pub mod isa;
 #[macro_use]
 mod lanes;
+pub mod arena;
 pub mod attention;
 pub mod conv;
 pub mod element;

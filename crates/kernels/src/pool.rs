@@ -54,6 +54,40 @@ impl Pool2d {
         self.n * self.out_h() * self.out_w() * self.c
     }
 
+    /// Bytes of the places of all outputs, which number the pixels of a window, padding included, row by row: one for an
+    /// output, or four (a `u32`) if a window has more than 256 pixels.
+    pub fn places_len(&self) -> usize {
+        self.y_len() * self.place_bytes()
+    }
+
+    fn place_bytes(&self) -> usize {
+        if self.kh.saturating_mul(self.kw) <= 256 { 1 } else { 4 }
+    }
+
+    /// Writes the place of output number `i`.
+    pub(crate) fn put_place(&self, places: &mut [u8], i: usize, place: usize) {
+        let bytes = self.place_bytes();
+        places[i * bytes..][..bytes].copy_from_slice(&(place as u32).to_le_bytes()[..bytes]);
+    }
+
+    /// The place of output number `i`.
+    pub(crate) fn place(&self, places: &[u8], i: usize) -> usize {
+        let bytes = self.place_bytes();
+        places[i * bytes..][..bytes].iter().rev().fold(0, |place, &byte| place << 8 | usize::from(byte))
+    }
+
+    /// Input row and column of a place in the window of output pixel number `pixel`, which must not lie in the padding.
+    pub(crate) fn pixel_at(&self, pixel: usize, place: usize) -> (usize, usize) {
+        let (oy, ox) = (pixel / self.out_w() % self.out_h(), pixel % self.out_w());
+        (oy * self.stride.0 + place / self.kw - self.pad[0], ox * self.stride.1 + place % self.kw - self.pad[2])
+    }
+
+    /// The first place in the window of output pixel number `pixel` that does not lie in the padding.
+    pub(crate) fn first_place(&self, pixel: usize) -> usize {
+        let (oy, ox) = (pixel / self.out_w() % self.out_h(), pixel % self.out_w());
+        self.pad[0].saturating_sub(oy * self.stride.0) * self.kw + self.pad[2].saturating_sub(ox * self.stride.1)
+    }
+
     /// Image, input rows and input columns of output pixel number `pixel`, padding left out.
     #[inline]
     pub fn window(&self, pixel: usize) -> (usize, Range<usize>, Range<usize>) {
@@ -110,29 +144,39 @@ fn inside(start: usize, k: usize, pad: usize, size: usize) -> Range<usize> {
     start.saturating_sub(pad).min(end)..end
 }
 
-/// y = largest of each window, padding left out; `indices` = where it lies in the image (row * w + column), the first if
-/// several are equal. NaN counts as largest.
+/// y = largest of each window, padding left out. NaN counts as largest.
 ///
 /// # Panics
 /// If the sizes do not fit, as all functions of this module do.
-pub fn max_pool2d<T: Element>(g: &Pool2d, x: &[T], y: &mut [T], indices: &mut [u32]) {
+pub fn max_pool2d<T: Element>(g: &Pool2d, x: &[T], y: &mut [T]) {
     g.check(x.len(), y.len());
-    assert_eq!(indices.len(), y.len(), "max_pool2d: indices");
     if is_f32::<T>() {
-        fast::max_pool2d(current(), g, cast_slice(x), cast_slice_mut(y), indices);
+        fast::max_pool2d(current(), g, cast_slice(x), cast_slice_mut(y));
     } else {
-        naive::max_pool2d(g, x, y, indices);
+        naive::max_pool2d(g, x, y);
     }
 }
 
-/// dx = dy at the places that [`max_pool2d`] took its results from, summed, and 0 elsewhere.
-pub fn max_pool2d_backward<T: Element>(g: &Pool2d, dy: &[T], indices: &[u32], dx: &mut [T]) {
-    g.check(dx.len(), dy.len());
-    assert_eq!(indices.len(), dy.len(), "max_pool2d: indices");
+/// As [`max_pool2d`]; `places` = where in its window each output comes from, the first if several are equal, the last if there
+/// are NaN: see [`Pool2d::places_len`].
+pub fn max_pool2d_places<T: Element>(g: &Pool2d, x: &[T], y: &mut [T], places: &mut [u8]) {
+    g.check(x.len(), y.len());
+    assert_eq!(places.len(), g.places_len(), "max_pool2d: places");
     if is_f32::<T>() {
-        fast::max_pool2d_backward(g, cast_slice(dy), indices, cast_slice_mut(dx));
+        fast::max_pool2d_places(current(), g, cast_slice(x), cast_slice_mut(y), places);
     } else {
-        naive::max_pool2d_backward(g, dy, indices, dx);
+        naive::max_pool2d_places(g, x, y, places);
+    }
+}
+
+/// dx = dy at the places that [`max_pool2d_places`] took its results from, summed, and 0 elsewhere.
+pub fn max_pool2d_backward<T: Element>(g: &Pool2d, dy: &[T], places: &[u8], dx: &mut [T]) {
+    g.check(dx.len(), dy.len());
+    assert_eq!(places.len(), g.places_len(), "max_pool2d: places");
+    if is_f32::<T>() {
+        fast::max_pool2d_backward(g, cast_slice(dy), places, cast_slice_mut(dx));
+    } else {
+        naive::max_pool2d_backward(g, dy, places, dx);
     }
 }
 

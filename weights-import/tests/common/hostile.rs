@@ -3,8 +3,10 @@
 use super::Random;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::{Duration, Instant};
+use ukulele_tensor::Tensor;
 use weights_import::{
     Dialect, Options, Source, Statistics, Weights, examine, examine_colours, examine_names, from_source, guess, read,
 };
@@ -53,7 +55,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Bytes that any file may cost besides 16 times its size: windows and the tensor pool's books.
+/// Bytes that any file may cost besides 16 times its size: windows, and the books of tensor memory.
 static FLOOR: AtomicIsize = AtomicIsize::new(4 << 20);
 
 /// For a test binary whose format packs values, or leaves out those that are all the same.
@@ -106,12 +108,15 @@ pub fn poke(bytes: &[u8]) -> bool {
 /// [`poke`] for a file with others beside it; `size` is the bytes of all of them.
 pub fn poke_source(source: &dyn Fn() -> Source, size: usize) -> bool {
     TRIED.set(TRIED.get() + 1);
+    // The first chunk of tensor memory is of address space, and no file's; tensors in it are counted where they are read.
+    static CHUNK: LazyLock<Tensor> = LazyLock::new(|| Tensor::zeros(&[1 << 16]).unwrap());
+    LazyLock::force(&CHUNK);
     let base = LIVE.get();
     PEAK.set(base);
-    let (computed, start) = (about(), Instant::now());
-    let good = everything(source());
-    let peak = PEAK.get() - base;
     let limit = 16 * size as isize + FLOOR.load(Ordering::Relaxed);
+    let (computed, start) = (about(), Instant::now());
+    let good = everything(source(), limit);
+    let peak = PEAK.get() - base;
     assert!(peak <= limit, "{peak} bytes held for a file of {size}");
     if start.elapsed() > SLOWEST {
         let spent = clock() - computed;
@@ -120,7 +125,7 @@ pub fn poke_source(source: &dyn Fn() -> Source, size: usize) -> bool {
     good
 }
 
-fn everything(source: Source) -> bool {
+fn everything(source: Source, limit: isize) -> bool {
     let weights = match from_source(source) {
         Ok(weights) => weights,
         Err(error) => {
@@ -134,6 +139,8 @@ fn everything(source: Source) -> bool {
         good &= raw.as_ref().is_ok_and(|raw| Some(raw.bytes.len()) == raw.dtype.bytes(entry.numel()));
         drop(raw);
         if let Ok(tensor) = weights.get(&entry.name) {
+            let bytes = size_of_val(tensor.strided()) as isize;
+            assert!(bytes <= limit, "a tensor of {bytes} bytes, {limit} allowed");
             let values = tensor.contiguous();
             let _ = values.as_slice().map(|values| examine(entry, &Statistics::of(values)));
         }

@@ -51,9 +51,9 @@ impl Pool2d {
 pub struct MaxPool2d {
     /// How the window moves.
     pub options: Pool2d,
-    /// Where in its image (row · width + column) each output comes from, in channels-last order; known after a recorded
-    /// forward.
-    pub indices: Vec<u32>,
+    /// Where in its window each output comes from, in channels-last order, as [`pool::Pool2d::places_len`] says; known after a
+    /// recorded forward.
+    pub places: Vec<u8>,
 }
 
 impl<T: Element> Op<T> for MaxPool2d {
@@ -68,21 +68,20 @@ impl<T: Element> Op<T> for MaxPool2d {
     fn forward(&mut self, inputs: &[&Tensor<T>], record: bool) -> Result<Tensor<T>> {
         let g = self.options.geometry("max_pool2d", inputs[0].shape())?;
         let x = inputs[0].channels_last();
-        let mut indices = vec![0; g.y_len()];
-        let output = Tensor::build_channels_last([g.n, g.c, g.out_h(), g.out_w()], |y| {
-            pool::max_pool2d(&g, x.dense_memory(), y, &mut indices);
-        });
-        if record {
-            self.indices = indices;
+        let shape = [g.n, g.c, g.out_h(), g.out_w()];
+        if !record {
+            return Tensor::build_channels_last(shape, |y| pool::max_pool2d(&g, x.dense_memory(), y));
         }
-        output
+        self.places = vec![0; g.places_len()];
+        let places = &mut self.places;
+        Tensor::build_channels_last(shape, |y| pool::max_pool2d_places(&g, x.dense_memory(), y, places))
     }
 
     fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
         let g = self.options.geometry("max_pool2d", slots.shape(0))?;
         let grad = grad.channels_last();
         let dx = Tensor::build_channels_last([g.n, g.c, g.h, g.w], |dx| {
-            pool::max_pool2d_backward(&g, grad.dense_memory(), &self.indices, dx);
+            pool::max_pool2d_backward(&g, grad.dense_memory(), &self.places, dx);
         });
         slots.add(0, dx?)
     }
@@ -101,7 +100,7 @@ impl<T: Element> Value<T> {
     /// # Errors
     /// Another shape; a window larger than the padded image; padding of more than half the window; a stride of 0.
     pub fn max_pool2d(&self, options: &Pool2d) -> Result<Self> {
-        Self::apply(MaxPool2d { options: *options, indices: vec![] }, &[self])
+        Self::apply(MaxPool2d { options: *options, places: vec![] }, &[self])
     }
 }
 

@@ -4,8 +4,8 @@
 use super::{AdaptivePool2d, Pool2d};
 use crate::isa::Isa;
 use crate::lanes::pieces;
+use crate::naive::pool as naive;
 use crate::simd::Simd;
-use bytemuck::cast_slice_mut;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -28,66 +28,126 @@ impl Window {
     }
 }
 
-/// Largest number and its pixel for each channel.
+/// The largest numbers of the windows of an output row, whose first pixel has the number `pixel`, and with `PLACES` where they
+/// come from. Returns whether there may be NaN in them; the results are those of other numbers then.
 #[inline(always)]
-fn max_body<S: Simd>(s: S, image: &[f32], window: &Window, y: &mut [f32], indices: &mut [f32]) {
-    let mut channel = 0;
-    while channel < window.c {
-        let n = S::LANES.min(window.c - channel);
-        let mut max = s.splat(f32::NEG_INFINITY);
-        let mut at = s.zero();
-        // Times 0 every number is 0, but for infinity and NaN.
-        let mut zero = s.zero();
-        let mut first = true;
-        for pixel in window.pixels() {
-            let x = &image[pixel + channel..][..n];
-            let x = if n == S::LANES { s.load(x) } else { s.load_partial(x) };
-            let index = s.splat(f32::from_bits((pixel / window.c) as u32));
-            let larger = s.less(max, x);
-            max = s.select(larger, x, max);
-            at = if first { index } else { s.select(larger, index, at) };
-            zero = s.mul_add(x, s.zero(), zero);
-            first = false;
+fn max_row<S: Simd, const PLACES: bool>(
+    s: S,
+    g: &Pool2d,
+    x: &[f32],
+    pixel: usize,
+    y: &mut [f32],
+    places: &mut [u8],
+) -> bool {
+    let bytes = g.place_bytes();
+    // Times 0 every number is 0, but for infinity and NaN.
+    let mut zero = s.zero();
+    for (j, y) in y.chunks_exact_mut(g.c).enumerate() {
+        let ((image, rows, cols), first) = (g.window(pixel + j), g.first_place(pixel + j));
+        let image = image_of(x, image, g.h * g.w * g.c);
+        let window = (g, rows, cols, first);
+        let places = if PLACES { &mut places[j * g.c * bytes..(j + 1) * g.c * bytes] } else { &mut [] };
+        let mut c = 0;
+        while c + 4 * S::LANES <= g.c {
+            zero = max_block::<S, 4, PLACES>(s, image, &window, c..c + 4 * S::LANES, y, places, zero);
+            c += 4 * S::LANES;
         }
-        s.store_partial(&mut y[channel..channel + n], max);
-        s.store_partial(&mut indices[channel..channel + n], at);
-        if s.sum(zero).is_nan() {
-            max_with_nan(image, window, channel..channel + n, y, indices);
+        while c < g.c {
+            let end = g.c.min(c + S::LANES);
+            zero = max_block::<S, 1, PLACES>(s, image, &window, c..end, y, places, zero);
+            c = end;
         }
-        channel += n;
     }
+    s.sum(zero).is_nan()
 }
-dispatch!(fn max_window(image: &[f32], window: &Window, y: &mut [f32], indices: &mut [f32]) = max_body);
 
-/// The rule for windows that may have NaN: the last one wins, else the first of the largest.
-fn max_with_nan(image: &[f32], window: &Window, channels: Range<usize>, y: &mut [f32], indices: &mut [f32]) {
-    for channel in channels {
-        let mut best = None;
-        for pixel in window.pixels() {
-            let x = image[pixel + channel];
-            if best.is_none_or(|(max, _)| x > max || x.is_nan()) {
-                best = Some((x, pixel / window.c));
+/// [`max_row`] of some channels of one window (rows and columns of the image, and the first place): `N` vectors, or a part of one.
+#[inline(always)]
+fn max_block<S: Simd, const N: usize, const PLACES: bool>(
+    s: S,
+    image: &[f32],
+    (g, rows, cols, first): &(&Pool2d, Range<usize>, Range<usize>, usize),
+    channels: Range<usize>,
+    y: &mut [f32],
+    places: &mut [u8],
+    zero: S::V,
+) -> S::V {
+    let (n, bytes) = (channels.len(), g.place_bytes());
+    // A place travels through lanes of f32 as a number if it is a byte, else as bits.
+    let lane = |place: usize| s.splat(if bytes == 1 { place as f32 } else { f32::from_bits(place as u32) });
+    let mut max = [s.splat(f32::NEG_INFINITY); N];
+    let mut at = [lane(*first); N];
+    let mut zeros = [s.zero(); N];
+    for (row, iy) in rows.clone().enumerate() {
+        for (col, ix) in cols.clone().enumerate() {
+            let x = &image[(iy * g.w + ix) * g.c + channels.start..][..n];
+            let place = lane(first + row * g.kw + col);
+            for k in 0..N {
+                let x = if n == N * S::LANES { s.load(&x[k * S::LANES..]) } else { s.load_partial(x) };
+                if PLACES {
+                    at[k] = s.select(s.less(max[k], x), place, at[k]);
+                }
+                // Of equal numbers the first, also of 0 and -0.
+                max[k] = s.max(x, max[k]);
+                zeros[k] = s.mul_add(x, s.zero(), zeros[k]);
             }
         }
-        if let Some((max, at)) = best {
-            (y[channel], indices[channel]) = (max, f32::from_bits(at as u32));
+    }
+    for k in 0..N {
+        let lanes = k * S::LANES..n.min((k + 1) * S::LANES);
+        s.store_partial(&mut y[channels.start..][lanes.clone()], max[k]);
+        if PLACES {
+            let places = &mut places[channels.start * bytes..][lanes.start * bytes..lanes.end * bytes];
+            if bytes == 1 {
+                let mut four = [0.0; 4];
+                s.store_bytes(&mut four, at[k]);
+                places.copy_from_slice(&four.map(|four| four.to_bits().to_le_bytes()).as_flattened()[..lanes.len()]);
+            } else {
+                let mut numbers = [0.0; 16];
+                s.store(&mut numbers, at[k]);
+                let numbers = numbers.map(|number| number.to_bits().to_le_bytes());
+                places.copy_from_slice(&numbers.as_flattened()[..4 * lanes.len()]);
+            }
         }
     }
+    zeros.into_iter().fold(zero, |zero, more| s.add(zero, more))
 }
 
-pub(crate) fn max_pool2d(isa: Isa, g: &Pool2d, x: &[f32], y: &mut [f32], indices: &mut [u32]) {
+#[inline(always)]
+fn values_body<S: Simd>(s: S, g: &Pool2d, x: &[f32], pixel: usize, y: &mut [f32]) -> bool {
+    max_row::<S, false>(s, g, x, pixel, y, &mut [])
+}
+dispatch!(fn values(g: &Pool2d, x: &[f32], pixel: usize, y: &mut [f32]) -> bool = values_body);
+
+#[inline(always)]
+fn places_body<S: Simd>(s: S, g: &Pool2d, x: &[f32], pixel: usize, y: &mut [f32], places: &mut [u8]) -> bool {
+    max_row::<S, true>(s, g, x, pixel, y, places)
+}
+dispatch!(fn values_and_places(g: &Pool2d, x: &[f32], pixel: usize, y: &mut [f32], places: &mut [u8]) -> bool = places_body);
+
+pub(crate) fn max_pool2d(isa: Isa, g: &Pool2d, x: &[f32], y: &mut [f32]) {
+    pieces(y, g.out_w() * g.c, |at, y| {
+        if !y.is_empty() && values(isa, g, x, at / g.c, y) {
+            for (i, y) in y.iter_mut().enumerate() {
+                *y = naive::largest(g, x, at + i).0;
+            }
+        }
+    });
+}
+
+pub(crate) fn max_pool2d_places(isa: Isa, g: &Pool2d, x: &[f32], y: &mut [f32], places: &mut [u8]) {
     if y.is_empty() {
         return;
     }
-    // A vector has lanes of f32: indices travel through them as bits.
-    let indices: &mut [f32] = cast_slice_mut(indices);
     let row = g.out_w() * g.c;
-    y.par_chunks_mut(row).zip(indices.par_chunks_mut(row)).enumerate().for_each(|(i, (y, indices))| {
-        let pixels = y.chunks_exact_mut(g.c).zip(indices.chunks_exact_mut(g.c));
-        for (j, (y, indices)) in pixels.enumerate() {
-            let (image, rows, cols) = g.window(i * g.out_w() + j);
-            let window = Window { rows, cols, w: g.w, c: g.c };
-            max_window(isa, image_of(x, image, g.h * g.w * g.c), &window, y, indices);
+    let rows = y.par_chunks_mut(row).zip(places.par_chunks_mut(row * g.place_bytes()));
+    rows.enumerate().for_each(|(i, (y, places))| {
+        if values_and_places(isa, g, x, i * g.out_w(), y, places) {
+            for (j, y) in y.iter_mut().enumerate() {
+                let place;
+                (*y, place) = naive::largest(g, x, i * row + j);
+                g.put_place(places, j, place);
+            }
         }
     });
 }
@@ -97,18 +157,26 @@ fn image_of(x: &[f32], i: usize, size: usize) -> &[f32] {
     &x[i * size..(i + 1) * size]
 }
 
-pub(crate) fn max_pool2d_backward(g: &Pool2d, dy: &[f32], indices: &[u32], dx: &mut [f32]) {
-    let (size, out_size) = (g.h * g.w * g.c, g.out_h() * g.out_w() * g.c);
+pub(crate) fn max_pool2d_backward(g: &Pool2d, dy: &[f32], places: &[u8], dx: &mut [f32]) {
+    let (size, pixels) = (g.h * g.w * g.c, g.out_h() * g.out_w());
+    let bytes = g.place_bytes();
+    // Where each place begins, counted from a window's first, which the padding may hold.
+    let starts: Vec<usize> = (0..g.kh * g.kw).map(|place| (place / g.kw * g.w + place % g.kw) * g.c).collect();
     pieces(dx, size, |at, dx| {
         dx.fill(0.0);
-        if dx.is_empty() || out_size == 0 {
+        if dx.is_empty() {
             return;
         }
-        let out = at / size * out_size..(at / size + 1) * out_size;
-        let pixels = dy[out.clone()].chunks_exact(g.c).zip(indices[out].chunks_exact(g.c));
-        for (dy, indices) in pixels {
-            for (c, (dy, &index)) in dy.iter().zip(indices).enumerate() {
-                dx[index as usize * g.c + c] += dy;
+        let first = at / size * pixels;
+        for pixel in first..first + pixels {
+            let (oy, ox) = (pixel / g.out_w() % g.out_h(), pixel % g.out_w());
+            let (top, left) = (oy * g.stride.0, ox * g.stride.1);
+            let (begin, before) = ((top * g.w + left) * g.c, (g.pad[0] * g.w + g.pad[2]) * g.c);
+            let dy = &dy[pixel * g.c..][..g.c];
+            let places = &places[pixel * g.c * bytes..][..g.c * bytes];
+            for (c, dy) in dy.iter().enumerate() {
+                let place = if bytes == 1 { usize::from(places[c]) } else { g.place(places, c) };
+                dx[begin + starts[place] + c - before] += dy;
             }
         }
     });
