@@ -124,11 +124,8 @@ pub fn gelu_erf<S: Simd>(s: S, x: S::V) -> S::V {
     let exponent = s.mul_add(t, p, s.splat(-1.0));
     let n = s.round(exponent);
     let r = s.sub(exponent, n);
-    let power = polynomial(
-        s,
-        r,
-        &[0.001_327_647_1, 0.009_675_542, 0.055_507_135, 0.240_221_2, 0.693_146_94, 1.000_000_1],
-    );
+    let power =
+        polynomial(s, r, &[0.001_327_647_1, 0.009_675_542, 0.055_507_135, 0.240_221_2, 0.693_146_94, 1.000_000_1]);
     let tail = s.select(s.less(t, s.splat(6.0)), s.mul(power, s.pow2(n)), s.zero());
     s.mul(x, s.select(s.less(x, s.zero()), tail, s.sub(s.splat(1.0), tail)))
 }

@@ -113,9 +113,10 @@ impl Walk {
         self.images * self.grid.0 * self.grid.1
     }
 
-    /// How many numbers of the source a pixel draws in: neighbours share most of what they see.
+    /// How many numbers of the source a pixel draws in: neighbours share most of what they see, and all have no more than there are.
     pub(crate) fn footprint(&self) -> usize {
-        self.depth * self.taps.len().clamp(1, 3)
+        let all = self.images * self.source.h * self.source.w;
+        self.depth * self.taps.len().clamp(1, 3).min(all.div_ceil(self.rows().max(1)))
     }
 
     /// Does no tap ever meet padding?

@@ -67,8 +67,9 @@ pub(crate) unsafe fn run_blocks(
     } else if chunks == 1 {
         blocks.into_par_iter().with_max_len(1).for_each(|rows| task(&block(rows), 0));
     } else {
-        // Made once for all tasks.
+        // Made once for all tasks. All blocks meet some panels before the next ones come from memory.
         let blocks: Vec<Block> = blocks.into_par_iter().with_max_len(1).map(&block).collect();
-        (0..blocks.len() * chunks).into_par_iter().with_max_len(1).for_each(|i| task(&blocks[i / chunks], i % chunks));
+        let tasks = (0..blocks.len() * chunks).into_par_iter().with_max_len(1);
+        tasks.for_each(|i| task(&blocks[i % blocks.len()], i / blocks.len()));
     }
 }
