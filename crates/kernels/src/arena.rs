@@ -1,8 +1,8 @@
 //! Memory for large buffers, cut out of few large chunks.
 //!
-//! A request takes the smallest free stretch that has room for it, and free neighbours become one: buffers of other sizes than
-//! before find their place in what the earlier ones left, in about the memory that they have at most together. The system's
-//! allocator would either keep it in pieces, or return it and pay for fresh pages.
+//! A request takes the smallest free stretch that has room for it, and free neighbours become one: buffers of other
+//! sizes than before find their place in what the earlier ones left, in about the memory that they have at most together. The
+//! system's allocator would either keep it in pieces, or return it and pay for fresh pages.
 
 #[cfg(test)]
 mod tests;
@@ -17,8 +17,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const LINE: usize = 64;
 /// Bytes of the smallest chunk.
 const LEAST: usize = 1 << 26;
-/// Bytes of a chunk that is made ahead of need. What nobody has written to is address space alone where the system gives memory
-/// page by page; elsewhere chunks stay small.
+/// Bytes of a chunk that is made ahead of need, at most. What nobody has written to is address space alone where the
+/// system gives memory page by page; elsewhere chunks stay small.
 const MOST: usize = if cfg!(all(unix, target_pointer_width = "64")) { 1 << 30 } else { LEAST };
 
 /// A list of numbers in an arena, which gets the memory back when this is dropped.
@@ -65,8 +65,8 @@ impl<T: Pod> Stretch<T> {
 
     /// The numbers.
     pub fn as_slice(&self) -> &[T] {
-        // SAFETY: the stretch has `len` numbers from `start` on, and nobody else; chunks begin as zeros, so that they are
-        // initialised, and any bits are a number.
+        // SAFETY: the stretch has `len` numbers from `start` on, and nobody else has them; chunks begin as zeros, so
+        // that they are initialised, and any bits are a number.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 
@@ -180,7 +180,8 @@ impl Arena {
         (unsafe { self.chunks[&chunk].start.add(start - chunk) }, used)
     }
 
-    /// The smallest free stretch with room for so many bytes: its chunk, its address, and how many bytes may not be zero.
+    /// The smallest free stretch with room for so many bytes: its chunk, its address, and how many of the bytes may
+    /// not be zero.
     fn fitting(&mut self, bytes: usize) -> Option<(usize, usize, usize)> {
         let &(len, start) = self.sizes.range((bytes, 0)..).next()?;
         self.remove(start, len);

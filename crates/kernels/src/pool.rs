@@ -54,12 +54,13 @@ impl Pool2d {
         self.n * self.out_h() * self.out_w() * self.c
     }
 
-    /// Bytes of the places of all outputs, which number the pixels of a window, padding included, row by row: one for an
-    /// output, or four (a `u32`) if a window has more than 256 pixels.
+    /// Bytes of the places of all outputs. A place numbers the pixels of a window, padding included, row by row; it has
+    /// one byte, or four, little end first, if a window has more than 256 pixels.
     pub fn places_len(&self) -> usize {
         self.y_len() * self.place_bytes()
     }
 
+    /// Bytes of a place.
     fn place_bytes(&self) -> usize {
         if self.kh.saturating_mul(self.kw) <= 256 { 1 } else { 4 }
     }
@@ -157,8 +158,8 @@ pub fn max_pool2d<T: Element>(g: &Pool2d, x: &[T], y: &mut [T]) {
     }
 }
 
-/// As [`max_pool2d`]; `places` = where in its window each output comes from, the first if several are equal, the last if there
-/// are NaN: see [`Pool2d::places_len`].
+/// As [`max_pool2d`]; `places` = where in its window each output comes from, the first if several are equal, the last
+/// if there are NaN: see [`Pool2d::places_len`].
 pub fn max_pool2d_places<T: Element>(g: &Pool2d, x: &[T], y: &mut [T], places: &mut [u8]) {
     g.check(x.len(), y.len());
     assert_eq!(places.len(), g.places_len(), "max_pool2d: places");

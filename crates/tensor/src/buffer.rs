@@ -1,7 +1,7 @@
 //! Memory of tensors: counted, and reused.
 //!
-//! A training step asks for the same sizes as the step before it, in the same order. The memory of a dropped buffer therefore stays
-//! in an [`arena`], from which the next requests are served without the page faults of fresh memory.
+//! A training step asks for the same sizes as the step before it, in the same order. The memory of a dropped buffer
+//! therefore stays in an [`arena`], from which the next requests are served without the page faults of fresh memory.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use ukulele_kernels::Element;

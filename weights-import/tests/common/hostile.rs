@@ -108,7 +108,7 @@ pub fn poke(bytes: &[u8]) -> bool {
 /// [`poke`] for a file with others beside it; `size` is the bytes of all of them.
 pub fn poke_source(source: &dyn Fn() -> Source, size: usize) -> bool {
     TRIED.set(TRIED.get() + 1);
-    // The first chunk of tensor memory is of address space, and no file's; tensors in it are counted where they are read.
+    // The first chunk of tensor memory is address space and no file's; tensors in it are counted where they are read.
     static CHUNK: LazyLock<Tensor> = LazyLock::new(|| Tensor::zeros(&[1 << 16]).unwrap());
     LazyLock::force(&CHUNK);
     let base = LIVE.get();

@@ -51,8 +51,8 @@ impl Pool2d {
 pub struct MaxPool2d {
     /// How the window moves.
     pub options: Pool2d,
-    /// Where in its window each output comes from, in channels-last order, as [`pool::Pool2d::places_len`] says; known after a
-    /// recorded forward.
+    /// Where in its window each output comes from, in channels-last order, as [`pool::Pool2d::places_len`] says; known
+    /// after a recorded forward.
     pub places: Vec<u8>,
 }
 

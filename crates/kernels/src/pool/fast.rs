@@ -28,8 +28,8 @@ impl Window {
     }
 }
 
-/// The largest numbers of the windows of an output row, whose first pixel has the number `pixel`, and with `PLACES` where they
-/// come from. Returns whether there may be NaN in them; the results are those of other numbers then.
+/// The largest numbers of the windows of an output row, whose first pixel has the number `pixel`, and with `PLACES`
+/// where they come from. Returns whether there may be NaN in them; the results are not to be used then.
 #[inline(always)]
 fn max_row<S: Simd, const PLACES: bool>(
     s: S,
@@ -61,7 +61,8 @@ fn max_row<S: Simd, const PLACES: bool>(
     s.sum(zero).is_nan()
 }
 
-/// [`max_row`] of some channels of one window (rows and columns of the image, and the first place): `N` vectors, or a part of one.
+/// [`max_row`] of some channels of one window (rows and columns of the image, and the first place): `N` vectors, or a
+/// part of one. Returns `zero` with what the numbers times 0 add to it.
 #[inline(always)]
 fn max_block<S: Simd, const N: usize, const PLACES: bool>(
     s: S,
@@ -123,7 +124,9 @@ dispatch!(fn values(g: &Pool2d, x: &[f32], pixel: usize, y: &mut [f32]) -> bool 
 fn places_body<S: Simd>(s: S, g: &Pool2d, x: &[f32], pixel: usize, y: &mut [f32], places: &mut [u8]) -> bool {
     max_row::<S, true>(s, g, x, pixel, y, places)
 }
-dispatch!(fn values_and_places(g: &Pool2d, x: &[f32], pixel: usize, y: &mut [f32], places: &mut [u8]) -> bool = places_body);
+dispatch!(
+    fn values_and_places(g: &Pool2d, x: &[f32], pixel: usize, y: &mut [f32], places: &mut [u8]) -> bool = places_body
+);
 
 pub(crate) fn max_pool2d(isa: Isa, g: &Pool2d, x: &[f32], y: &mut [f32]) {
     pieces(y, g.out_w() * g.c, |at, y| {
