@@ -2,7 +2,7 @@
 //!
 //! [`Plan::compile`] runs a network once on an example and reads the ops that it used. Batch norms are folded into the
 //! convolutions before them; bias, residual, ReLU and GELU are applied while a product is in registers; weights are packed
-//! once, and 3×3 convolutions are computed by Winograd's algorithm where that is faster. Branches that are put together
+//! once, and convolutions with stride 1 are computed by Winograd's algorithm where that is faster. Branches that are put together
 //! write into their places. Memory is planned by lifetime and kept from run to run. Images go through one by one (a few at
 //! a time if they are small), so that what a step writes is still in the cache when the next one reads it; dense layers
 //! take the whole batch.
