@@ -4,6 +4,7 @@ use crate::op::{Keeps, Kept, Op, Slots};
 use crate::{Element, Error, Gradient, Result, Tensor, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use ukulele_kernels::in_pool;
 use ukulele_tensor::Shape;
 
 /// The place of a record on its tape.
@@ -244,10 +245,11 @@ impl<T: Element> Tape<T> {
     pub fn backward_from(&self, value: &Value<T>, gradient: Tensor<T>) -> Result<Gradients<T>> {
         let end = self.end(value, &gradient)?;
         let mut leaves = BTreeMap::new();
-        self.walk(end, gradient, false, &mut |leaf, gradient| {
+        let each = &mut |leaf, gradient: Gradient<T>| {
             leaves.insert(leaf, gradient.into_tensor()?);
             Ok(())
-        })?;
+        };
+        in_pool(|| self.walk(end, gradient, false, each))?;
         Ok(Gradients { leaves })
     }
 
@@ -276,11 +278,11 @@ impl<T: Element> Tape<T> {
     pub fn backward_each(
         &self,
         loss: &Value<T>,
-        each: &mut dyn FnMut(NodeId, Gradient<T>) -> Result<()>,
+        each: &mut (dyn FnMut(NodeId, Gradient<T>) -> Result<()> + Send),
     ) -> Result<()> {
         let gradient = scalar_gradient(loss)?;
         let end = self.end(loss, &gradient)?;
-        self.walk(end, gradient, true, each)
+        in_pool(|| self.walk(end, gradient, true, each))
     }
 
     /// The walk from the node `end` back. Large gradients of leaves may be products if the reader is `lazy`.
@@ -289,7 +291,7 @@ impl<T: Element> Tape<T> {
         end: usize,
         gradient: Tensor<T>,
         lazy: bool,
-        each: &mut dyn FnMut(NodeId, Gradient<T>) -> Result<()>,
+        each: &mut (dyn FnMut(NodeId, Gradient<T>) -> Result<()> + Send),
     ) -> Result<()> {
         let mut nodes = self.take_nodes("backward")?;
         nodes.truncate(end + 1);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use ukulele_kernels::conv::{Algorithm, Conv2d, PackedConv, Pixels, conv2d_packed};
 use ukulele_kernels::gemm::{Epilogue, Mat, Packed, Precision, gemm_packed};
-use ukulele_kernels::{attention, elementwise, norm, pool};
+use ukulele_kernels::{attention, elementwise, in_pool, norm, pool};
 use ukulele_layers::{Error, Pass, Result, Tensor, Value};
 
 /// How far a plan's numbers may be from the pass's, relative in norm.
@@ -337,7 +337,7 @@ impl Plan {
         lengths: &[usize],
         observer: &mut (dyn FnMut(usize, Duration) + Send),
     ) -> Result<Tensor> {
-        rayon::scope(|_| self.run_here(images, lengths, observer))
+        in_pool(|| self.run_here(images, lengths, observer))
     }
 
     fn run_here(

@@ -180,8 +180,8 @@ pub(crate) fn conv2d_with<T: Element>(
     }
 }
 
-/// dx (+)= the gradient of the input: each dx sums dy times weight over all outputs it took part in. 3×3 convolutions with
-/// stride 1 may be computed by Winograd's algorithm: the error is a few times that of the direct sum.
+/// dx (+)= the gradient of the input: each dx sums dy times weight over all outputs it took part in. Convolutions that
+/// [`Algorithm::Winograd`] supports may be computed by it: the error is a few times that of the direct sum.
 ///
 /// # Panics
 /// If the sizes do not fit.
@@ -190,7 +190,7 @@ pub fn conv2d_backward_data<T: Element>(g: &Conv2d, dy: &[T], w: &[T], dx: &mut 
 }
 
 /// [`conv2d_backward_data`] of factors that are rounded to a precision first, with the exceptions of [`conv2d_in`], and that of
-/// 3×3 convolutions with stride 1 that are faster in f32 by Winograd's algorithm.
+/// convolutions that are faster in f32 by Winograd's algorithm.
 ///
 /// # Panics
 /// As there.
@@ -228,13 +228,13 @@ pub(crate) fn backward_data_with<T: Element>(
         (Some(dy), Some(w), Some(dx)) if g.is_depthwise() => {
             depthwise::backward_data(isa, g, dy, &depthwise::pack(g, w), dx, accumulate);
         }
-        (Some(dy), Some(w), Some(dx)) if winograd::pays_backward(g, kind) => {
-            winograd::backward_data(isa, g, dy, w, dx, accumulate);
-        }
-        (Some(dy), Some(w), Some(dx)) => {
-            let kind = if dense::supports_backward(g, kind) { kind } else { Kind::Single };
-            dense::backward_data(isa, kind, g, dy, w, dx, accumulate);
-        }
+        (Some(dy), Some(w), Some(dx)) => match winograd::backward_form(g, kind) {
+            Some(form) => winograd::backward_data(isa, form, g, dy, w, dx, accumulate),
+            None => {
+                let kind = if dense::supports_backward(g, kind) { kind } else { Kind::Single };
+                dense::backward_data(isa, kind, g, dy, w, dx, accumulate);
+            }
+        },
         _ => naive::conv::conv2d_backward_data(g, dy, w, dx, accumulate),
     }
 }

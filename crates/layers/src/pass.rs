@@ -251,7 +251,11 @@ impl Pass {
     ///
     /// # Errors
     /// As [`Pass::backward`]; the first of `each`, which ends the walk.
-    pub fn backward_each(&mut self, loss: &Value, each: &mut dyn FnMut(ParamId, Gradient) -> Result<()>) -> Result<()> {
+    pub fn backward_each(
+        &mut self,
+        loss: &Value,
+        each: &mut (dyn FnMut(ParamId, Gradient) -> Result<()> + Send),
+    ) -> Result<()> {
         let Some(tape) = &self.tape else { return Err(records_nothing()) };
         let leaves: BTreeMap<NodeId, ParamId> =
             std::mem::take(&mut self.leaves).into_iter().map(|(id, (node, _))| (node, id)).collect();

@@ -8,7 +8,7 @@ use crate::{
 use serde_json::{Map, Value as Json};
 use std::ops::Range;
 use std::path::Path;
-use ukulele_layers::{Error, Init, Module, ModuleId, Param, Pass, Result, Value};
+use ukulele_layers::{Error, Init, Module, ModuleId, Param, Pass, Result, Value, in_pool};
 use weights_import::{Architecture, Dialect, guess};
 
 /// The measures of an [`ImageModel`].
@@ -447,7 +447,7 @@ impl ImageModel {
     /// No images, or too small ones.
     pub fn forward(&self, x: &Value, pass: &mut Pass) -> Result<ImageLogits> {
         let plain = |logits| ImageLogits { logits, aux: Vec::new(), aux_weight: 0.0 };
-        match self {
+        in_pool(|| match self {
             Self::ResNet(net) => net.forward(x, pass).map(plain),
             Self::ResNetV2(net) => net.forward(x, pass).map(plain),
             Self::CifarResNet(net) => net.forward(x, pass).map(plain),
@@ -457,7 +457,7 @@ impl ImageModel {
             Self::InceptionV4(net) => net.forward(x, pass).map(plain),
             Self::InceptionResNetV1(net) => net.forward(x, pass).map(plain),
             Self::InceptionResNetV2(net) => net.forward(x, pass).map(plain),
-        }
+        })
     }
 
     /// What the head sees: (N, C, H, W) to (N, features).
@@ -465,7 +465,7 @@ impl ImageModel {
     /// # Errors
     /// As [`ImageModel::forward`].
     pub fn features(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
-        each!(self, net => net.features(x, pass))
+        in_pool(|| each!(self, net => net.features(x, pass)))
     }
 
     /// The stages from `range.start` to before `range.end`, one for each group of [`ImageModel::layer_groups`]: the first takes
@@ -491,10 +491,11 @@ impl ImageModel {
         if range.end > head + 1 {
             return Err(Error::argument("stages", format!("stages {range:?}; there are {}", head + 1)));
         }
-        range.into_iter().try_fold(x.clone(), |x, at| match at == head {
+        let mut stage = |x: Value, at: usize| match at == head {
             true => self.head(&x, pass),
             false => each!(self, net => net.group(at, &x, pass)),
-        })
+        };
+        in_pool(|| range.into_iter().try_fold(x.clone(), &mut stage))
     }
 
     /// Logits of features: (N, features) to (N, classes).

@@ -13,7 +13,9 @@ use crate::tokens::TokenBatch;
 use serde_json::{Map, Value as Json, json};
 use std::ops::Range;
 use std::path::Path;
-use ukulele_layers::{Dropout, Error, Init, Linear, Module, ModuleId, Param, Pass, Result, Value, join, module};
+use ukulele_layers::{
+    Dropout, Error, Init, Linear, Module, ModuleId, Param, Pass, Result, Value, in_pool, join, module,
+};
 use weights_import::{Architecture, Bert, Dialect, TextFamily, Weights, guess};
 
 /// A layer on each token's hidden state.
@@ -391,7 +393,7 @@ impl TextModel {
     /// # Errors
     /// Lists of unequal length, a sequence longer than the model's longest, or ids beyond the tables.
     pub fn hidden(&self, tokens: &TokenBatch, pass: &mut Pass) -> Result<Value> {
-        encoder!(&self.encoder, net => net.forward(tokens, pass))
+        in_pool(|| encoder!(&self.encoder, net => net.forward(tokens, pass)))
     }
 
     /// The encoder's stages from `range.start` to before `range.end`, one for each group of [`TextModel::layer_groups`] but the
@@ -407,7 +409,7 @@ impl TextModel {
         tokens: &TokenBatch,
         pass: &mut Pass,
     ) -> Result<Value> {
-        encoder!(&self.encoder, net => net.run(range, x, tokens, pass))
+        in_pool(|| encoder!(&self.encoder, net => net.run(range, x, tokens, pass)))
     }
 
     /// What the encoder's embeddings give, (B, T, width): the output of the module [`TextModel::embeddings_name`].

@@ -47,7 +47,7 @@ pub trait Optimizer {
 pub(crate) type Pieces<'a> = dyn FnMut(&mut dyn FnMut(usize, &[f32])) -> Result<()> + 'a;
 
 /// Moves one parameter, whose memory is dense and in the same order as that of the gradient, which comes in pieces.
-type Update<'a> = dyn FnMut(&mut Param, &mut Pieces<'_>, Group) -> Result<()> + 'a;
+type Update<'a> = dyn FnMut(&mut Param, &mut Pieces<'_>, Group) -> Result<()> + Send + 'a;
 
 /// The step of any optimiser: checks everything, then moves everything.
 pub(crate) fn step(

@@ -145,7 +145,7 @@ fn check(g: &Conv2d, seed: u64, residual: bool, activation: Activation) {
         backward_weight_with(isa, Kind::Single, g, &x, &dy, &mut fast_dw);
         let taps = g.kh * g.kw;
         assert_close(&fast_y, &y, taps * g.cin, &format!("{isa:?} forward"));
-        let depth = if winograd::pays_backward(g, Kind::Single) { 8 } else { 1 } * taps * g.cout;
+        let depth = if winograd::backward_form(g, Kind::Single).is_some() { 8 } else { 1 } * taps * g.cout;
         assert_close(&fast_dx, &dx, depth, &format!("{isa:?} backward data"));
         let twice: Vec<f32> = dx.iter().map(|dx| 2.0 * dx).collect();
         assert_close(&fast_sum, &twice, 2 * depth, &format!("{isa:?} backward data, added"));
@@ -170,7 +170,7 @@ fn check_rounded(isa: Isa, g: &Conv2d, x: &[f32], w: &[f32], dy: &[f32], epilogu
         let (from, by) = if direct { (x, w) } else { (&rounded_x[..], &rounded_w[..]) };
         conv2d_with(isa, kind, g, from, by, &mut fast_y, epilogue);
         assert_close(&fast_y, &y, taps * g.cin, &format!("{isa:?} {kind:?} forward"));
-        let winograd = winograd::pays_backward(g, kind);
+        let winograd = winograd::backward_form(g, kind).is_some();
         let back = dense::supports_backward(g, kind) && !g.is_depthwise() && !winograd;
         let (from, by) = if back { (dy, w) } else { (&rounded_dy[..], &rounded_w[..]) };
         let depth = if winograd { 8 } else { 1 } * taps * g.cout;
@@ -247,6 +247,19 @@ proptest! {
     }
 }
 
+/// Of inputs, of all kernels.
+#[test]
+fn winograds_gradients_of_other_kernels_agree_with_the_naive_twin() {
+    for (kh, kw) in [(5, 5), (1, 3), (3, 1), (1, 5), (5, 1), (1, 7), (7, 1)] {
+        for pad in [[kh / 2, kh / 2, kw / 2, kw / 2], [0, kh - 1, kw - 1, 0]] {
+            let stride = (1, 1);
+            let g = Conv2d { n: 3, h: 35, w: 33, cin: 35, cout: 40, kh, kw, stride, pad, dilation: (1, 1), groups: 1 };
+            assert!(winograd::backward_form(&g, Kind::Single).is_some(), "{kh}x{kw} {pad:?}");
+            check(&g, 5, false, Activation::None);
+        }
+    }
+}
+
 /// Other padding than 1, and sides and channels that are no multiples of anything.
 #[test]
 fn winograds_gradients_agree_with_the_naive_twin() {
@@ -264,7 +277,10 @@ fn winograds_gradients_agree_with_the_naive_twin() {
             dilation: (1, 1),
             groups: 1,
         };
-        assert!(winograd::pays_backward(&g, Kind::Single) && winograd_weight::pays(&g, Kind::Single), "{pad:?}");
+        assert!(
+            winograd::backward_form(&g, Kind::Single).is_some() && winograd_weight::pays(&g, Kind::Single),
+            "{pad:?}"
+        );
         check(&g, 3, false, Activation::None);
     }
 }
@@ -371,7 +387,7 @@ fn winograds_error_is_as_stated() {
     }
     // The gradient of the input, which is large enough here to be computed by Winograd's algorithm.
     let turned = Conv2d { cin: cout, cout: cin, ..g };
-    assert!(winograd::pays_backward(&turned, Kind::Single));
+    assert!(winograd::backward_form(&turned, Kind::Single).is_some());
     let mut exact = vec![0.0; turned.x_len()];
     naive::conv::conv2d_backward_data(&turned, &f64s(&x), &f64s(&weight), &mut exact, false);
     let largest = exact.iter().fold(0.0f64, |m, x| m.max(x.abs()));

@@ -16,7 +16,7 @@
 //! Improving the Accuracy of Winograd Convolution", on the points.
 
 use super::winograd_line::{line_inputs, line_outputs};
-use super::winograd_points::{EIGHT, SIX, TEN, input_points, output_points};
+use super::winograd_points::{EIGHT, Points, SIX, TEN, input_points, kernel_points, output_points};
 use super::{Conv2d, Pixels};
 use crate::gemm::blocks::{pieces, shared, tile_size};
 use crate::gemm::pack::{pack, packed_len, with_buffer};
@@ -77,16 +77,18 @@ impl Form {
     }
 }
 
-/// Is the gradient of the input faster so than by the direct sum in such places? Here the weight is transformed each time, and
-/// what is computed is f32.
-pub(super) fn pays_backward(g: &Conv2d, kind: Kind) -> bool {
-    let tiles = g.n * g.h.div_ceil(OUT) * g.w.div_ceil(OUT);
-    // Pairs take half the time.
+/// The form of the gradient of the input, if it is faster so than by the direct sum in such places. Here the weight is transformed
+/// each time, and what is computed is f32.
+pub(super) fn backward_form(g: &Conv2d, kind: Kind) -> Option<Form> {
+    let form = Form::of(g)?;
+    let tiles = g.n * g.h.div_ceil(form.out.0) * g.w.div_ceil(form.out.1);
+    // A quarter of the time for the transforms; pairs take half the time.
     let times = if kind == Kind::Single { 5 } else { 10 };
-    Form::of(g) == Some(SQUARE)
-        && g.pad.iter().all(|&pad| pad <= 2)
+    let pays = g.pad[..2].iter().all(|&pad| pad < g.kh)
+        && g.pad[2..].iter().all(|&pad| pad < g.kw)
         && g.cin.min(g.cout) >= 32
-        && times * (tiles + TILES_PER_WEIGHT) < g.n * g.h * g.w
+        && times * form.places() * (tiles + TILES_PER_WEIGHT) < 4 * g.kh * g.kw * g.n * g.h * g.w;
+    pays.then_some(form)
 }
 
 /// Numbers that [`pack_weight`] writes.
@@ -132,53 +134,79 @@ pub(super) fn pack_weight(isa: Isa, form: Form, g: &Conv2d, w: &[f32], out: &mut
 
 /// See [`super::conv2d_backward_data`]: the convolution of dy with the kernel turned by half a circle, whose weight is
 /// transformed for it.
-pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
-    let pad = g.pad.map(|pad| 2 - pad);
+pub(super) fn backward_data(isa: Isa, form: Form, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
+    let [top, bottom, left, right] = g.pad;
+    let pad = [g.kh - 1 - top, g.kh - 1 - bottom, g.kw - 1 - left, g.kw - 1 - right];
     let turned = Conv2d { h: g.out_h(), w: g.out_w(), cin: g.cout, cout: g.cin, pad, ..*g };
-    with_buffer(weight_len(isa, SQUARE, &turned), |panels| {
-        let size = PLACES * g.cout * tile_size(isa).1;
-        panels.par_chunks_mut(size).enumerate().for_each(|(panel, out)| turn_weight(isa, g, w, panel, out));
-        forward(isa, SQUARE, &turned, Pixels::dense(dy, g.cout), panels, dx, g.cin, accumulate, Epilogue::NONE);
+    with_buffer(weight_len(isa, form, &turned), |panels| {
+        let size = form.places() * g.cout * tile_size(isa).1;
+        panels.par_chunks_mut(size).enumerate().for_each(|(panel, out)| turn_weight(isa, form, g, w, panel, out));
+        forward(isa, form, &turned, Pixels::dense(dy, g.cout), panels, dx, g.cin, accumulate, Epilogue::NONE);
     });
 }
 
-/// G g of one column or row of a 3×3 kernel.
+/// One vector of input channels of the turned kernels of output channel `o`, for all places, `apart` apart.
 #[inline(always)]
-fn weight_points<S: Simd>(s: S, g: [S::V; 3]) -> [S::V; IN] {
-    let [a, b] = SIX.points;
-    let (aa, bb) = (a * a, b * b);
-    let [zero, by_a, by_b] =
-        [1.0 / (aa * bb), 0.5 / (aa * (aa - bb)), 0.5 / (bb * (bb - aa))].map(|n| s.splat(n as f32));
-    let a_even = s.mul(by_a, s.mul_add(s.splat(aa as f32), g[2], g[0]));
-    let b_even = s.mul(by_b, s.mul_add(s.splat(bb as f32), g[2], g[0]));
-    let (a_odd, b_odd) = (s.mul(s.mul(by_a, s.splat(a as f32)), g[1]), s.mul(s.mul(by_b, s.splat(b as f32)), g[1]));
-    [s.mul(zero, g[0]), s.add(a_even, a_odd), s.sub(a_even, a_odd), s.add(b_even, b_odd), s.sub(b_even, b_odd), g[2]]
+fn turn_square<S: Simd, const TAPS: usize>(s: S, kernel: [[S::V; TAPS]; TAPS], apart: usize, out: &mut [f32]) {
+    let mut columns = [[s.zero(); IN]; TAPS];
+    for (x, column) in columns.iter_mut().enumerate() {
+        *column = kernel_points(s, &SIX, across(&kernel, x, s.zero()));
+    }
+    for i in 0..IN {
+        let row: [S::V; IN] = kernel_points(s, &SIX, across(&columns, i, s.zero()));
+        for (j, &number) in row.iter().enumerate() {
+            s.store(&mut out[(i * IN + j) * apart..], number);
+        }
+    }
+}
+
+/// The same of a kernel of one row or column.
+#[inline(always)]
+fn turn_line<S: Simd, const P: usize, const IN: usize, const TAPS: usize>(
+    s: S,
+    points: &Points<P>,
+    kernel: [[S::V; TAPS]; 1],
+    apart: usize,
+    out: &mut [f32],
+) {
+    let row: [S::V; IN] = kernel_points(s, points, kernel[0]);
+    for (i, &number) in row.iter().enumerate() {
+        s.store(&mut out[i * apart..], number);
+    }
+}
+
+/// A vector of input channels of a kernel, from the last tap to the first.
+#[inline(always)]
+fn turned<S: Simd, const ROWS: usize, const COLS: usize>(
+    s: S,
+    w: &[f32],
+    cin: usize,
+    count: usize,
+) -> [[S::V; COLS]; ROWS] {
+    let mut kernel = [[s.zero(); COLS]; ROWS];
+    for (y, row) in kernel.iter_mut().enumerate() {
+        for (x, tap) in row.iter_mut().enumerate() {
+            *tap = load(s, &w[(ROWS * COLS - 1 - y * COLS - x) * cin..][..count]);
+        }
+    }
+    kernel
 }
 
 #[inline(always)]
-fn turn_body<S: Simd>(s: S, g: &Conv2d, w: &[f32], panel: usize, out: &mut [f32]) {
-    let width = 2 * S::LANES;
-    assert!(out.len() >= PLACES * g.cout * width && w.len() >= g.cout * 9 * g.cin);
-    for (o, w) in w.chunks_exact(9 * g.cin).enumerate() {
+fn turn_body<S: Simd>(s: S, form: Form, g: &Conv2d, w: &[f32], panel: usize, out: &mut [f32]) {
+    let (width, taps) = (2 * S::LANES, g.kh * g.kw);
+    let apart = g.cout * width;
+    for (o, w) in w.chunks_exact(taps * g.cin).enumerate() {
         for half in 0..2 {
             let channel = (panel * width + half * S::LANES).min(g.cin);
-            let channels = S::LANES.min(g.cin - channel);
-            let mut columns = [[s.zero(); IN]; 3];
-            for (x, column) in columns.iter_mut().enumerate() {
-                let mut taps = [s.zero(); 3];
-                for (y, tap) in taps.iter_mut().enumerate() {
-                    // From the last tap to the first.
-                    *tap = load(s, &w[(8 - 3 * y - x) * g.cin + channel..][..channels]);
-                }
-                *column = weight_points(s, taps);
-            }
-            for i in 0..IN {
-                let row = weight_points(s, across(&columns, i, s.zero()));
-                for (j, &number) in row.iter().enumerate() {
-                    let at = ((i * IN + j) * g.cout + o) * width + half * S::LANES;
-                    // SAFETY: `out` has two vectors for each place and each o, checked above.
-                    unsafe { s.store_ptr(out.as_mut_ptr().add(at), number) };
-                }
+            let (count, w) = (S::LANES.min(g.cin - channel), &w[channel..]);
+            let out = &mut out[o * width + half * S::LANES..];
+            match (form.inputs, taps) {
+                ((IN, IN), 9) => turn_square::<S, 3>(s, turned(s, w, g.cin, count), apart, out),
+                ((IN, IN), _) => turn_square::<S, 5>(s, turned(s, w, g.cin, count), apart, out),
+                (_, 3) => turn_line::<S, 2, 6, 3>(s, &SIX, turned(s, w, g.cin, count), apart, out),
+                (_, 5) => turn_line::<S, 3, 8, 5>(s, &EIGHT, turned(s, w, g.cin, count), apart, out),
+                _ => turn_line::<S, 4, 10, 7>(s, &TEN, turned(s, w, g.cin, count), apart, out),
             }
         }
     }
@@ -186,7 +214,7 @@ fn turn_body<S: Simd>(s: S, g: &Conv2d, w: &[f32], panel: usize, out: &mut [f32]
 
 dispatch!(
     /// G g Gᵀ of the kernels turned by half a circle, for the input channels of one panel: `[place][cout][width]`.
-    fn turn_weight(g: &Conv2d, w: &[f32], panel: usize, out: &mut [f32]) = turn_body
+    fn turn_weight(form: Form, g: &Conv2d, w: &[f32], panel: usize, out: &mut [f32]) = turn_body
 );
 
 /// The tiles of a convolution, and where their numbers lie.

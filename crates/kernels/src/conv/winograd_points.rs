@@ -23,6 +23,9 @@ pub(super) struct Points<const P: usize> {
     others: [[f64; P]; P],
     /// Those of all, without the last, which is 1.
     all: [f64; P],
+    /// Products of the distances of 0, and of each pair's points, to all others.
+    zero: f64,
+    distances: [f64; P],
 }
 
 impl<const P: usize> Points<P> {
@@ -53,19 +56,54 @@ impl<const P: usize> Points<P> {
             }
             pair += 1;
         }
-        Points { points, others, all }
+        // Distances of 0 are -p² for each pair, those of p beside them p, 2 p and p² - q² for each other pair.
+        let (mut zero, mut distances, mut i) = (1.0, [0.0; P], 0);
+        while i < P {
+            let square = points[i] * points[i];
+            zero *= -square;
+            distances[i] = 2.0 * square;
+            let mut k = 0;
+            while k < P {
+                if k != i {
+                    distances[i] *= square - points[k] * points[k];
+                }
+                k += 1;
+            }
+            i += 1;
+        }
+        Points { points, others, all, zero, distances }
     }
 
     /// Rows of G: powers of each point over the product of its distances to the others, and the last tap.
     pub(super) fn weight_rows(&self, taps: usize) -> Vec<Vec<f64>> {
-        let finite: Vec<f64> = [0.0].into_iter().chain(self.points.iter().flat_map(|&p| [p, -p])).collect();
-        let row = |&p: &f64| {
-            let distances: f64 = finite.iter().filter(|&&other| other != p).map(|other| p - other).product();
-            (0..taps as i32).map(|power| p.powi(power) / distances).collect()
-        };
+        let row = |p: f64, distances: f64| (0..taps as i32).map(|power| p.powi(power) / distances).collect();
+        let pairs = self.points.iter().zip(&self.distances);
         let last = (0..taps).map(|tap| if tap + 1 == taps { 1.0 } else { 0.0 }).collect();
-        finite.iter().map(row).chain([last]).collect()
+        let rows = [row(0.0, self.zero)].into_iter().chain(pairs.flat_map(|(&p, &by)| [row(p, by), row(-p, by)]));
+        rows.chain([last]).collect()
     }
+}
+
+/// G g.
+#[inline(always)]
+pub(super) fn kernel_points<S: Simd, const P: usize, const IN: usize, const TAPS: usize>(
+    s: S,
+    points: &Points<P>,
+    g: [S::V; TAPS],
+) -> [S::V; IN] {
+    const { assert!(IN == 2 * P + 2 && TAPS > 1) };
+    let mut v = [s.zero(); IN];
+    (v[0], v[IN - 1]) = (s.mul(s.splat((1.0 / points.zero) as f32), g[0]), g[TAPS - 1]);
+    for pair in 0..P {
+        let (mut sums, mut power) = ([s.zero(); 2], 1.0 / points.distances[pair]);
+        for (k, &g) in g.iter().enumerate() {
+            sums[k % 2] = s.mul_add(s.splat(power as f32), g, sums[k % 2]);
+            power *= points.points[pair];
+        }
+        v[2 * pair + 1] = s.add(sums[0], sums[1]);
+        v[2 * pair + 2] = s.sub(sums[0], sums[1]);
+    }
+    v
 }
 
 /// Bᵀ d.
@@ -132,9 +170,21 @@ mod tests {
                 let number = |i: usize| ((i * 7 + 3) % 11) as f32 - 5.0;
                 let g: Vec<f64> = (0..taps).map(|i| f64::from(number(i + 5))).collect();
                 let v = input_points::<S, $pairs, $inputs>(s, &$points, std::array::from_fn(|i| s.splat(number(i))));
+                let u = kernel_points::<S, $pairs, $inputs, { $inputs + 1 - $outputs }>(
+                    s,
+                    &$points,
+                    std::array::from_fn(|i| s.splat(g[i] as f32)),
+                );
                 let mut m = v;
-                for (m, row) in m.iter_mut().zip($points.weight_rows(taps)) {
+                for ((m, u), row) in m.iter_mut().zip(u).zip($points.weight_rows(taps)) {
                     let weight: f64 = row.iter().zip(&g).map(|(row, g)| row * g).sum();
+                    let mut got = vec![0.0; S::LANES];
+                    s.store(&mut got, u);
+                    assert!(
+                        (f64::from(got[0]) - weight).abs() < 1e-5 * (1.0 + weight.abs()),
+                        "{} not {weight}",
+                        got[0]
+                    );
                     *m = s.mul(*m, s.splat(weight as f32));
                 }
                 let y = output_points::<S, $pairs, $inputs, $outputs>(s, &$points, m);
