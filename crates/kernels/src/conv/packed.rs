@@ -2,8 +2,10 @@
 
 use super::{Conv2d, dense, winograd};
 use crate::gemm::pairs::Kind;
-use crate::gemm::{Epilogue, Precision, at_least};
+use crate::gemm::tile::Target;
+use crate::gemm::{Epilogue, MixedEpilogue, Precision, at_least, with_rows};
 use crate::isa::{self, Isa};
+use crate::numbers::{Numbers, NumbersMut};
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +119,26 @@ impl PackedConv {
         PackedConv { panels, len, algorithm, isa, kind, g: *g }
     }
 
+    /// Numbers from the first to the last of the output, whose pixels are `y_stride` apart.
+    ///
+    /// # Panics
+    /// If it is of another convolution than `g`, or there are too few numbers of input or output.
+    fn check(&self, g: &Conv2d, x: usize, x_stride: usize, y: usize, y_stride: usize) -> usize {
+        let same = Conv2d { n: g.n, h: g.h, w: g.w, pad: g.pad, ..self.g };
+        assert_eq!(*g, same, "the weight was packed for another convolution");
+        // Whatever wraps around is larger than any memory.
+        let needed = |[n, h, w]: [usize; 3], channels: usize, stride: usize| {
+            assert!(stride >= channels, "{g:?}: {channels} channels in pixels that are {stride} apart");
+            let pixels = n.checked_mul(h).and_then(|pixels| pixels.checked_mul(w));
+            let last = pixels.and_then(|pixels| pixels.saturating_sub(1).checked_mul(stride)?.checked_add(channels));
+            if pixels == Some(0) { 0 } else { last.unwrap_or(usize::MAX) }
+        };
+        let out = needed([g.n, g.out_h(), g.out_w()], g.cout, y_stride);
+        assert!(x >= needed([g.n, g.h, g.w], g.cin, x_stride), "{g:?}: input of {x}");
+        assert!(y >= out, "{g:?}: output of {y}");
+        out
+    }
+
     /// The memory that the weight lies in, for the next one.
     pub fn into_memory(self) -> Vec<f32> {
         self.panels
@@ -143,24 +165,46 @@ impl PackedConv {
     }
 }
 
+/// [`conv2d_packed`] of an input without gaps, a result and a residual that lie as f32 or as bf16 each.
+///
+/// # Panics
+/// As there; in Winograd's algorithm unless all of them are f32.
+pub fn conv2d_packed_mixed(
+    g: &Conv2d,
+    x: Numbers,
+    w: &PackedConv,
+    y: NumbersMut,
+    stride: usize,
+    epilogue: &MixedEpilogue,
+) {
+    let out = w.check(g, x.len(), g.cin, y.len(), stride);
+    epilogue.check(g.cout, out);
+    if g.y_len() == 0 {
+        return;
+    }
+    let panels = &w.panels[..w.len];
+    if w.algorithm == Algorithm::Winograd {
+        let (Numbers::F32(x), NumbersMut::F32(y), Some(epilogue)) = (x, y, epilogue.wide()) else {
+            panic!("{g:?}: Winograd's algorithm is for f32");
+        };
+        return winograd::forward(w.isa, g, Pixels::dense(x, g.cin), panels, y, stride, false, epilogue);
+    }
+    let target = Target::of(y, epilogue);
+    with_rows(w.isa, w.kind, x, g.cin, |x| {
+        let weight = dense::Weight { panels, chain: w.kind.chain(), kind: w.kind };
+        let (placed, x) = (x.placed, Pixels { data: x.data, stride: x.width });
+        // SAFETY: the target has room for all pixels, checked above.
+        unsafe { dense::forward_to(w.isa, g, x, placed, weight, target, stride) };
+    });
+}
+
 /// y = act(conv(x, w) + bias + residual). The pixels of y are `stride` apart; the residual has the layout of y, the bias one
 /// number per output channel. Numbers of y between the pixels stay as they are.
 ///
 /// # Panics
 /// If the sizes do not fit.
 pub fn conv2d_packed(g: &Conv2d, x: Pixels, w: &PackedConv, y: &mut [f32], stride: usize, epilogue: &Epilogue<f32>) {
-    let same = Conv2d { n: g.n, h: g.h, w: g.w, pad: g.pad, ..w.g };
-    assert_eq!(*g, same, "the weight was packed for another convolution");
-    // Whatever wraps around is larger than any memory.
-    let needed = |[n, h, w]: [usize; 3], channels: usize, stride: usize| {
-        assert!(stride >= channels, "{g:?}: {channels} channels in pixels that are {stride} apart");
-        let pixels = n.checked_mul(h).and_then(|pixels| pixels.checked_mul(w));
-        let last = pixels.and_then(|pixels| pixels.saturating_sub(1).checked_mul(stride)?.checked_add(channels));
-        if pixels == Some(0) { 0 } else { last.unwrap_or(usize::MAX) }
-    };
-    let out = needed([g.n, g.out_h(), g.out_w()], g.cout, stride);
-    assert!(x.data.len() >= needed([g.n, g.h, g.w], g.cin, x.stride), "{g:?}: input of {}", x.data.len());
-    assert!(y.len() >= out, "{g:?}: output of {}", y.len());
+    let out = w.check(g, x.data.len(), x.stride, y.len(), stride);
     epilogue.check(g.cout, out);
     if g.y_len() == 0 {
         return;

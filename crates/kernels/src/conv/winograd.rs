@@ -256,7 +256,7 @@ impl Product<'_> {
         for panel in panels {
             let data = &self.weight[panel * PLACES * cin * width..][..PLACES * cin * width];
             let b = Panels { data, taps: PLACES, depth: cin, cols: width, chain: CHAIN, kind: Kind::Single };
-            let target = Target { c: products.as_mut_ptr(), accumulate: false, epilogue: Epilogue::NONE, far: false };
+            let target = Target { far: false, ..Target::new(products, false, Epilogue::NONE) };
             // SAFETY: the sources are slices of `cin` numbers, and the products are this task's own, of `width` numbers a row.
             run(isa, &unsafe { Job::new(&block, b, 0..1, target) });
             transform_outputs(isa, &self.tiles, tiles.clone(), products, panel * width, output);
