@@ -124,18 +124,19 @@ impl<'a> Target<'a> {
     /// Asks for the lines of two vectors of the result and the residual.
     #[inline(always)]
     fn prefetch<S: Simd>(&self, s: S, at: usize) {
-        for half in [at, at + S::LANES] {
-            if self.bf16 {
-                s.prefetch(self.c.cast::<u16>().wrapping_add(half).cast());
-            } else {
-                s.prefetch(self.c.wrapping_add(half));
-            }
-            if let Some(residual) = self.epilogue.residual {
-                s.prefetch(residual.as_ptr().wrapping_add(half));
-            }
-            if let Some(residual) = self.residual {
-                s.prefetch(residual.as_ptr().wrapping_add(half).cast());
-            }
+        // Two vectors of bf16 are a line at most.
+        if self.bf16 {
+            s.prefetch(self.c.cast::<u16>().wrapping_add(at).cast());
+        } else {
+            s.prefetch(self.c.wrapping_add(at));
+            s.prefetch(self.c.wrapping_add(at + S::LANES));
+        }
+        if let Some(residual) = self.epilogue.residual {
+            s.prefetch(residual.as_ptr().wrapping_add(at));
+            s.prefetch(residual.as_ptr().wrapping_add(at + S::LANES));
+        }
+        if let Some(residual) = self.residual {
+            s.prefetch_read(residual.as_ptr().wrapping_add(at).cast());
         }
     }
 }
@@ -290,7 +291,16 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
     let mut sums = [[s.zero(); 2]; MAX_ROWS];
     let together = (TOGETHER / size.max(1)).max(1);
     for first in panels.clone().step_by(together) {
-        for tile in &block.tiles {
+        for (i, tile) in block.tiles.iter().enumerate() {
+            if let (true, Some(next)) = (target.far, block.tiles.get(i + 1)) {
+                // What the next tile begins with comes while this one is computed.
+                let tap = &block.taps[next.taps.start.min(block.taps.len() - 1)];
+                for &source in &tap.sources[..next.rows] {
+                    for line in 0..b.depth.div_ceil(LINE).min(LINES) {
+                        s.prefetch_read(source.wrapping_add(line * LINE));
+                    }
+                }
+            }
             for p in first..panels.end.min(first + together) {
                 let panel = &b.data[p * size..][..size];
                 let cols = width.min(b.cols - p * width);
@@ -420,6 +430,8 @@ const AHEAD: usize = 2048;
 const TOGETHER: usize = 64 * 1024;
 /// Numbers of a cache line.
 const LINE: usize = 16;
+/// Lines of each row of a tile that are asked for before it begins; the processor foresees the rest.
+const LINES: usize = 4;
 
 /// sums[row] = sum over taps and k of source[tap][row][k] * panel[tap][k], in chains of `longest`.
 ///
