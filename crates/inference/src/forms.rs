@@ -4,15 +4,15 @@ use crate::lower::Program;
 use crate::step::{Kernel, Step};
 
 /// Of each value, whether it does: where the step that makes it and all that read it can, and its channels are pairs. The input and
-/// the result are f32. `winograd` says which steps are computed by Winograd's algorithm, which is for f32.
-pub(crate) fn bf16_values(program: &Program, winograd: &[bool]) -> Vec<bool> {
+/// the result are f32.
+pub(crate) fn bf16_values(program: &Program) -> Vec<bool> {
     let Program { values, steps, output } = program;
     let mut made = vec![false; values.len()];
     let mut all: Vec<bool> = values.iter().map(|value| value.channels() > 0 && value.channels() % 2 == 0).collect();
     all[*output] = false;
-    for (at, step) in steps.iter().enumerate() {
+    for step in steps {
         made[step.output] = true;
-        if winograd[at] || !takes(step, values[step.output].numel()) {
+        if !takes(step, values[step.output].numel()) {
             step.reads().chain([step.output]).for_each(|id| all[id] = false);
         }
     }

@@ -31,7 +31,7 @@ const PRODUCTS_PER_WEIGHT: [usize; 2] = [16, 12];
 /// What a plan may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanOptions {
-    /// Whether 3×3 convolutions may be computed by Winograd's algorithm, whose rounding is a few times larger.
+    /// Whether convolutions may be computed by Winograd's algorithm, whose rounding is a few times larger.
     pub winograd: bool,
     /// What the factors of matrix products and convolutions are rounded to. Sums and norms are f32, as are convolutions by
     /// Winograd's algorithm and of images. In bf16 weights take half the memory, as does what lies between steps that can read and
@@ -193,11 +193,8 @@ impl Plan {
 
     fn new(program: Program, options: PlanOptions, images: usize) -> Self {
         let groups = groups(&program, options.precision == Precision::Bf16);
-        let together = together(&groups, images);
-        let winograd: Vec<bool> =
-            program.steps.iter().zip(&together).map(|(step, &n)| by_winograd(step, n, options)).collect();
         let bf16 = match options.precision {
-            Precision::Bf16 => bf16_values(&program, &winograd),
+            Precision::Bf16 => bf16_values(&program),
             Precision::F32 | Precision::Int8 => vec![false; program.values.len()],
         };
         let memory = Memory::plan(&program, groups, &bf16);
@@ -210,7 +207,11 @@ impl Plan {
 
     /// Packs the weights, for so many images a run.
     fn pack(&mut self, options: PlanOptions, images: usize) {
-        let together = together(&self.memory.groups, images);
+        let together = self.memory.groups.iter().flat_map(|group| {
+            let images = group.images.map_or(images, |most| most.min(images));
+            group.steps.clone().map(move |_| images)
+        });
+        let together: Vec<usize> = together.collect();
         let first: Vec<usize> = (0..self.steps.len()).map(|at| self.first_alike(at)).collect();
         self.steps.par_iter_mut().zip(together).enumerate().for_each(|(at, (Ready { step, weight: packed }, n))| {
             if first[at] != at && options.prepacked {
@@ -219,7 +220,8 @@ impl Plan {
             *packed = match &step.kernel {
                 Kernel::Conv { .. } | Kernel::Linear { .. } if !options.prepacked => Weight::Shared(options.precision),
                 Kernel::Conv { g, weight, .. } => {
-                    let algorithm = if by_winograd(step, n, options) { Algorithm::Winograd } else { Algorithm::Direct };
+                    let winograd = options.winograd && pays(&Conv2d { n, ..*g }, options.precision);
+                    let algorithm = if winograd { Algorithm::Winograd } else { Algorithm::Direct };
                     Weight::Conv(packed_conv(&mut Vec::new(), Vec::new(), g, weight, algorithm, options.precision))
                 }
                 Kernel::Linear { weight, bias, .. } => {
@@ -584,23 +586,6 @@ fn packed_linear(memory: Vec<f32>, weight: &[f32], out: usize, precision: Precis
     Packed::in_memory(memory, Mat::new(weight, out, weight.len() / out.max(1)).t(), precision)
 }
 
-/// How many images each step takes at a time, of so many in a run.
-fn together(groups: &[Group], images: usize) -> Vec<usize> {
-    let of = |group: &Group| {
-        let images = group.images.map_or(images, |most| most.min(images));
-        std::iter::repeat_n(images, group.steps.len())
-    };
-    groups.iter().flat_map(of).collect()
-}
-
-/// Is it a convolution that is computed by Winograd's algorithm, for `n` images at a time?
-fn by_winograd(step: &Step, n: usize, options: PlanOptions) -> bool {
-    match &step.kernel {
-        Kernel::Conv { g, .. } => options.winograd && options.prepacked && pays(&Conv2d { n, ..*g }, options.precision),
-        _ => false,
-    }
-}
-
 /// Queries, keys and values of texts of this length, one after the other for each token, from number `first` on.
 fn fused<T>(x: &[T], first: usize, width: usize, length: usize, dim: usize) -> attention::Inputs<'_, T> {
     let layout = attention::Layout::fused(length, width / dim.max(1), dim);
@@ -649,20 +634,23 @@ fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     &mut buffer[..len]
 }
 
-/// Is Winograd's algorithm faster for this convolution? It has 36 products for a tile of 16 outputs, each of which has 9
-/// otherwise, but also 36 numbers of weight instead of 9.
+/// Is Winograd's algorithm faster for this convolution? It has fewer products, but more numbers of weight.
 fn pays(g: &Conv2d, precision: Precision) -> bool {
-    let (tiles, outputs) = (g.n * g.out_h().div_ceil(4) * g.out_w().div_ceil(4), g.n * g.out_h() * g.out_w());
     let [direct, winograd] = PRODUCTS_PER_WEIGHT;
+    let time = |algorithm: Algorithm, per_weight: usize| {
+        algorithm.work(g).map(|(products, weights)| products + weights * per_weight)
+    };
     // The time of the direct sum: its products are no more than Winograd's in int8.
     let saved = match precision {
         Precision::F32 => (1, 1),
         Precision::Bf16 => (1, 2),
         Precision::Int8 => (1, 4),
     };
-    Algorithm::Winograd.supports(g)
-        && g.cin.min(g.cout) >= WINOGRAD_CHANNELS
-        && 36 * (tiles + winograd) * direct * saved.1 < 9 * (outputs + direct) * winograd * saved.0
+    let (Some(by_winograd), Some(directly)) = (time(Algorithm::Winograd, winograd), time(Algorithm::Direct, direct))
+    else {
+        return false;
+    };
+    g.cin.min(g.cout) >= WINOGRAD_CHANNELS && by_winograd * direct * saved.1 < directly * winograd * saved.0
 }
 
 /// |a − b| / |b|; infinite for other shapes, 0 if b itself is no number anywhere.

@@ -5,8 +5,11 @@
 mod dense;
 mod depthwise;
 mod packed;
+mod stem;
 mod walk;
 mod winograd;
+mod winograd_line;
+mod winograd_points;
 mod winograd_weight;
 
 use crate::element::{as_f32, as_f32_mut, cast, cast_mut};

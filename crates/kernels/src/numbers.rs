@@ -99,6 +99,11 @@ impl<'a> NumbersMut<'a> {
 pub(crate) trait Stored: Copy + Send + Sync + Default {
     /// As many lanes as the slice has numbers, at most all; the others 0.
     fn load<S: Simd>(s: S, x: &[Self]) -> S::V;
+    /// All lanes.
+    ///
+    /// # Safety
+    /// `x` must be valid for reading as many numbers.
+    unsafe fn load_ptr<S: Simd>(s: S, x: *const Self) -> S::V;
     /// Writes as many lanes as the slice has numbers, at most all.
     fn store<S: Simd>(s: S, x: &mut [Self], v: S::V);
 }
@@ -107,6 +112,11 @@ impl Stored for f32 {
     #[inline(always)]
     fn load<S: Simd>(s: S, x: &[f32]) -> S::V {
         if x.len() >= S::LANES { s.load(x) } else { s.load_partial(x) }
+    }
+    #[inline(always)]
+    unsafe fn load_ptr<S: Simd>(s: S, x: *const f32) -> S::V {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_ptr(x) }
     }
     #[inline(always)]
     fn store<S: Simd>(s: S, x: &mut [f32], v: S::V) {
@@ -118,6 +128,11 @@ impl Stored for u16 {
     #[inline(always)]
     fn load<S: Simd>(s: S, x: &[u16]) -> S::V {
         s.load_bf16(x)
+    }
+    #[inline(always)]
+    unsafe fn load_ptr<S: Simd>(s: S, x: *const u16) -> S::V {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_bf16_ptr(x) }
     }
     #[inline(always)]
     fn store<S: Simd>(s: S, x: &mut [u16], v: S::V) {

@@ -2,7 +2,7 @@
 //! of outer products.
 
 use super::walk::Walk;
-use super::{Conv2d, Pixels, winograd_weight};
+use super::{Conv2d, Pixels, stem, winograd_weight};
 use crate::gemm::blocks::{run_blocks, tile_size};
 use crate::gemm::outer::{Factor, Meeting, Outer, outer};
 use crate::gemm::pack::{pack_places, packed_len, with_buffer};
@@ -23,7 +23,7 @@ const FEW: usize = 16;
 
 /// Is a whole row of the kernel, `kw * cin` numbers, one tap? It is for images of few channels, where a tap by itself has
 /// too little to do; then the padding has to be there in memory.
-fn row_taps(g: &Conv2d) -> bool {
+pub(super) fn row_taps(g: &Conv2d) -> bool {
     g.groups == 1 && g.cin < FEW && g.kw > 1 && g.dilation.1 == 1
 }
 
@@ -149,7 +149,7 @@ pub(super) unsafe fn forward_to(
     }
     if row_taps(g) {
         // SAFETY: the caller's promise.
-        return unsafe { forward_rows(isa, g, x, weight, target, stride) };
+        return unsafe { stem::forward(isa, g, x, weight, target, stride) };
     }
     if placed {
         // SAFETY: the caller's promise.
@@ -224,22 +224,6 @@ unsafe fn forward_taps(
         // SAFETY: the caller's promise.
         unsafe { multiply(isa, walk, x.data, weight, cout, target) };
     }
-}
-
-/// The same for few channels, a tap being a row of the kernel.
-///
-/// # Safety
-/// As there.
-unsafe fn forward_rows(isa: Isa, g: &Conv2d, x: Pixels, weight: Weight, target: Target, stride: usize) {
-    let (padded, len) = padded(g);
-    let mut walk = Walk::forward(&padded, 0);
-    walk.taps.retain(|tap| tap.1 == 0);
-    (walk.depth, walk.out.channels) = (g.kw * g.cin, stride);
-    with_buffer(len, |source| {
-        write_padded(g, x, source);
-        // SAFETY: the caller's promise.
-        unsafe { multiply(isa, &walk, source, weight, g.cout, target) };
-    });
 }
 
 /// target = source, as the walk sees it, times panels.

@@ -1,6 +1,6 @@
 //! Convolution with a weight prepared once, by an algorithm of the caller's choice, over pixels that may lie apart.
 
-use super::{Conv2d, dense, winograd};
+use super::{Conv2d, dense, stem, winograd};
 use crate::gemm::pairs::Kind;
 use crate::gemm::tile::Target;
 use crate::gemm::{Epilogue, MixedEpilogue, Precision, at_least, with_rows};
@@ -12,15 +12,28 @@ use crate::numbers::{Numbers, NumbersMut};
 pub enum Algorithm {
     /// As it is defined, as a matrix product over the pixels.
     Direct,
-    /// Winograd's F(4×4, 3×3), for 3×3 kernels with stride 1: a quarter of the multiplications. The error is a few times
-    /// that of the direct sum: for numbers of one size about 1.3e-6 of the largest output, where the direct sum has 7e-7.
+    /// Winograd's, for kernels of 3×3, 5×5, and one row or column of 3, 5 or 7, with stride 1: a quarter to a half of the
+    /// multiplications. The error is a few times that of the direct sum: for numbers of one size about 1.3e-6 of the largest output
+    /// for 3×3, where the direct sum has 7e-7.
     Winograd,
 }
 
 impl Algorithm {
     /// Can `g` be computed so?
     pub fn supports(self, g: &Conv2d) -> bool {
-        self == Self::Direct || winograd::supports(g)
+        self == Self::Direct || winograd::Form::of(g).is_some()
+    }
+
+    /// What a pair of channels takes: multiplications of the whole output, and numbers of the prepared weight. Nothing that it
+    /// does not support.
+    pub fn work(self, g: &Conv2d) -> Option<(usize, usize)> {
+        match (self, winograd::Form::of(g)) {
+            (Self::Direct, _) => Some((g.n * g.out_h() * g.out_w() * g.kh * g.kw, g.kh * g.kw)),
+            (Self::Winograd, form) => form.map(|form| {
+                let grid = form.grid(g);
+                (g.n * grid.0 * grid.1 * form.places(), form.places())
+            }),
+        }
     }
 }
 
@@ -65,7 +78,8 @@ impl PackedConv {
 
     /// [`PackedConv::new`] in a precision, to which the input is rounded as well: to integers, pixel by pixel for 1×1 kernels
     /// without padding and stride, image by image for others. Winograd's algorithm, which would lose more, stays in f32, as do
-    /// images of few channels, and groups of channels that are no multiple of two (bf16) or four (int8).
+    /// groups of channels that are no multiple of two (bf16) or four (int8), and images of few channels but in bf16 where windows
+    /// begin with an even number.
     ///
     /// # Panics
     /// As there.
@@ -85,7 +99,7 @@ impl PackedConv {
             (Precision::Int8, Algorithm::Direct) => Kind::quads(isa),
             _ => Kind::Single,
         };
-        let kind = if dense::supports(g, kind) { kind } else { Kind::Single };
+        let kind = if dense::supports(g, kind) || stem::supports(g, kind) { kind } else { Kind::Single };
         Self::new_in(isa, kind, memory, g, w, algorithm)
     }
 
@@ -113,7 +127,8 @@ impl PackedConv {
                 filled(dense::packed_forward_len(isa, kind, g), &|out| dense::pack_forward(isa, kind, g, w, out))
             }
             (Algorithm::Winograd, _) => {
-                filled(winograd::weight_len(isa, g), &|out| winograd::pack_weight(isa, g, w, out))
+                let form = form(g);
+                filled(winograd::weight_len(isa, form, g), &|out| winograd::pack_weight(isa, form, g, w, out))
             }
         };
         PackedConv { panels, len, algorithm, isa, kind, g: *g }
@@ -168,7 +183,7 @@ impl PackedConv {
 /// [`conv2d_packed`] of an input without gaps, a result and a residual that lie as f32 or as bf16 each.
 ///
 /// # Panics
-/// As there; in Winograd's algorithm unless all of them are f32.
+/// As there.
 pub fn conv2d_packed_mixed(
     g: &Conv2d,
     x: Numbers,
@@ -183,19 +198,26 @@ pub fn conv2d_packed_mixed(
         return;
     }
     let panels = &w.panels[..w.len];
-    if w.algorithm == Algorithm::Winograd {
-        let (Numbers::F32(x), NumbersMut::F32(y), Some(epilogue)) = (x, y, epilogue.wide()) else {
-            panic!("{g:?}: Winograd's algorithm is for f32");
-        };
-        return winograd::forward(w.isa, g, Pixels::dense(x, g.cin), panels, y, stride, false, epilogue);
-    }
     let target = Target::of(y, epilogue);
-    with_rows(w.isa, w.kind, x, g.cin, |x| {
+    if w.algorithm == Algorithm::Winograd {
+        return winograd::forward(w.isa, form(g), g, x, g.cin, panels, target, stride);
+    }
+    // The first layer makes its pairs itself.
+    let kind = if dense::supports(g, w.kind) { w.kind } else { Kind::Single };
+    with_rows(w.isa, kind, x, g.cin, |x| {
         let weight = dense::Weight { panels, chain: w.kind.chain(), kind: w.kind };
         let (placed, x) = (x.placed, Pixels { data: x.data, stride: x.width });
         // SAFETY: the target has room for all pixels, checked above.
         unsafe { dense::forward_to(w.isa, g, x, placed, weight, target, stride) };
     });
+}
+
+/// Of what is known to be supported.
+fn form(g: &Conv2d) -> winograd::Form {
+    match winograd::Form::of(g) {
+        Some(form) => form,
+        None => unreachable!("a weight was prepared for it: {g:?}"),
+    }
 }
 
 /// y = act(conv(x, w) + bias + residual). The pixels of y are `stride` apart; the residual has the layout of y, the bias one
@@ -215,6 +237,9 @@ pub fn conv2d_packed(g: &Conv2d, x: Pixels, w: &PackedConv, y: &mut [f32], strid
             let weight = dense::Weight { panels, chain: w.kind.chain(), kind: w.kind };
             dense::forward(w.isa, g, x, weight, y, stride, *epilogue);
         }
-        Algorithm::Winograd => winograd::forward(w.isa, g, x, panels, y, stride, false, *epilogue),
+        Algorithm::Winograd => {
+            let target = Target::new(y, false, *epilogue);
+            winograd::forward(w.isa, form(g), g, Numbers::F32(x.data), x.stride, panels, target, stride);
+        }
     }
 }

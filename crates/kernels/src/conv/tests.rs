@@ -229,18 +229,22 @@ fn special_cases_agree_with_the_naive_twin() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(250))]
     #[test]
     fn winograd_agrees_with_the_naive_twin(
         image in (0usize..4, 0usize..20, 0usize..20),
         channels in (1usize..70, 1usize..70),
         pad in prop::array::uniform4(0usize..4),
+        kernel in prop_oneof![
+            Just((3, 3)), Just((5, 5)), Just((1, 3)), Just((3, 1)), Just((1, 5)), Just((5, 1)), Just((1, 7)), Just((7, 1)),
+        ],
         seed in 0u64..1000,
         residual in any::<bool>(),
     ) {
         let (n, h, w) = image;
         let (cin, cout) = channels;
-        let g = Conv2d { n, h, w, cin, cout, kh: 3, kw: 3, stride: (1, 1), pad, dilation: (1, 1), groups: 1 };
+        let (kh, kw) = kernel;
+        let g = Conv2d { n, h, w, cin, cout, kh, kw, stride: (1, 1), pad, dilation: (1, 1), groups: 1 };
         check(&g, seed, residual, Activation::Relu);
     }
 }
@@ -333,6 +337,24 @@ fn winograds_error_is_as_stated() {
             let worst = y.iter().zip(&exact).fold(0.0f64, |m, (y, x)| m.max((f64::from(*y) - x).abs()));
             println!("{isa:?} {algorithm:?}: {:.1e}", worst / largest);
             assert!(worst / largest < stated, "{isa:?} {algorithm:?}: {:.1e}", worst / largest);
+        }
+    }
+    // Of the other kernels.
+    for (kh, kw, stated) in
+        [(5, 5, 1.5e-6), (1, 3, 1e-6), (3, 1, 1e-6), (1, 5, 2e-6), (5, 1, 2e-6), (1, 7, 4e-6), (7, 1, 4e-6)]
+    {
+        let g = Conv2d { h: 17, w: 17, cin: 192, kh, kw, pad: [kh / 2, kh / 2, kw / 2, kw / 2], ..g };
+        let (x, weight) = (numbers(g.x_len(), 1), numbers(g.w_len(), 2));
+        let mut exact = vec![0.0; g.y_len()];
+        naive::conv::conv2d(&g, &f64s(&x), &f64s(&weight), &mut exact, &Epilogue::NONE);
+        let largest = exact.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+        for isa in available() {
+            let mut y = vec![0.0; g.y_len()];
+            let packed = PackedConv::new_with(isa, Kind::Single, &g, &weight, Algorithm::Winograd);
+            conv2d_packed(&g, Pixels::dense(&x, g.cin), &packed, &mut y, cout, &Epilogue::NONE);
+            let worst = y.iter().zip(&exact).fold(0.0f64, |m, (y, x)| m.max((f64::from(*y) - x).abs()));
+            println!("{isa:?} {kh}x{kw}: {:.1e}", worst / largest);
+            assert!(worst / largest < stated, "{isa:?} {kh}x{kw}: {:.1e}", worst / largest);
         }
     }
     // The gradient of the weight.

@@ -1,33 +1,40 @@
-//! Winograd's F(4×4, 3×3): a tile of 4×4 outputs of a 3×3 convolution with stride 1 from 6×6 inputs by 36 multiplications
-//! instead of 144.
+//! Winograd's algorithm for kernels with stride 1: a tile of outputs from a tile of inputs by fewer multiplications.
 //!
-//! Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. The product ⊙, summed over the input channels, is 36 matrix products, one for each place of
-//! the 6×6, of [tiles][cin] and [cin][cout]. The transforms evaluate polynomials at 0, ±a, ±b and ∞, where a = 5/8 and
-//! b = 3/2: with 0, ±1, ±2 as in the paper rounding grows several times more.
+//! | Kernel | outputs | inputs | multiplications | directly |
+//! |---|---|---|---|---|
+//! | 3×3 | 4×4 | 6×6 | 36 | 144 |
+//! | 5×5 | 2×2 | 6×6 | 36 | 100 |
+//! | 1×3, 3×1 | 4 | 6 | 6 | 12 |
+//! | 1×5, 5×1 | 4 | 8 | 8 | 20 |
+//! | 1×7, 7×1 | 4 | 10 | 10 | 28 |
 //!
-//! Source: Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks"; the points are those that Barabasz et
-//! al. 2018, "Error Analysis and Improving the Accuracy of Winograd Convolution", find among the best.
+//! Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. The product ⊙, summed over the input channels, is one matrix product of [tiles][cin] and
+//! [cin][cout] for each place of the inputs. The transforms, see [`super::winograd_points`], go over both directions of a square
+//! tile, and over one of a row or column.
+//!
+//! Source: Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks"; Barabasz et al. 2018, "Error Analysis and
+//! Improving the Accuracy of Winograd Convolution", on the points.
 
+use super::winograd_line::{line_inputs, line_outputs};
+use super::winograd_points::{EIGHT, SIX, TEN, input_points, output_points};
 use super::{Conv2d, Pixels};
 use crate::gemm::blocks::{pieces, shared, tile_size};
 use crate::gemm::pack::{pack, packed_len, with_buffer};
 use crate::gemm::pairs::Kind;
-use crate::gemm::tile::{Block, CHAIN, Job, Panels, Target, activate, load, run};
+use crate::gemm::tile::{Block, CHAIN, Job, Panels, Target, activate, activate_short, load, run};
 use crate::gemm::{Epilogue, Mat};
 use crate::isa::Isa;
+use crate::numbers::{Numbers, Stored};
 use crate::simd::Simd;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Outputs of a tile, each way.
+/// Outputs of a tile of 3×3 kernels, each way.
 pub(super) const OUT: usize = 4;
-/// Inputs of a tile, each way.
+/// Inputs of a square tile, each way.
 pub(super) const IN: usize = 6;
-/// Places of a tile.
+/// Places of a square tile.
 pub(super) const PLACES: usize = IN * IN;
-/// The points.
-pub(super) const A: f64 = 0.625;
-pub(super) const B: f64 = 1.5;
 /// Transformed numbers of a block of tiles that a task works on, about: they stay in the second-level cache.
 const BLOCK: usize = 192 * 1024;
 /// Rows of tiles up to which all of them are one block.
@@ -37,9 +44,38 @@ const TILES_PER_WEIGHT: usize = 100;
 /// Blocks that are enough to keep some cores busy.
 const TASKS: usize = 8;
 
-/// Can it be computed so?
-pub(super) fn supports(g: &Conv2d) -> bool {
-    (g.kh, g.kw, g.stride, g.dilation, g.groups) == (3, 3, (1, 1), (1, 1), 1) && g.cin > 0
+/// Outputs and inputs of a tile, vertically and horizontally.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    out: (usize, usize),
+    inputs: (usize, usize),
+}
+
+/// Of 3×3 kernels.
+pub(super) const SQUARE: Form = Form { out: (OUT, OUT), inputs: (IN, IN) };
+
+impl Form {
+    /// That of a convolution, if it can be computed so.
+    pub(super) fn of(g: &Conv2d) -> Option<Self> {
+        let form = match (g.kh, g.kw) {
+            (3, 3) => SQUARE,
+            (5, 5) => Form { out: (2, 2), ..SQUARE },
+            (1, 3 | 5 | 7) => Form { out: (1, OUT), inputs: (1, g.kw + OUT - 1) },
+            (3 | 5 | 7, 1) => Form { out: (OUT, 1), inputs: (g.kh + OUT - 1, 1) },
+            _ => return None,
+        };
+        ((g.stride, g.dilation, g.groups) == ((1, 1), (1, 1), 1) && g.cin > 0).then_some(form)
+    }
+
+    /// Places of a tile, each of which has a weight.
+    pub(super) fn places(self) -> usize {
+        self.inputs.0 * self.inputs.1
+    }
+
+    /// Tiles of an image, vertically and horizontally.
+    pub(super) fn grid(self, g: &Conv2d) -> (usize, usize) {
+        (g.out_h().div_ceil(self.out.0), g.out_w().div_ceil(self.out.1))
+    }
 }
 
 /// Is the gradient of the input faster so than by the direct sum in such places? Here the weight is transformed each time, and
@@ -48,34 +84,44 @@ pub(super) fn pays_backward(g: &Conv2d, kind: Kind) -> bool {
     let tiles = g.n * g.h.div_ceil(OUT) * g.w.div_ceil(OUT);
     // Pairs take half the time.
     let times = if kind == Kind::Single { 5 } else { 10 };
-    supports(g)
+    Form::of(g) == Some(SQUARE)
         && g.pad.iter().all(|&pad| pad <= 2)
         && g.cin.min(g.cout) >= 32
         && times * (tiles + TILES_PER_WEIGHT) < g.n * g.h * g.w
 }
 
 /// Numbers that [`pack_weight`] writes.
-pub(super) fn weight_len(isa: Isa, g: &Conv2d) -> usize {
-    packed_len(PLACES, g.cin, g.cout, tile_size(isa).1)
+pub(super) fn weight_len(isa: Isa, form: Form, g: &Conv2d) -> usize {
+    packed_len(form.places(), g.cin, g.cout, tile_size(isa).1)
+}
+
+/// G of so many inputs of a tile.
+fn weight_rows(inputs: usize, taps: usize) -> Vec<Vec<f64>> {
+    match inputs {
+        1 => vec![vec![1.0]],
+        6 => SIX.weight_rows(taps),
+        8 => EIGHT.weight_rows(taps),
+        10 => TEN.weight_rows(taps),
+        _ => unreachable!("no form has {inputs} inputs"),
+    }
 }
 
 /// G g Gᵀ of every pair of channels, computed in f64, as panels with one tap per place.
-pub(super) fn pack_weight(isa: Isa, g: &Conv2d, w: &[f32], out: &mut [f32]) {
-    let (na, nb) = (2.0 * A * A * (A * A - B * B), 2.0 * B * B * (B * B - A * A));
-    // Row p of G is 1, p, p² over the product of the distances of p to the other points.
-    let row = |p: f64, n: f64| [1.0 / n, p / n, p * p / n];
-    let matrix: [[f64; 3]; IN] =
-        [row(0.0, A * A * B * B), row(A, na), row(-A, na), row(B, nb), row(-B, nb), [0.0, 0.0, 1.0]];
+pub(super) fn pack_weight(isa: Isa, form: Form, g: &Conv2d, w: &[f32], out: &mut [f32]) {
+    let (left, right) = (weight_rows(form.inputs.0, g.kh), weight_rows(form.inputs.1, g.kw));
     // [place][cin][cout]
-    let mut all = vec![0.0; PLACES * g.cin * g.cout];
-    for (o, w) in w.chunks_exact(9 * g.cin).enumerate() {
+    let mut all = vec![0.0; form.places() * g.cin * g.cout];
+    let mut half = vec![0.0; g.kw];
+    for (o, w) in w.chunks_exact(g.kh * g.kw * g.cin).enumerate() {
         for c in 0..g.cin {
-            let tap = |y: usize, x: usize| f64::from(w[(y * 3 + x) * g.cin + c]);
-            let dot = |row: &[f64; 3], f: &dyn Fn(usize) -> f64| row[0] * f(0) + row[1] * f(1) + row[2] * f(2);
-            for (i, left) in matrix.iter().enumerate() {
-                let half = [0, 1, 2].map(|x| dot(left, &|y| tap(y, x)));
-                for (j, right) in matrix.iter().enumerate() {
-                    all[((i * IN + j) * g.cin + c) * g.cout + o] = dot(right, &|x| half[x]) as f32;
+            for (i, left) in left.iter().enumerate() {
+                for (x, half) in half.iter_mut().enumerate() {
+                    let tap = |y: usize| f64::from(w[(y * g.kw + x) * g.cin + c]);
+                    *half = left.iter().enumerate().map(|(y, factor)| factor * tap(y)).sum();
+                }
+                for (j, right) in right.iter().enumerate() {
+                    let number: f64 = right.iter().zip(&half).map(|(factor, half)| factor * half).sum();
+                    all[((i * form.inputs.1 + j) * g.cin + c) * g.cout + o] = number as f32;
                 }
             }
         }
@@ -90,21 +136,24 @@ pub(super) fn pack_weight(isa: Isa, g: &Conv2d, w: &[f32], out: &mut [f32]) {
 pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
     let pad = g.pad.map(|pad| 2 - pad);
     let turned = Conv2d { h: g.out_h(), w: g.out_w(), cin: g.cout, cout: g.cin, pad, ..*g };
-    with_buffer(weight_len(isa, &turned), |panels| {
+    with_buffer(weight_len(isa, SQUARE, &turned), |panels| {
         let size = PLACES * g.cout * tile_size(isa).1;
         panels.par_chunks_mut(size).enumerate().for_each(|(panel, out)| turn_weight(isa, g, w, panel, out));
-        forward(isa, &turned, Pixels::dense(dy, g.cout), panels, dx, g.cin, accumulate, Epilogue::NONE);
+        let target = Target::new(dx, accumulate, Epilogue::NONE);
+        forward(isa, SQUARE, &turned, Numbers::F32(dy), g.cout, panels, target, g.cin);
     });
 }
 
-/// G g of one column or row.
+/// G g of one column or row of a 3×3 kernel.
 #[inline(always)]
 fn weight_points<S: Simd>(s: S, g: [S::V; 3]) -> [S::V; IN] {
-    let (aa, bb) = (A * A, B * B);
-    let [zero, a, b] = [1.0 / (aa * bb), 0.5 / (aa * (aa - bb)), 0.5 / (bb * (bb - aa))].map(|n| s.splat(n as f32));
-    let a_even = s.mul(a, s.mul_add(s.splat(aa as f32), g[2], g[0]));
-    let b_even = s.mul(b, s.mul_add(s.splat(bb as f32), g[2], g[0]));
-    let (a_odd, b_odd) = (s.mul(s.mul(a, s.splat(A as f32)), g[1]), s.mul(s.mul(b, s.splat(B as f32)), g[1]));
+    let [a, b] = SIX.points;
+    let (aa, bb) = (a * a, b * b);
+    let [zero, by_a, by_b] =
+        [1.0 / (aa * bb), 0.5 / (aa * (aa - bb)), 0.5 / (bb * (bb - aa))].map(|n| s.splat(n as f32));
+    let a_even = s.mul(by_a, s.mul_add(s.splat(aa as f32), g[2], g[0]));
+    let b_even = s.mul(by_b, s.mul_add(s.splat(bb as f32), g[2], g[0]));
+    let (a_odd, b_odd) = (s.mul(s.mul(by_a, s.splat(a as f32)), g[1]), s.mul(s.mul(by_b, s.splat(b as f32)), g[1]));
     [s.mul(zero, g[0]), s.add(a_even, a_odd), s.sub(a_even, a_odd), s.add(b_even, b_odd), s.sub(b_even, b_odd), g[2]]
 }
 
@@ -145,9 +194,12 @@ dispatch!(
 /// The tiles of a convolution, and where their numbers lie.
 pub(super) struct Tiles<'a> {
     pub(super) g: &'a Conv2d,
+    pub(super) form: Form,
     /// Tiles of an image, each way.
     pub(super) grid: (usize, usize),
     pub(super) x: Pixels<'a>,
+    /// The numbers of x, if they are bf16.
+    pub(super) narrow: Option<&'a [u16]>,
     /// Distance of tiles and of places in the transformed input.
     pub(super) apart: (usize, usize),
 }
@@ -165,42 +217,41 @@ struct Product<'a> {
 
 /// Where the result goes.
 #[derive(Clone, Copy)]
-struct Output<'a> {
-    y: *mut f32,
+pub(super) struct Output<'a> {
+    target: Target<'a>,
     stride: usize,
-    /// Add to what is there?
-    accumulate: bool,
-    epilogue: Epilogue<'a, f32>,
 }
-// SAFETY: tasks write to different pixels or channels through it.
-unsafe impl Send for Output<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for Output<'_> {}
 
-/// See [`super::conv2d_packed`], which has checked the sizes; `weight` comes from [`pack_weight`].
+/// See [`super::conv2d_packed_mixed`], which has checked the sizes, as that the target has room; `weight` comes from
+/// [`pack_weight`]. Pixels of x are `x_stride` apart.
 pub(super) fn forward(
     isa: Isa,
+    form: Form,
     g: &Conv2d,
-    x: Pixels,
+    x: Numbers,
+    x_stride: usize,
     weight: &[f32],
-    y: &mut [f32],
+    target: Target,
     stride: usize,
-    accumulate: bool,
-    epilogue: Epilogue<f32>,
 ) {
-    let grid = (g.out_h().div_ceil(OUT), g.out_w().div_ceil(OUT));
+    let (data, narrow): (&[f32], _) = match x {
+        Numbers::F32(data) => (data, None),
+        Numbers::Bf16(narrow) => (&[], Some(narrow)),
+    };
+    let x = Pixels { data, stride: x_stride };
+    let (grid, places) = (form.grid(g), form.places());
     // [tile][place][pitch]
-    let (pitch, size) = (pitch(g.cin), PLACES * pitch(g.cin));
-    let product = Product { tiles: Tiles { g, grid, x, apart: (size, pitch) }, weight };
+    let (pitch, size) = (pitch(g.cin), places * pitch(g.cin));
+    let product = Product { tiles: Tiles { g, form, grid, x, narrow, apart: (size, pitch) }, weight };
     let tiles = &product.tiles;
-    let output = Output { y: y.as_mut_ptr(), stride, accumulate, epilogue };
+    let output = Output { target, stride };
     let (rows, width) = tile_size(isa);
     let (count, panels) = (g.n * grid.0 * grid.1, g.cout.div_ceil(width));
     if count >= FEW * rows {
         let most = (BLOCK / size).min(count / TASKS).max(rows) / rows * rows;
         return pieces(0..count, shared(count, most)).collect::<Vec<_>>().into_par_iter().with_max_len(1).for_each(
             |block| {
-                with_buffer(block.len() * (size + PLACES * width), |buffer| {
+                with_buffer(block.len() * (size + places * width), |buffer| {
                     let (v, products) = buffer.split_at_mut(block.len() * size);
                     transform_inputs(isa, tiles, block.clone(), v);
                     product.multiply(isa, block, v, products, 0..panels, output);
@@ -215,7 +266,7 @@ pub(super) fn forward(
         });
         let (v, chunks) = (&*v, panels.min(TASKS));
         (0..chunks).into_par_iter().with_max_len(1).for_each(|i| {
-            with_buffer(count * PLACES * width, |products| {
+            with_buffer(count * places * width, |products| {
                 product.multiply(isa, 0..count, v, products, panels * i / chunks..panels * (i + 1) / chunks, output);
             });
         });
@@ -226,7 +277,7 @@ impl Tiles<'_> {
     /// The image of a tile, and the row and column of its first output.
     pub(super) fn place(&self, tile: usize) -> (usize, usize, usize) {
         let (rest, x) = (tile / self.grid.1, tile % self.grid.1);
-        (rest / self.grid.0, rest % self.grid.0 * OUT, x * OUT)
+        (rest / self.grid.0, rest % self.grid.0 * self.form.out.0, x * self.form.out.1)
     }
 }
 
@@ -244,52 +295,24 @@ impl Product<'_> {
     ) {
         let (tile_rows, width) = tile_size(isa);
         let (cin, (size, pitch)) = (self.tiles.g.cin, self.tiles.apart);
-        let count = tiles.len();
+        let (count, places) = (tiles.len(), self.tiles.form.places());
         let mut block = Block::default();
-        for place in 0..PLACES {
+        for place in 0..places {
             for rows in pieces(0..count, tile_rows) {
                 block.tile(rows.clone().map(|t| (place * count + t) * width));
                 block.tap(place, rows.map(|t| v[t * size + place * pitch..][..cin].as_ptr()));
             }
         }
-        assert!(products.len() >= PLACES * count * width);
+        assert!(products.len() >= places * count * width);
         for panel in panels {
-            let data = &self.weight[panel * PLACES * cin * width..][..PLACES * cin * width];
-            let b = Panels { data, taps: PLACES, depth: cin, cols: width, chain: CHAIN, kind: Kind::Single };
+            let data = &self.weight[panel * places * cin * width..][..places * cin * width];
+            let b = Panels { data, taps: places, depth: cin, cols: width, chain: CHAIN, kind: Kind::Single };
             let target = Target { far: false, ..Target::new(products, false, Epilogue::NONE) };
             // SAFETY: the sources are slices of `cin` numbers, and the products are this task's own, of `width` numbers a row.
             run(isa, &unsafe { Job::new(&block, b, 0..1, target) });
             transform_outputs(isa, &self.tiles, tiles.clone(), products, panel * width, output);
         }
     }
-}
-
-/// Bᵀ d of one column or row.
-#[inline(always)]
-fn input_points<S: Simd>(s: S, d: [S::V; IN]) -> [S::V; IN] {
-    let (aa, bb) = (s.splat((A * A) as f32), s.splat((B * B) as f32));
-    let (sum, product) = (s.splat((A * A + B * B) as f32), s.splat((A * A * B * B) as f32));
-    // At ±a: d4 - b² d2 ± a (d3 - b² d1); at ±b with a and b changed.
-    let (a_even, a_odd) = (s.sub(d[4], s.mul(bb, d[2])), s.mul(s.splat(A as f32), s.sub(d[3], s.mul(bb, d[1]))));
-    let (b_even, b_odd) = (s.sub(d[4], s.mul(aa, d[2])), s.mul(s.splat(B as f32), s.sub(d[3], s.mul(aa, d[1]))));
-    let zero = s.add(d[4], s.sub(s.mul(product, d[0]), s.mul(sum, d[2])));
-    let infinity = s.add(d[5], s.sub(s.mul(product, d[1]), s.mul(sum, d[3])));
-    [zero, s.add(a_even, a_odd), s.sub(a_even, a_odd), s.add(b_even, b_odd), s.sub(b_even, b_odd), infinity]
-}
-
-/// Aᵀ m of one column or row.
-#[inline(always)]
-fn output_points<S: Simd>(s: S, m: [S::V; IN]) -> [S::V; OUT] {
-    let [a1, a2, a3] = [s.splat(A as f32), s.splat((A * A) as f32), s.splat((A * A * A) as f32)];
-    let [b1, b2, b3] = [s.splat(B as f32), s.splat((B * B) as f32), s.splat((B * B * B) as f32)];
-    let (a_sum, a_difference) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
-    let (b_sum, b_difference) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
-    [
-        s.add(m[0], s.add(a_sum, b_sum)),
-        s.mul_add(a1, a_difference, s.mul(b1, b_difference)),
-        s.mul_add(a2, a_sum, s.mul(b2, b_sum)),
-        s.add(m[5], s.mul_add(a3, a_difference, s.mul(b3, b_difference))),
-    ]
 }
 
 /// One number of each place of a row.
@@ -309,7 +332,7 @@ pub(super) fn across<V: Copy, const N: usize, const M: usize>(columns: &[[V; N];
 fn store_places<S: Simd>(s: S, half: &[[S::V; IN]; IN], pitch: usize, v: &mut [f32]) {
     assert!(v.len() >= (PLACES - 1) * pitch + S::LANES);
     for i in 0..IN {
-        let row = input_points(s, across(half, i, s.zero()));
+        let row = input_points(s, &SIX, across(half, i, s.zero()));
         for (j, &number) in row.iter().enumerate() {
             // SAFETY: v has `PLACES` vectors that are `pitch` apart, checked above.
             unsafe { s.store_ptr(v.as_mut_ptr().add((i * IN + j) * pitch), number) };
@@ -319,6 +342,25 @@ fn store_places<S: Simd>(s: S, half: &[[S::V; IN]; IN], pitch: usize, v: &mut [f
 
 #[inline(always)]
 fn inputs_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32]) {
+    match tiles.narrow {
+        None => inputs_of(s, tiles, tiles.x.data, which, v),
+        Some(narrow) => inputs_of(s, tiles, narrow, which, v),
+    }
+}
+
+/// [`inputs_body`] of numbers that lie in one of their ways.
+#[inline(always)]
+fn inputs_of<S: Simd, X: Stored>(s: S, tiles: &Tiles, data: &[X], which: Range<usize>, v: &mut [f32]) {
+    match tiles.form.inputs {
+        (IN, IN) => square_inputs(s, tiles, data, which, v),
+        (6, _) | (_, 6) => line_inputs::<S, X, 2, 6>(s, &SIX, tiles, data, which, v),
+        (8, _) | (_, 8) => line_inputs::<S, X, 3, 8>(s, &EIGHT, tiles, data, which, v),
+        _ => line_inputs::<S, X, 4, 10>(s, &TEN, tiles, data, which, v),
+    }
+}
+
+#[inline(always)]
+fn square_inputs<S: Simd, X: Stored>(s: S, tiles: &Tiles, numbers: &[X], which: Range<usize>, v: &mut [f32]) {
     let Tiles { g, x, apart, .. } = tiles;
     let whole = g.cin / S::LANES * S::LANES;
     for (t, tile) in which.enumerate() {
@@ -329,7 +371,7 @@ fn inputs_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32])
         let mut first = 0;
         if inside {
             let (row, column) = (g.w * x.stride, x.stride);
-            let data = &x.data[((n * g.h + top) * g.w + left) * x.stride..][..(IN - 1) * (row + column) + g.cin];
+            let data = &numbers[((n * g.h + top) * g.w + left) * x.stride..][..(IN - 1) * (row + column) + g.cin];
             first = whole;
             for c in (0..whole).step_by(S::LANES) {
                 let mut half = [[s.zero(); IN]; IN];
@@ -337,9 +379,9 @@ fn inputs_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32])
                     let mut pixels = [s.zero(); IN];
                     for (i, pixel) in pixels.iter_mut().enumerate() {
                         // SAFETY: the last of the 6 x 6 pixels lies within the slice, and c + LANES within its channels.
-                        *pixel = unsafe { s.load_ptr(data.as_ptr().add(i * row + j * column + c)) };
+                        *pixel = unsafe { X::load_ptr(s, data.as_ptr().add(i * row + j * column + c)) };
                     }
-                    *half = input_points(s, pixels);
+                    *half = input_points(s, &SIX, pixels);
                 }
                 store_places(s, &half, apart.1, &mut v[c..]);
             }
@@ -353,7 +395,7 @@ fn inputs_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32])
             for (x_, pixel) in row.iter_mut().enumerate() {
                 *pixel = g
                     .source(oy + y, ox + x_, 0, 0)
-                    .map(|(iy, ix)| &x.data[((n * g.h + iy) * g.w + ix) * x.stride..][..g.cin]);
+                    .map(|(iy, ix)| &numbers[((n * g.h + iy) * g.w + ix) * x.stride..][..g.cin]);
             }
         }
         for c in (first..g.cin).step_by(S::LANES) {
@@ -362,10 +404,10 @@ fn inputs_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32])
                 let mut numbers = [s.zero(); IN];
                 for (number, row) in numbers.iter_mut().zip(&pixels) {
                     if let Some(pixel) = row[j] {
-                        *number = load(s, &pixel[c..]);
+                        *number = X::load(s, &pixel[c..]);
                     }
                 }
-                *half = input_points(s, numbers);
+                *half = input_points(s, &SIX, numbers);
             }
             store_places(s, &half, apart.1, &mut v[c..]);
         }
@@ -377,50 +419,104 @@ dispatch!(
     pub(super) fn transform_inputs(tiles: &Tiles, which: Range<usize>, v: &mut [f32]) = inputs_body
 );
 
+/// The products of some tiles with one panel: `[place][tile][width]`.
+pub(super) struct Products<'a> {
+    numbers: &'a [f32],
+    tiles: usize,
+    /// The first of the columns of a vector.
+    column: usize,
+}
+
+impl Products<'_> {
+    /// One vector of tile `t` at a place.
+    #[inline(always)]
+    pub(super) fn at<S: Simd>(&self, s: S, place: usize, t: usize) -> S::V {
+        s.load(&self.numbers[(place * self.tiles + t) * 2 * S::LANES + self.column..])
+    }
+}
+
+/// Where one vector of channels of the outputs goes.
+pub(super) struct Channels<'a, S: Simd> {
+    output: Output<'a>,
+    first: usize,
+    count: usize,
+    bias: S::V,
+}
+
+impl<S: Simd> Channels<'_, S> {
+    /// Writes those of one pixel of the result.
+    #[inline(always)]
+    pub(super) fn write(&self, s: S, pixel: usize, sum: S::V) {
+        let Target { c, accumulate, epilogue, bf16, residual: narrow, .. } = self.output.target;
+        let at = pixel * self.output.stride + self.first;
+        let mut v = s.add(sum, self.bias);
+        if let Some(residual) = epilogue.residual {
+            v = s.add(v, load(s, &residual[at..at + self.count]));
+        }
+        if let Some(residual) = narrow {
+            v = s.add(v, s.load_bf16(&residual[at..at + self.count]));
+        }
+        if bf16 {
+            // SAFETY: the caller has checked that the target has all channels of all pixels; no other task has these.
+            let y = unsafe { std::slice::from_raw_parts_mut(c.cast::<u16>().add(at), self.count) };
+            return s.store_bf16(y, activate_short(s, epilogue.activation, v));
+        }
+        // SAFETY: as above.
+        let y = unsafe { std::slice::from_raw_parts_mut(c.add(at), self.count) };
+        if accumulate {
+            v = s.add(v, load(s, y));
+        }
+        v = activate(s, epilogue.activation, v);
+        if self.count == S::LANES {
+            s.store(y, v);
+        } else {
+            s.store_partial(y, v);
+        }
+    }
+}
+
+#[inline(always)]
+fn square_outputs<S: Simd, const N: usize>(
+    s: S,
+    tiles: &Tiles,
+    products: &Products,
+    which: Range<usize>,
+    to: &Channels<S>,
+) {
+    let (height, width) = (tiles.g.out_h(), tiles.g.out_w());
+    for (t, tile) in which.enumerate() {
+        let (n, oy, ox) = tiles.place(tile);
+        let mut half = [[s.zero(); N]; IN];
+        for (j, half) in half.iter_mut().enumerate() {
+            let mut numbers = [s.zero(); IN];
+            for (i, number) in numbers.iter_mut().enumerate() {
+                *number = products.at(s, i * IN + j, t);
+            }
+            *half = output_points(s, &SIX, numbers);
+        }
+        for i in 0..N.min(height - oy) {
+            let row: [S::V; N] = output_points(s, &SIX, across(&half, i, s.zero()));
+            for (j, &sum) in row[..N.min(width - ox)].iter().enumerate() {
+                to.write(s, (n * height + oy + i) * width + ox + j, sum);
+            }
+        }
+    }
+}
+
 #[inline(always)]
 fn outputs_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, products: &[f32], column: usize, output: Output) {
-    let g = tiles.g;
-    let (height, width) = (g.out_h(), g.out_w());
-    let Epilogue { bias, residual, activation } = output.epilogue;
-    let (count, cols) = (which.len(), 2 * S::LANES);
-    assert!(products.len() >= PLACES * count * cols);
-    for first in (column..g.cout.min(column + cols)).step_by(S::LANES) {
-        let channels = S::LANES.min(g.cout - first);
-        let bias = bias.map_or(s.zero(), |bias| load(s, &bias[first..first + channels]));
-        for (t, tile) in which.clone().enumerate() {
-            let (n, oy, ox) = tiles.place(tile);
-            let mut half = [[s.zero(); OUT]; IN];
-            for (j, half) in half.iter_mut().enumerate() {
-                let mut numbers = [s.zero(); IN];
-                for (i, number) in numbers.iter_mut().enumerate() {
-                    // SAFETY: the products have `PLACES` times `count` rows of two vectors, checked above.
-                    *number = unsafe {
-                        s.load_ptr(products.as_ptr().add(((i * IN + j) * count + t) * cols + first - column))
-                    };
-                }
-                *half = output_points(s, numbers);
-            }
-            for i in 0..OUT.min(height - oy) {
-                let row = output_points(s, across(&half, i, s.zero()));
-                for (j, &sum) in row[..OUT.min(width - ox)].iter().enumerate() {
-                    let at = ((n * height + oy + i) * width + ox + j) * output.stride + first;
-                    let mut v = s.add(sum, bias);
-                    // SAFETY: the caller has checked that y has all channels of all pixels; no other task has these.
-                    let y = unsafe { std::slice::from_raw_parts_mut(output.y.add(at), channels) };
-                    if output.accumulate {
-                        v = s.add(v, load(s, y));
-                    }
-                    if let Some(residual) = residual {
-                        v = s.add(v, load(s, &residual[at..at + channels]));
-                    }
-                    v = activate(s, activation, v);
-                    if channels == S::LANES {
-                        s.store(y, v);
-                    } else {
-                        s.store_partial(y, v);
-                    }
-                }
-            }
+    let cout = tiles.g.cout;
+    for first in (column..cout.min(column + 2 * S::LANES)).step_by(S::LANES) {
+        let count = S::LANES.min(cout - first);
+        let bias = output.target.epilogue.bias.map_or(s.zero(), |bias| load(s, &bias[first..first + count]));
+        let to = Channels::<S> { output, first, count, bias };
+        let products = Products { numbers: products, tiles: which.len(), column: first - column };
+        match (tiles.form.inputs, tiles.form.out) {
+            ((IN, IN), (OUT, OUT)) => square_outputs::<S, OUT>(s, tiles, &products, which.clone(), &to),
+            ((IN, IN), _) => square_outputs::<S, 2>(s, tiles, &products, which.clone(), &to),
+            ((6, _) | (_, 6), _) => line_outputs::<S, 2, 6>(s, &SIX, tiles, &products, which.clone(), &to),
+            ((8, _) | (_, 8), _) => line_outputs::<S, 3, 8>(s, &EIGHT, tiles, &products, which.clone(), &to),
+            _ => line_outputs::<S, 4, 10>(s, &TEN, tiles, &products, which.clone(), &to),
         }
     }
 }

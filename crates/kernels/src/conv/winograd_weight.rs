@@ -4,7 +4,8 @@
 //! Of Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A the gradient by g is Gᵀ[(A dY Aᵀ) ⊙ (Bᵀ d B)]G. The product ⊙, summed over all tiles, is 36 sums
 //! of outer products, one for each place of the 6×6; Gᵀ and G come once, at the end.
 
-use super::winograd::{A, B, IN, OUT, PLACES, Tiles, across, pitch, supports, transform_inputs};
+use super::winograd::{Form, IN, OUT, PLACES, SQUARE, Tiles, across, pitch, transform_inputs};
+use super::winograd_points::SIX;
 use super::{Conv2d, Pixels};
 use crate::gemm::blocks::pieces;
 use crate::gemm::outer::{Factor, Meeting, Outer, outer};
@@ -33,7 +34,7 @@ pub(super) fn pays(g: &Conv2d, kind: Kind) -> bool {
     // Pairs take half the time.
     let times = if kind == Kind::Single { 5 } else { 10 };
     let (outputs, tiles) = (g.n * g.out_h() * g.out_w(), g.n * g.out_h().div_ceil(OUT) * g.out_w().div_ceil(OUT));
-    supports(g)
+    Form::of(g) == Some(SQUARE)
         && g.out_h().min(g.out_w()) >= SIDE
         && g.cin.min(g.cout) >= 32
         && times * (tiles + TILES_PER_WEIGHT) < outputs
@@ -63,7 +64,14 @@ fn some_outputs(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], outputs: Range<usiz
                 let tiles = |i: usize| (first + i * BLOCK).min(count)..(first + (i + 1) * BLOCK).min(count);
                 buffer.par_chunks_exact_mut(size).enumerate().for_each(|(i, buffer)| {
                     let (v, u) = buffer.split_at_mut(PLACES * BLOCK * right);
-                    let input = Tiles { g, grid, x: Pixels::dense(x, g.cin), apart: (right, BLOCK * right) };
+                    let input = Tiles {
+                        g,
+                        form: SQUARE,
+                        grid,
+                        x: Pixels::dense(x, g.cin),
+                        narrow: None,
+                        apart: (right, BLOCK * right),
+                    };
                     transform_inputs(isa, &input, tiles(i), v);
                     let gradient = Tiles { x: Pixels::dense(dy, g.cout), apart: (left, BLOCK * left), ..input };
                     transform_gradients(isa, &gradient, tiles(i), outputs.clone(), u);
@@ -100,8 +108,9 @@ fn some_outputs(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], outputs: Range<usiz
 /// A dY of one column or row.
 #[inline(always)]
 fn gradient_points<S: Simd>(s: S, d: [S::V; OUT]) -> [S::V; IN] {
-    let [a1, a2, a3] = [s.splat(A as f32), s.splat((A * A) as f32), s.splat((A * A * A) as f32)];
-    let [b1, b2, b3] = [s.splat(B as f32), s.splat((B * B) as f32), s.splat((B * B * B) as f32)];
+    let [a, b] = SIX.points;
+    let [a1, a2, a3] = [s.splat(a as f32), s.splat((a * a) as f32), s.splat((a * a * a) as f32)];
+    let [b1, b2, b3] = [s.splat(b as f32), s.splat((b * b) as f32), s.splat((b * b * b) as f32)];
     let (a_even, a_odd) = (s.mul_add(a2, d[2], d[0]), s.mul_add(a1, d[1], s.mul(a3, d[3])));
     let (b_even, b_odd) = (s.mul_add(b2, d[2], d[0]), s.mul_add(b1, d[1], s.mul(b3, d[3])));
     [d[0], s.add(a_even, a_odd), s.sub(a_even, a_odd), s.add(b_even, b_odd), s.sub(b_even, b_odd), d[3]]
@@ -153,7 +162,8 @@ dispatch!(
 /// Gᵀ m of one column or row.
 #[inline(always)]
 fn kernel_points<S: Simd>(s: S, m: [S::V; IN]) -> [S::V; 3] {
-    let (aa, bb) = (A * A, B * B);
+    let [a, b] = SIX.points;
+    let (aa, bb) = (a * a, b * b);
     let (na, nb) = (0.5 / (aa * (aa - bb)), 0.5 / (bb * (bb - aa)));
     let constant = |x: f64| s.splat(x as f32);
     let (a_sum, a_difference) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
@@ -162,7 +172,7 @@ fn kernel_points<S: Simd>(s: S, m: [S::V; IN]) -> [S::V; 3] {
     let second = s.mul_add(constant(na * aa), a_sum, s.mul(constant(nb * bb), b_sum));
     [
         s.mul_add(constant(1.0 / (aa * bb)), m[0], zeroth),
-        s.mul_add(constant(na * A), a_difference, s.mul(constant(nb * B), b_difference)),
+        s.mul_add(constant(na * a), a_difference, s.mul(constant(nb * b), b_difference)),
         s.add(m[5], second),
     ]
 }

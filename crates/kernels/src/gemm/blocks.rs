@@ -11,6 +11,8 @@ const BLOCK: usize = 64 * 1024;
 const TASKS: usize = 16;
 /// Multiplications below which a task is not worth starting.
 const SMALL: usize = 1 << 20;
+/// Rows in the time that a weight takes to come from memory.
+const FEW: usize = 4;
 
 /// Rows of a tile and columns of a panel on this instruction set.
 pub(crate) fn tile_size(isa: Isa) -> (usize, usize) {
@@ -51,7 +53,8 @@ pub(crate) unsafe fn run_blocks(
     let (tile_rows, width) = tile_size(isa);
     let panels = b.cols.div_ceil(width);
     let most = (BLOCK / footprint.max(1)).clamp(tile_rows, 20 * tile_rows) / tile_rows * tile_rows;
-    let small = serial || rows * b.cols * b.depth * b.taps < SMALL;
+    // The weight of a few rows takes as long to come from memory as some rows more to compute.
+    let small = serial || rows.max(FEW) * b.cols * b.depth * b.taps < SMALL;
     let blocks: Vec<_> = pieces(0..rows, if small { most } else { shared(rows, most) }).collect();
     let chunks = if small { 1 } else { TASKS.div_ceil(blocks.len().max(1)).min(panels) };
     let task = |block: &Block, chunk: usize| {

@@ -121,6 +121,14 @@ impl<'a> Target<'a> {
         Target { c, accumulate: false, epilogue, far: true, bf16, residual: narrow }
     }
 
+    /// The same from number `at` on.
+    pub(crate) fn from(self, at: usize) -> Self {
+        let c = if self.bf16 { self.c.cast::<u16>().wrapping_add(at).cast() } else { self.c.wrapping_add(at) };
+        let residual = self.epilogue.residual.map(|residual| &residual[at..]);
+        let epilogue = Epilogue { residual, ..self.epilogue };
+        Target { c, epilogue, residual: self.residual.map(|residual| &residual[at..]), ..self }
+    }
+
     /// Asks for the lines of two vectors of the result and the residual.
     #[inline(always)]
     fn prefetch<S: Simd>(&self, s: S, at: usize) {
@@ -171,6 +179,8 @@ pub(crate) struct Job<'a> {
     b: Panels<'a>,
     panels: Range<usize>,
     target: Target<'a>,
+    /// Numbers from the block's sources to those that are meant.
+    shift: usize,
 }
 
 impl<'a> Job<'a> {
@@ -180,7 +190,22 @@ impl<'a> Job<'a> {
     /// All sources must be readable for `b.depth` numbers; the places `out`, for the columns of these panels, must lie
     /// inside the result and the residual, and no one else may use them as long as the job lives.
     pub(crate) unsafe fn new(block: &'a Block, b: Panels<'a>, panels: Range<usize>, target: Target<'a>) -> Self {
-        Job { block, b, panels, target }
+        // SAFETY: the caller's promise.
+        unsafe { Self::shifted(block, b, panels, target, 0) }
+    }
+
+    /// The same with sources that lie `shift` numbers further.
+    ///
+    /// # Safety
+    /// As [`Job::new`], for the sources that are meant.
+    pub(crate) unsafe fn shifted(
+        block: &'a Block,
+        b: Panels<'a>,
+        panels: Range<usize>,
+        target: Target<'a>,
+        shift: usize,
+    ) -> Self {
+        Job { block, b, panels, target, shift }
     }
 }
 
@@ -284,7 +309,7 @@ impl Product<Avx512> for NativeQuads {
 
 #[inline(always)]
 fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
-    let Job { block, b, panels, target } = job;
+    let Job { block, b, panels, target, shift } = job;
     let width = 2 * S::LANES;
     let depth = b.taps * b.depth * width;
     let size = depth + b.kind.trailer() * width;
@@ -292,12 +317,13 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
     let together = (TOGETHER / size.max(1)).max(1);
     for first in panels.clone().step_by(together) {
         for (i, tile) in block.tiles.iter().enumerate() {
-            if let (true, Some(next)) = (target.far, block.tiles.get(i + 1)) {
-                // What the next tile begins with comes while this one is computed.
-                let tap = &block.taps[next.taps.start.min(block.taps.len() - 1)];
+            // What the next tile begins with comes while this one is computed.
+            if let (true, Some(next)) = (target.far, block.tiles.get(i + 1))
+                && let Some(tap) = block.taps[next.taps.clone()].first()
+            {
                 for &source in &tap.sources[..next.rows] {
                     for line in 0..b.depth.div_ceil(LINE).min(LINES) {
-                        s.prefetch_read(source.wrapping_add(line * LINE));
+                        s.prefetch_read(source.wrapping_add(shift + line * LINE));
                     }
                 }
             }
@@ -316,6 +342,7 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
                         s,
                         tile.rows,
                         &block.taps[tile.taps.clone()],
+                        *shift,
                         (b.depth, b.chain),
                         panel,
                         &mut sums,
@@ -392,12 +419,13 @@ pub(crate) fn run(isa: Isa, job: &Job) {
 /// Picks the variant of [`sum_rows`] for the number of rows.
 ///
 /// # Safety
-/// The sources of the tile must be readable for `depth.0` numbers.
+/// The sources of the tile, `shift` numbers further, must be readable for `depth.0` numbers.
 #[inline(always)]
 unsafe fn sum_tile<S: Simd, P: Product<S>>(
     s: S,
     rows: usize,
     taps: &[Tap],
+    shift: usize,
     depth: (usize, usize),
     panel: &[f32],
     sums: &mut Sums<S>,
@@ -406,7 +434,7 @@ unsafe fn sum_tile<S: Simd, P: Product<S>>(
         ($($rows:literal)*) => {
             match rows {
                 // SAFETY: the caller's promise.
-                $($rows if $rows <= S::ROWS => unsafe { sum_rows::<S, P, $rows>(s, taps, depth, panel, sums) },)*
+                $($rows if $rows <= S::ROWS => unsafe { sum_rows::<S, P, $rows>(s, taps, shift, depth, panel, sums) },)*
                 rows => unreachable!("a tile of {rows} rows"),
             }
         };
@@ -436,11 +464,12 @@ const LINES: usize = 4;
 /// sums[row] = sum over taps and k of source[tap][row][k] * panel[tap][k], in chains of `longest`.
 ///
 /// # Safety
-/// The sources of the tile must be readable for `depth` numbers.
+/// The sources of the tile, `shift` numbers further, must be readable for `depth` numbers.
 #[inline(always)]
 unsafe fn sum_rows<S: Simd, P: Product<S>, const R: usize>(
     s: S,
     taps: &[Tap],
+    shift: usize,
     (depth, longest): (usize, usize),
     panel: &[f32],
     sums: &mut Sums<S>,
@@ -457,7 +486,7 @@ unsafe fn sum_rows<S: Simd, P: Product<S>, const R: usize>(
     };
     let taps = if depth == 0 { &[] } else { taps };
     for tap in taps {
-        let sources: [*const f32; R] = std::array::from_fn(|r| tap.sources[r]);
+        let sources: [*const f32; R] = std::array::from_fn(|r| tap.sources[r].wrapping_add(shift));
         let panel = &panel[tap.index * depth * 2 * S::LANES..][..depth * 2 * S::LANES];
         let (mut b, mut k) = (panel.as_ptr(), 0);
         // Loops that run at least once: around one that may not, compilers move all sums from register to register.
@@ -625,7 +654,7 @@ unsafe fn store_mixed<S: Simd, P: Product<S>>(
 
 /// As [`activate`], as precisely as bf16 show.
 #[inline(always)]
-fn activate_short<S: Simd>(s: S, activation: Activation, v: S::V) -> S::V {
+pub(crate) fn activate_short<S: Simd>(s: S, activation: Activation, v: S::V) -> S::V {
     match activation {
         Activation::GeluErf => gelu_erf_short(s, v),
         other => activate(s, other, v),
