@@ -643,7 +643,7 @@ fn pays(g: &Conv2d, precision: Precision) -> bool {
     // The time of the direct sum: its products are no more than Winograd's in int8.
     let saved = match precision {
         Precision::F32 => (1, 1),
-        Precision::Bf16 => (1, 2),
+        Precision::Bf16 => (4, 7),
         Precision::Int8 => (1, 4),
     };
     let (Some(by_winograd), Some(directly)) = (time(Algorithm::Winograd, winograd), time(Algorithm::Direct, direct))

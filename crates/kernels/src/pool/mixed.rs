@@ -6,53 +6,49 @@ use crate::numbers::{Numbers, NumbersMut, Stored};
 use crate::simd::Simd;
 use std::ops::Range;
 
-/// A window of an image `[h][w][c]`.
+/// A window of an image.
 #[derive(Clone)]
 struct Window {
+    /// The number of the image.
+    image: usize,
     rows: Range<usize>,
     cols: Range<usize>,
-    /// Width and channels of the image.
-    w: usize,
-    c: usize,
     /// What the sum is divided by; without it the largest is wanted.
     divisor: Option<f32>,
 }
 
-/// The largest number of the window or their mean, channel by channel. NaN counts as largest.
+/// The largest numbers of the windows or their means, channel by channel, one pixel after the other. NaN counts as largest.
 #[inline(always)]
-fn window_of<S: Simd, X: Stored, Y: Stored>(s: S, image: &[X], window: &Window, y: &mut [Y]) {
-    let Window { rows, cols, w, c, divisor } = window.clone();
-    for first in (0..c).step_by(S::LANES) {
-        let end = c.min(first + S::LANES);
-        let (mut sum, mut max) = (s.zero(), s.splat(f32::NEG_INFINITY));
-        for row in rows.clone() {
-            for col in cols.clone() {
-                let x = X::load(s, &image[(row * w + col) * c + first..(row * w + col) * c + end]);
-                if divisor.is_some() {
+fn windows_of<S: Simd, X: Stored, Y: Stored>(s: S, x: &[X], windows: &[Window], z: &Sizes, y: &mut [Y]) {
+    let Sizes { w, c, .. } = *z;
+    for (window, y) in windows.iter().zip(y.chunks_exact_mut(c)) {
+        let Window { image, rows, cols, divisor } = window.clone();
+        let x = &x[image * z.image..][..z.image];
+        let mut doubt = s.zero();
+        for first in (0..c).step_by(S::LANES) {
+            let end = c.min(first + S::LANES);
+            let (mut sum, mut max) = (s.zero(), s.splat(f32::NEG_INFINITY));
+            for row in rows.clone() {
+                for col in cols.clone() {
+                    let x = X::load(s, &x[(row * w + col) * c + first..(row * w + col) * c + end]);
                     sum = s.add(sum, x);
-                } else {
                     max = s.max(max, x);
-                    // Times 0 every number is 0, but for infinity and NaN.
-                    sum = s.mul_add(x, s.zero(), sum);
                 }
             }
+            match divisor {
+                Some(divisor) => Y::store(s, &mut y[first..end], s.div(sum, s.splat(divisor))),
+                None => Y::store(s, &mut y[first..end], max),
+            }
+            // Times 0 every number is 0, but for infinity and NaN.
+            doubt = s.mul_add(sum, s.zero(), doubt);
         }
-        let out = &mut y[first..end];
-        match divisor {
-            Some(divisor) => Y::store(s, out, s.div(sum, s.splat(divisor))),
-            None => Y::store(s, out, max),
-        }
-        if divisor.is_none() && s.sum(sum).is_nan() {
-            for channel in first..end {
-                let mut nan = false;
-                for row in rows.clone() {
-                    for col in cols.clone() {
-                        let x = X::load(s, &image[(row * w + col) * c + channel..(row * w + col) * c + channel + 1]);
-                        nan |= s.sum(x).is_nan();
+        if divisor.is_none() && s.sum(doubt).is_nan() {
+            for channel in 0..c {
+                for pixel in rows.clone().flat_map(|row| cols.clone().map(move |col| (row * w + col) * c)) {
+                    let x = X::load(s, &x[pixel + channel..pixel + channel + 1]);
+                    if s.sum(x).is_nan() {
+                        Y::store(s, &mut y[channel..channel + 1], s.splat(f32::NAN));
                     }
-                }
-                if nan {
-                    Y::store(s, &mut y[channel..channel + 1], s.splat(f32::NAN));
                 }
             }
         }
@@ -60,15 +56,15 @@ fn window_of<S: Simd, X: Stored, Y: Stored>(s: S, image: &[X], window: &Window, 
 }
 
 #[inline(always)]
-fn pool_body<S: Simd>(s: S, image: Numbers, window: &Window, y: NumbersMut) {
-    match (image, y) {
-        (Numbers::F32(x), NumbersMut::F32(y)) => window_of(s, x, window, y),
-        (Numbers::F32(x), NumbersMut::Bf16(y)) => window_of(s, x, window, y),
-        (Numbers::Bf16(x), NumbersMut::F32(y)) => window_of(s, x, window, y),
-        (Numbers::Bf16(x), NumbersMut::Bf16(y)) => window_of(s, x, window, y),
+fn pool_body<S: Simd>(s: S, x: Numbers, windows: &[Window], z: &Sizes, y: NumbersMut) {
+    match (x, y) {
+        (Numbers::F32(x), NumbersMut::F32(y)) => windows_of(s, x, windows, z, y),
+        (Numbers::F32(x), NumbersMut::Bf16(y)) => windows_of(s, x, windows, z, y),
+        (Numbers::Bf16(x), NumbersMut::F32(y)) => windows_of(s, x, windows, z, y),
+        (Numbers::Bf16(x), NumbersMut::Bf16(y)) => windows_of(s, x, windows, z, y),
     }
 }
-dispatch!(fn pool_window(image: Numbers, window: &Window, y: NumbersMut) = pool_body);
+dispatch!(fn pool_windows(x: Numbers, windows: &[Window], z: &Sizes, y: NumbersMut) = pool_body);
 
 /// What there is to pool: a window of each output pixel, and how many there are in a row.
 struct Sizes {
@@ -79,20 +75,13 @@ struct Sizes {
     out_w: usize,
 }
 
-/// Image, rows, columns and divisor of an output pixel.
-type Bin = (usize, Range<usize>, Range<usize>, Option<f32>);
-
-fn pool(isa: Isa, z: &Sizes, bin: impl Fn(usize) -> Bin + Sync, x: Numbers, y: NumbersMut) {
+fn pool(isa: Isa, z: &Sizes, window: impl Fn(usize) -> Window + Sync, x: Numbers, y: NumbersMut) {
     if y.is_empty() {
         return;
     }
-    y.pieces(z.out_w * z.c, |at, mut y| {
-        for j in 0..y.len() / z.c {
-            let (image, rows, cols, divisor) = bin(at / z.c + j);
-            let window = Window { rows, cols, w: z.w, c: z.c, divisor };
-            let image = x.part(image * z.image..(image + 1) * z.image);
-            pool_window(isa, image, &window, y.part(j * z.c..(j + 1) * z.c));
-        }
+    y.pieces(z.out_w * z.c, |at, y| {
+        let windows: Vec<_> = (at / z.c..(at + y.len()) / z.c).map(&window).collect();
+        pool_windows(isa, x, &windows, z, y);
     });
 }
 
@@ -110,11 +99,11 @@ pub fn max_pool2d_mixed(g: &Pool2d, x: Numbers, y: NumbersMut) {
 /// [`max_pool2d_mixed`] on an instruction set.
 pub(super) fn max_pool2d_with(isa: Isa, g: &Pool2d, x: Numbers, y: NumbersMut) {
     g.check(x.len(), y.len());
-    let bin = |pixel| {
+    let window = |pixel| {
         let (image, rows, cols) = g.window(pixel);
-        (image, rows, cols, None)
+        Window { image, rows, cols, divisor: None }
     };
-    pool(isa, &g.mixed(), bin, x, y);
+    pool(isa, &g.mixed(), window, x, y);
 }
 
 /// As [`super::avg_pool2d`], of and to numbers that lie as f32 or as bf16.
@@ -125,11 +114,11 @@ pub fn avg_pool2d_mixed(g: &Pool2d, x: Numbers, y: NumbersMut) {
 /// [`avg_pool2d_mixed`] on an instruction set.
 pub(super) fn avg_pool2d_with(isa: Isa, g: &Pool2d, x: Numbers, y: NumbersMut) {
     g.check(x.len(), y.len());
-    let bin = |pixel| {
+    let window = |pixel| {
         let (image, rows, cols) = g.window(pixel);
-        (image, rows, cols, Some(g.divisor(pixel) as f32))
+        Window { image, rows, cols, divisor: Some(g.divisor(pixel) as f32) }
     };
-    pool(isa, &g.mixed(), bin, x, y);
+    pool(isa, &g.mixed(), window, x, y);
 }
 
 /// As [`super::adaptive_avg_pool2d`], of and to numbers that lie as f32 or as bf16.
@@ -141,12 +130,12 @@ pub fn adaptive_avg_pool2d_mixed(g: &AdaptivePool2d, x: Numbers, y: NumbersMut) 
 pub(super) fn adaptive_avg_pool2d_with(isa: Isa, g: &AdaptivePool2d, x: Numbers, y: NumbersMut) {
     g.check(x.len(), y.len());
     let z = Sizes { image: g.h * g.w * g.c, w: g.w, c: g.c, out_w: g.out_w };
-    let bin = |pixel| {
+    let window = |pixel| {
         let (image, rows, cols) = g.window(pixel);
-        let count = rows.len() * cols.len();
-        (image, rows, cols, Some(count as f32))
+        let divisor = Some((rows.len() * cols.len()) as f32);
+        Window { image, rows, cols, divisor }
     };
-    pool(isa, &z, bin, x, y);
+    pool(isa, &z, window, x, y);
 }
 
 #[cfg(test)]
