@@ -33,8 +33,8 @@ const PRODUCTS_PER_WEIGHT: [usize; 2] = [16, 12];
 pub struct PlanOptions {
     /// Whether convolutions may be computed by Winograd's algorithm, whose rounding is a few times larger.
     pub winograd: bool,
-    /// What the factors of matrix products and convolutions are rounded to. Sums and norms are f32, as are convolutions by
-    /// Winograd's algorithm and of images. In bf16 weights take half the memory, as does what lies between steps that can read and
+    /// What the factors of matrix products and convolutions are rounded to. Sums and norms are f32, as is what
+    /// Winograd's algorithm computes. In bf16 weights take half the memory, as does what lies between steps that can read and
     /// write it, attention's scores are of rounded queries and keys, its weights are rounded as well, and results differ by about a
     /// hundredth. In int8 weights take a quarter, attention and what lies between the steps is f32, and results differ by some
     /// hundredths ([`Plan::error`] says by how much on the example). int8 is dynamic: weights have a scale for each output, what

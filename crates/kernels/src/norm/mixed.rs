@@ -56,7 +56,7 @@ pub fn layer_norm_mixed(x: Numbers, gamma: &[f32], beta: &[f32], eps: f64, y: Nu
 /// [`layer_norm_mixed`] on an instruction set.
 pub(super) fn layer_norm_with(isa: Isa, x: Numbers, gamma: &[f32], beta: &[f32], eps: f64, y: NumbersMut) {
     let cols = gamma.len();
-    let count = if cols == 0 { 0 } else { y.len() / cols };
+    let count = y.len().checked_div(cols).unwrap_or(0);
     super::check_rows(x.len(), y.len(), cols, beta.len(), count, count);
     y.pieces(piece_rows(cols) * cols, |at, y| {
         piece(isa, x.part(at..at + y.len()), Parameters { gamma, beta, eps }, y);
