@@ -11,6 +11,7 @@
 //!
 //! The numbers are those of the pass to about 1e-6 of the largest; rounding differs.
 
+mod forms;
 mod lower;
 mod memory;
 mod plan;

@@ -12,9 +12,11 @@ pub(crate) struct Place {
     pub(crate) stride: usize,
     /// Whether the slot holds all images, not only those that are being computed.
     pub(crate) whole: bool,
+    /// Whether its numbers are bf16; offset and stride count these.
+    pub(crate) bf16: bool,
 }
 
-/// Numbers of a value that are computed at a time, about: they are still in the cache when the next step reads them.
+/// f32 in whose memory what is computed at a time of a value lies, about: they are still in the cache when the next step reads them.
 const CHUNK: usize = 1 << 20;
 
 /// Steps that take the same images at a time.
@@ -31,13 +33,13 @@ pub(crate) struct Memory {
     pub(crate) groups: Vec<Group>,
     /// Of each value but the input, which stays where the caller has it.
     pub(crate) places: Vec<Option<Place>>,
-    /// Numbers per image of each slot, and for how many images; `None` for all.
+    /// f32 per image of each slot, and for how many images; `None` for all.
     pub(crate) slots: Vec<(usize, Option<usize>)>,
 }
 
 impl Memory {
-    pub(crate) fn plan(program: &Program) -> Self {
-        let groups = groups(program);
+    /// The plan of these groups, some values lying as bf16.
+    pub(crate) fn plan(program: &Program, groups: Vec<Group>, bf16: &[bool]) -> Self {
         let mut group_of = vec![0; program.steps.len()];
         groups.iter().enumerate().for_each(|(g, group)| group_of[group.steps.clone()].fill(g));
         let count = program.values.len();
@@ -46,7 +48,7 @@ impl Memory {
             made[step.output] = Some(at);
             step.reads().for_each(|id| readers[id].push(at));
         }
-        let parents = parents(program, &made, &readers, &group_of);
+        let parents = parents(program, &made, &readers, &group_of, bf16);
         // The value whose slot it shares, and where its channels begin there.
         let root = |mut id: Id| {
             let mut offset = 0;
@@ -64,13 +66,14 @@ impl Memory {
                 *life = Some(life.map_or((first, last), |(f, l)| (f.min(first), l.max(last))));
             }
         }
-        let (mut slots, mut places) = (Vec::<(usize, Option<usize>)>::new(), vec![None; count]);
+        let (mut slots, mut all) = (Vec::<(usize, Option<usize>)>::new(), vec![None; count]);
         let mut busy: Vec<usize> = Vec::new();
         let mut order: Vec<(usize, Id)> =
             lives.iter().enumerate().filter_map(|(id, life)| life.map(|(first, _)| (first, id))).collect();
         order.sort_unstable();
         for (first, id) in order {
             let value = &program.values[id];
+            let places = if bf16[id] { value.numel().div_ceil(2) } else { value.numel() };
             let last = lives[id].map_or(first, |(_, last)| last);
             let whole =
                 id == program.output || group_of[first] != group_of[last] || groups[group_of[first]].images.is_none();
@@ -85,7 +88,7 @@ impl Memory {
             let free =
                 |&slot: &usize| slots[slot].1.is_some() == images.is_some() && busy[slot] < first && later(busy[slot]);
             let size = |slot: &usize| slots[*slot].0 * slots[*slot].1.unwrap_or(1);
-            let needed = value.numel() * images.unwrap_or(1);
+            let needed = places * images.unwrap_or(1);
             let candidates: Vec<usize> = (0..slots.len()).filter(free).collect();
             let fitting = candidates.iter().copied().filter(|slot| size(slot) >= needed).min_by_key(size);
             let slot = match fitting.or_else(|| candidates.into_iter().max_by_key(size)) {
@@ -97,31 +100,32 @@ impl Memory {
                 }
             };
             let (size, most) = slots[slot];
-            let (all, most) = (needed.max(size * most.unwrap_or(1)), most.min(images));
+            let (room, most) = (needed.max(size * most.unwrap_or(1)), most.min(images));
             // Of the fewest images of those that share it, so that a run of fewer has room as well.
-            slots[slot] = (all.div_ceil(most.unwrap_or(1)), most);
+            slots[slot] = (room.div_ceil(most.unwrap_or(1)), most);
             busy[slot] = last;
-            places[id] = Some(Place { slot, offset: 0, stride: value.channels(), whole });
+            all[id] = Some(Place { slot, offset: 0, stride: value.channels(), whole, bf16: bf16[id] });
         }
         for id in 0..count {
             let (root, offset) = root(id);
             if root != id {
-                places[id] = places[root].map(|place| Place { offset, ..place });
+                all[id] = all[root].map(|place| Place { offset, ..place });
             }
         }
-        Self { groups, places, slots }
+        Self { groups, places: all, slots }
     }
 }
 
-/// Runs of steps that take all images at once, or a few: as many as have values of [`CHUNK`] numbers, but no step more than a
-/// later one, so that the images of a network whose values shrink are joined a few times on their way.
-fn groups(program: &Program) -> Vec<Group> {
+/// Runs of steps that take all images at once, or a few: as many as have values of [`CHUNK`] numbers, or of twice as many if they lie
+/// as bf16, but no step more than a later one, so that the images of a network whose values shrink are joined a few times on their way.
+pub(crate) fn groups(program: &Program, bf16: bool) -> Vec<Group> {
+    let chunk = if bf16 { 2 * CHUNK } else { CHUNK };
     let mut images = vec![None; program.steps.len()];
     let mut least = usize::MAX;
     for (at, step) in program.steps.iter().enumerate().rev() {
         if !step.kernel.is_dense(program.values[step.output].pixels()) {
             let largest = step.reads().chain([step.output]).map(|id| program.values[id].numel()).max().unwrap_or(1);
-            least = least.min((CHUNK / largest.max(1)).max(1));
+            least = least.min((chunk / largest.max(1)).max(1));
             // Powers of two, so that groups fit into each other.
             images[at] = Some(1 << least.ilog2());
         }
@@ -136,13 +140,14 @@ fn groups(program: &Program) -> Vec<Group> {
     groups
 }
 
-/// The concatenations that values are written straight into, and at which channel. Such a value is read by nothing else, and
-/// made by a step that can leave gaps: a convolution without residual, or another concatenation.
+/// The concatenations that values are written straight into, and at which channel. Such a value is read by nothing else, lies as the
+/// whole does, and is made by a step that can leave gaps: a convolution without residual, or another concatenation.
 fn parents(
     program: &Program,
     made: &[Option<usize>],
     readers: &[Vec<usize>],
     group_of: &[usize],
+    bf16: &[bool],
 ) -> Vec<Option<(Id, usize)>> {
     let mut parents = vec![None; program.values.len()];
     for (at, step) in program.steps.iter().enumerate() {
@@ -162,7 +167,8 @@ fn parents(
                         _ => false,
                     };
                     let near = |made: &usize| group_of[*made] == group_of[at] && writes(*made);
-                    if readers[*id].len() == 1 && made[*id].filter(near).is_some() && *id != program.output {
+                    let alike = bf16[*id] == bf16[step.output];
+                    if alike && readers[*id].len() == 1 && made[*id].filter(near).is_some() && *id != program.output {
                         parents[*id] = Some((step.output, channel));
                     }
                     channel += program.values[*id].channels();

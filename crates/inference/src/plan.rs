@@ -1,14 +1,16 @@
 //! The plan: compiled once, run many times.
 
+use crate::forms::bf16_values;
 use crate::lower::{EXAMPLES, Program, Value as Shape, lower};
-use crate::memory::{Group, Memory, Place};
+use crate::memory::{Group, Memory, Place, groups};
 use crate::step::{Id, Kernel, Source, Step};
 use crate::weight::Rows;
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use ukulele_kernels::conv::{Algorithm, Conv2d, PackedConv, Pixels, conv2d_packed};
-use ukulele_kernels::gemm::{Epilogue, Mat, Packed, Precision, gemm_packed};
+use ukulele_kernels::conv::{Algorithm, Conv2d, PackedConv, conv2d_packed_mixed};
+use ukulele_kernels::gemm::{Mat, MixedEpilogue, Packed, Precision, gemm_packed_mixed};
+use ukulele_kernels::numbers::{Numbers, NumbersMut, convert};
 use ukulele_kernels::{attention, elementwise, in_pool, norm, pool};
 use ukulele_layers::{Error, Pass, Result, Tensor, Value};
 
@@ -31,11 +33,12 @@ const PRODUCTS_PER_WEIGHT: [usize; 2] = [16, 12];
 pub struct PlanOptions {
     /// Whether convolutions may be computed by Winograd's algorithm, whose rounding is a few times larger.
     pub winograd: bool,
-    /// What the factors of matrix products and convolutions are rounded to. Sums, norms, attention, pools and what lies between the
-    /// steps stay f32, as do convolutions by Winograd's algorithm and of images. In bf16 weights take half the memory, and
-    /// results differ by about a hundredth; in int8 a quarter, and results differ by some hundredths ([`Plan::error`] says by how
-    /// much on the example). int8 is dynamic: weights have a scale for each output, what they meet one for each token, pixel or
-    /// image, found as it comes; nothing is calibrated.
+    /// What the factors of matrix products and convolutions are rounded to. Sums and norms are f32, as is what
+    /// Winograd's algorithm computes. In bf16 weights take half the memory, as does what lies between steps that can read and
+    /// write it, attention's scores are of rounded queries and keys, its weights are rounded as well, and results differ by about a
+    /// hundredth. In int8 weights take a quarter, attention and what lies between the steps is f32, and results differ by some
+    /// hundredths ([`Plan::error`] says by how much on the example). int8 is dynamic: weights have a scale for each output, what
+    /// they meet one for each token, pixel or image, found as it comes; nothing is calibrated.
     pub precision: Precision,
     /// Whether weights are packed when the plan is made, which takes their memory once more. If not, each run packs those of the
     /// model, layer by layer, and Winograd's algorithm, whose weights take longer, is not used.
@@ -70,7 +73,7 @@ pub struct StepProfile {
     pub seconds: f64,
     /// Multiplications of the definition, padding included; Winograd's algorithm has fewer.
     pub multiply_adds: u64,
-    /// Numbers read and written, without weights.
+    /// Numbers read and written, without weights; two of bf16 count as one.
     pub numbers: u64,
     /// Numbers of the prepared weight.
     pub weights: u64,
@@ -188,7 +191,12 @@ impl Plan {
     }
 
     fn new(program: Program, options: PlanOptions, images: usize) -> Self {
-        let memory = Memory::plan(&program);
+        let groups = groups(&program, options.precision == Precision::Bf16);
+        let bf16 = match options.precision {
+            Precision::Bf16 => bf16_values(&program),
+            Precision::F32 | Precision::Int8 => vec![false; program.values.len()],
+        };
+        let memory = Memory::plan(&program, groups, &bf16);
         let steps = program.steps.into_iter().map(|step| Ready { step, weight: Weight::None }).collect();
         let (values, output) = (program.values, program.output);
         let mut plan = Self { steps, values, memory, output, error: 0.0, idle: Mutex::default() };
@@ -266,7 +274,11 @@ impl Plan {
     fn describe(&self, ready: &Ready) -> StepProfile {
         let Ready { step, weight } = ready;
         let value = &self.values[step.output];
-        let reads: usize = step.reads().map(|id| self.values[id].numel()).sum();
+        let places = |id: Id| {
+            let numel = self.values[id].numel();
+            if self.memory.places[id].is_some_and(|place| place.bf16) { numel / 2 } else { numel }
+        };
+        let numbers: usize = step.reads().chain([step.output]).map(places).sum();
         let (what, multiply_adds, weights) = match (&step.kernel, weight) {
             (Kernel::Conv { g, .. }, Weight::Conv(packed)) => {
                 let way = match packed.algorithm() {
@@ -295,7 +307,7 @@ impl Plan {
             what: format!("{what} {:?}", value.dims),
             seconds: 0.0,
             multiply_adds: multiply_adds as u64,
-            numbers: (reads + value.numel()) as u64,
+            numbers: numbers as u64,
             weights: weights as u64,
         }
     }
@@ -396,13 +408,18 @@ impl Plan {
         let begin = |place: Place, value: &Shape| {
             place.offset + if place.whole { first * value.pixels() * place.stride } else { 0 }
         };
-        let y = &mut slot[begin(place, value)..];
+        let first_number = begin(place, value);
+        let end = if place.bf16 { 2 * slot.len() } else { slot.len() };
+        let mut y = NumbersMut::within(&mut slot, place.bf16, first_number..end);
         // Whatever is read lies dense: only what a concatenation reads may not.
         let read = |id: Id| {
             let (value, len) = (&self.values[id], count * self.values[id].numel());
             match self.memory.places[id] {
-                None => &x[first * value.numel()..][..len],
-                Some(place) => &room.slots[place.slot][begin(place, value)..][..len],
+                None => Numbers::F32(&x[first * value.numel()..][..len]),
+                Some(place) => {
+                    let from = begin(place, value);
+                    Numbers::within(&room.slots[place.slot], place.bf16, from..from + len)
+                }
             }
         };
         // A concatenation reads for itself: its parts may lie in its own slot.
@@ -411,22 +428,23 @@ impl Plan {
             (_, Some(Source::Value(id))) => Some(read(*id)),
             _ => None,
         };
-        let (source, residual, numel) = (input(0).unwrap_or_default(), input(1), count * value.numel());
+        let (source, residual, numel) = (input(0).unwrap_or(Numbers::F32(&[])), input(1), count * value.numel());
+        let dense = 0..numel;
         match (&step.kernel, weight) {
             (Kernel::Conv { g, bias, activation, .. }, Weight::Conv(weight)) => {
-                let epilogue = Epilogue { bias: Some(bias), residual, activation: *activation };
+                let epilogue = MixedEpilogue { bias: Some(bias), residual, activation: *activation };
                 let g = Conv2d { n: count, ..*g };
-                conv2d_packed(&g, Pixels::dense(source, g.cin), weight, y, stride, &epilogue);
+                conv2d_packed_mixed(&g, source, weight, y, stride, &epilogue);
             }
             (Kernel::Linear { bias, activation, .. }, Weight::Linear(weight)) => {
-                let epilogue = Epilogue { bias: Some(bias), residual, activation: *activation };
-                gemm_packed(Mat::new(source, count, weight.rows()), weight, y, stride, false, &epilogue);
+                let epilogue = MixedEpilogue { bias: Some(bias), residual, activation: *activation };
+                gemm_packed_mixed(source, count, weight, y, stride, &epilogue);
             }
             (Kernel::Conv { g, weight, bias, activation }, Weight::Shared(precision)) => {
-                let epilogue = Epilogue { bias: Some(bias), residual, activation: *activation };
+                let epilogue = MixedEpilogue { bias: Some(bias), residual, activation: *activation };
                 let (memory, g) = (std::mem::take(&mut room.packed), Conv2d { n: count, ..*g });
                 let weight = packed_conv(&mut room.folded, memory, &g, weight, Algorithm::Direct, *precision);
-                conv2d_packed(&g, Pixels::dense(source, g.cin), &weight, y, stride, &epilogue);
+                conv2d_packed_mixed(&g, source, &weight, y, stride, &epilogue);
                 room.packed = weight.into_memory();
             }
             (Kernel::Linear { weight, bias, activation }, Weight::Shared(precision)) => {
@@ -435,21 +453,26 @@ impl Plan {
                     let rows = weight.with_rows(outputs.clone(), &mut room.folded, |rows| {
                         packed_linear(memory, rows, outputs.len(), *precision)
                     });
-                    let a = Mat::new(source, count, rows.rows());
-                    let residual = residual.map(|residual| &residual[outputs.start..]);
-                    let epilogue = Epilogue { bias: Some(&bias[outputs.clone()]), residual, activation: *activation };
-                    gemm_packed(a, &rows, &mut y[outputs.start..], stride, false, &epilogue);
+                    let residual = residual.map(|residual| residual.part(outputs.start..residual.len()));
+                    let bias = Some(&bias[outputs.clone()]);
+                    let epilogue = MixedEpilogue { bias, residual, activation: *activation };
+                    let all = y.len();
+                    gemm_packed_mixed(source, count, &rows, y.part(outputs.start..all), stride, &epilogue);
                     room.packed = rows.into_memory();
                 }
             }
             (Kernel::Scale { scale, shift, relu }, Weight::Scale(zeros, ones)) => {
-                norm::batch_norm_apply(source, zeros, ones, scale, shift, 0.0, residual, *relu, &mut y[..numel]);
+                let (x, residual, y) = (wide(source), residual.map(wide), wide_mut(y.part(dense)));
+                norm::batch_norm_apply(x, zeros, ones, scale, shift, 0.0, residual, *relu, y);
             }
-            (Kernel::LayerNorm { gamma, beta, eps }, _) => {
-                let scratch = sized(&mut room.scratch, 2 * count);
-                let (mean, inverse) = scratch.split_at_mut(count);
-                norm::layer_norm(source, gamma, beta, *eps, &mut y[..numel], mean, inverse);
-            }
+            (Kernel::LayerNorm { gamma, beta, eps }, _) => match (source, y.part(dense)) {
+                (Numbers::F32(x), NumbersMut::F32(y)) => {
+                    let scratch = sized(&mut room.scratch, 2 * count);
+                    let (mean, inverse) = scratch.split_at_mut(count);
+                    norm::layer_norm(x, gamma, beta, *eps, y, mean, inverse);
+                }
+                (x, y) => norm::layer_norm_mixed(x, gamma, beta, *eps, y),
+            },
             (Kernel::Attention { heads, scale }, _) => {
                 let (width, dim) = (value.numel(), value.numel() / heads);
                 let mut done = 0;
@@ -461,33 +484,49 @@ impl Plan {
                     }
                     let (tq, tk, heads, scale) = (length, length, *heads, *scale);
                     let g = attention::Attention { batch, heads, tq, tk, dim, scale, dropout: 0.0, key: 0 };
-                    let layout = attention::Layout::fused(length, heads, dim);
-                    let part = |i: usize| &source[3 * width * done + i * width..];
-                    let inputs = attention::Inputs {
-                        q: part(0),
-                        q_layout: layout,
-                        k: part(1),
-                        k_layout: layout,
-                        v: part(2),
-                        v_layout: layout,
-                        mask: None,
-                    };
-                    let out = &mut y[done * width..][..batch * length * width];
-                    let lse = sized(&mut room.scratch, batch * heads * length);
-                    attention::forward(&g, &inputs, out, attention::Layout::dense(length, heads, dim), lse);
+                    let first = 3 * width * done;
+                    match (source, y.part(done * width..(done + batch * length) * width)) {
+                        (Numbers::Bf16(x), NumbersMut::Bf16(out)) => {
+                            let inputs = fused(x, first, width, length, dim);
+                            attention::forward_bf16(&g, &inputs, out, attention::Layout::dense(length, heads, dim));
+                        }
+                        (x, out) => {
+                            let inputs = fused(wide(x), first, width, length, dim);
+                            let lse = sized(&mut room.scratch, batch * heads * length);
+                            let layout = attention::Layout::dense(length, heads, dim);
+                            attention::forward(&g, &inputs, wide_mut(out), layout, lse);
+                        }
+                    }
                     done += batch * length;
                 }
             }
-            (Kernel::MaxPool(g), _) => pool::max_pool2d(&pool::Pool2d { n: count, ..*g }, source, &mut y[..numel]),
-            (Kernel::AvgPool(g), _) => pool::avg_pool2d(&pool::Pool2d { n: count, ..*g }, source, &mut y[..numel]),
+            (Kernel::MaxPool(g), _) => match (source, y.part(dense)) {
+                (Numbers::F32(x), NumbersMut::F32(y)) => {
+                    pool::max_pool2d(&pool::Pool2d { n: count, ..*g }, x, y);
+                }
+                (x, y) => pool::max_pool2d_mixed(&pool::Pool2d { n: count, ..*g }, x, y),
+            },
+            (Kernel::AvgPool(g), _) => match (source, y.part(dense)) {
+                (Numbers::F32(x), NumbersMut::F32(y)) => pool::avg_pool2d(&pool::Pool2d { n: count, ..*g }, x, y),
+                (x, y) => pool::avg_pool2d_mixed(&pool::Pool2d { n: count, ..*g }, x, y),
+            },
             (Kernel::Bins(g), _) => {
-                pool::adaptive_avg_pool2d(&pool::AdaptivePool2d { n: count, ..*g }, source, &mut y[..numel]);
+                let g = pool::AdaptivePool2d { n: count, ..*g };
+                match (source, y.part(dense)) {
+                    (Numbers::F32(x), NumbersMut::F32(y)) => pool::adaptive_avg_pool2d(&g, x, y),
+                    (x, y) => pool::adaptive_avg_pool2d_mixed(&g, x, y),
+                }
             }
-            (Kernel::Unary(op), _) => elementwise::unary(*op, source, &mut y[..numel]),
-            (Kernel::Affine(scale, shift), _) => elementwise::affine(*scale, *shift, source, &mut y[..numel]),
-            (Kernel::Binary(op), _) => elementwise::binary(*op, source, residual.unwrap_or_default(), &mut y[..numel]),
+            (Kernel::Unary(op), _) => elementwise::unary(*op, wide(source), wide_mut(y.part(dense))),
+            (Kernel::Affine(scale, shift), _) => {
+                elementwise::affine(*scale, *shift, wide(source), wide_mut(y.part(dense)));
+            }
+            (Kernel::Binary(op), _) => {
+                elementwise::binary(*op, wide(source), residual.map_or(&[], wide), wide_mut(y.part(dense)));
+            }
             (Kernel::Transpose(pixels, channels), _) => {
-                for (x, y) in source.chunks_exact(pixels * channels).zip(y.chunks_exact_mut(pixels * channels)) {
+                let images = wide(source).chunks_exact(pixels * channels);
+                for (x, y) in images.zip(wide_mut(y.part(dense)).chunks_exact_mut(pixels * channels)) {
                     for (i, y) in y.iter_mut().enumerate() {
                         *y = x[i % pixels * channels + i / pixels];
                     }
@@ -500,19 +539,19 @@ impl Plan {
                 let mut offset = 0;
                 for input in &step.inputs {
                     let (numbers, len, there) = match input {
-                        Source::Constant(numbers) => (&numbers[..], numbers.len(), false),
+                        Source::Constant(numbers) => (Numbers::F32(numbers), numbers.len(), false),
                         Source::Value(id) => {
                             let there = self.memory.places[*id].is_some_and(|part| part.slot == place.slot);
-                            (if there { &[] } else { read(*id) }, self.values[*id].numel(), there)
+                            let numbers = if there { Numbers::F32(&[]) } else { read(*id) };
+                            (numbers, self.values[*id].numel(), there)
                         }
                     };
                     let len = len / outer;
                     if !there && len > 0 {
-                        let mut runs = numbers.chunks_exact(len).cycle();
-                        for y in y.chunks_mut(apart).take(count * outer) {
-                            if let Some(run) = runs.next() {
-                                y[offset..offset + len].copy_from_slice(run);
-                            }
+                        let runs = numbers.len() / len;
+                        for i in 0..if runs > 0 { count * outer } else { 0 } {
+                            let run = numbers.part(i % runs * len..(i % runs + 1) * len);
+                            convert(run, y.part(i * apart + offset..i * apart + offset + len));
                         }
                     }
                     offset += len;
@@ -541,6 +580,37 @@ fn packed_conv(
 /// The weight of a product with `out` outputs, packed in `memory`.
 fn packed_linear(memory: Vec<f32>, weight: &[f32], out: usize, precision: Precision) -> Packed<f32> {
     Packed::in_memory(memory, Mat::new(weight, out, weight.len() / out.max(1)).t(), precision)
+}
+
+/// Queries, keys and values of texts of this length, one after the other for each token, from number `first` on.
+fn fused<T>(x: &[T], first: usize, width: usize, length: usize, dim: usize) -> attention::Inputs<'_, T> {
+    let layout = attention::Layout::fused(length, width / dim.max(1), dim);
+    let part = |i: usize| &x[first + i * width..];
+    attention::Inputs {
+        q: part(0),
+        q_layout: layout,
+        k: part(1),
+        k_layout: layout,
+        v: part(2),
+        v_layout: layout,
+        mask: None,
+    }
+}
+
+/// Numbers that lie as f32.
+fn wide(x: Numbers<'_>) -> &[f32] {
+    match x {
+        Numbers::F32(x) => x,
+        Numbers::Bf16(_) => unreachable!("only what is read and written by steps that can lies as bf16"),
+    }
+}
+
+/// As [`wide`], to write.
+fn wide_mut(y: NumbersMut<'_>) -> &mut [f32] {
+    match y {
+        NumbersMut::F32(y) => y,
+        NumbersMut::Bf16(_) => unreachable!("only what is read and written by steps that can lies as bf16"),
+    }
 }
 
 /// What is said of a product in this precision.

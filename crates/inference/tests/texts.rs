@@ -82,19 +82,20 @@ fn a_profile_counts_what_the_table_of_the_zoo_says() {
 
 #[test]
 fn fewer_bits_are_near() {
-    near(Precision::Bf16, 0.02);
-    near(Precision::Int8, 0.03);
+    near("minilm_l6", 6, Precision::Bf16, 0.02);
+    near("minilm_l6", 6, Precision::Int8, 0.03);
+    near("bert_base", 12, Precision::Bf16, 0.02);
 }
 
 /// How far a plan of this precision is from the model's numbers.
-fn near(precision: Precision, stated: f64) {
-    let config = BertConfig { vocab_size: 100, ..BertConfig::named("minilm_l6").unwrap() };
+fn near(name: &str, layers: usize, precision: Precision, stated: f64) {
+    let config = BertConfig { vocab_size: 100, num_hidden_layers: layers, ..BertConfig::named(name).unwrap() };
     let net = TextModel::new(&config, TextTask::Features, 2, &mut Init::new(1)).unwrap();
     let options = PlanOptions { precision, ..Default::default() };
     let plan = TextPlan::compile_with(&net, options).unwrap();
     let tokens = texts(&[9, 30, 17], 0);
     let (got, want) = (plan.hidden(&tokens).unwrap(), net.hidden(&tokens, &mut Pass::eval()).unwrap());
-    let there = |at: usize| tokens.mask[at / 384] != 0.0;
+    let there = |at: usize| tokens.mask[at / config.hidden_size] != 0.0;
     let (mut off, mut norm) = (0.0, 0.0);
     for (at, (got, want)) in got.tensor().to_vec().iter().zip(&want.tensor().to_vec()).enumerate() {
         if there(at) {
@@ -103,6 +104,6 @@ fn near(precision: Precision, stated: f64) {
         }
     }
     let error = (off / norm).sqrt();
-    println!("minilm_l6 {precision:?}: {error:.1e}, on the example {:.1e}", plan.error());
-    assert!(error > 1e-5 && error < stated, "{precision:?}: {error:.1e}");
+    println!("{name} {precision:?}: {error:.1e}, on the example {:.1e}", plan.error());
+    assert!(error > 1e-5 && error < stated, "{name} {precision:?}: {error:.1e}");
 }

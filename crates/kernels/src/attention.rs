@@ -5,12 +5,14 @@
 //! Source: Vaswani et al., Attention is all you need, 2017; Dao et al., FlashAttention, 2022.
 
 mod fast;
+mod short;
 #[cfg(test)]
 mod tests;
 
 use crate::Element;
 use crate::element::is_f32;
-use crate::isa::current;
+use crate::gemm::pairs::Kind;
+use crate::isa::{Isa, current};
 use crate::naive::attention as naive;
 use crate::product;
 use bytemuck::{cast_slice, cast_slice_mut};
@@ -173,6 +175,33 @@ pub fn forward<T: Element>(g: &Attention, x: &Inputs<T>, out: &mut [T], out_layo
     } else {
         naive::forward(g, x, out, out_layout, lse);
     }
+}
+
+/// As [`forward`], of and to bf16, for runs that need no backward: queries and keys are multiplied as they are, weights are rounded
+/// to bf16, and everything between is f32. There is neither mask nor dropout.
+///
+/// # Panics
+/// If the sizes do not fit, or there is a mask or a dropout; if heads have an odd number of dimensions, or tokens begin between two
+/// places of f32.
+pub fn forward_bf16(g: &Attention, x: &Inputs<u16>, out: &mut [u16], out_layout: Layout) {
+    forward_bf16_with(current(), Kind::pairs(current()), g, x, out, out_layout);
+}
+
+/// [`forward_bf16`] on an instruction set.
+fn forward_bf16_with(isa: Isa, kind: Kind, g: &Attention, x: &Inputs<u16>, out: &mut [u16], out_layout: Layout) {
+    g.check(x, out.len(), out_layout, g.batch * g.heads * g.tq);
+    out_layout.check_apart(g, g.tq, "out");
+    let even = |layout: Layout| [layout.batch, layout.token, layout.head].iter().all(|distance| distance % 2 == 0);
+    assert!(
+        g.dim.is_multiple_of(2) && even(x.q_layout) && even(x.k_layout),
+        "attention of bf16: {g:?} is not of pairs"
+    );
+    assert!(x.mask.is_none() && g.dropout == 0.0, "attention of bf16: a mask or a dropout");
+    if g.batch * g.heads * g.tq * g.dim == 0 {
+        return;
+    }
+    assert!(g.tk > 0, "attention of bf16: no keys");
+    short::forward(isa, kind, g, x, out, out_layout);
 }
 
 /// With P = softmax weights, M = dropout mask, dP = M (dout Vᵀ), delta = rowsum(out dout):

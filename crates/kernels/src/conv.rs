@@ -20,7 +20,7 @@ use crate::gemm::{Epilogue, Precision};
 use crate::isa::{self, Isa};
 use crate::product;
 use crate::{Element, naive};
-pub use packed::{Algorithm, PackedConv, Pixels, conv2d_packed};
+pub use packed::{Algorithm, PackedConv, Pixels, conv2d_packed, conv2d_packed_mixed};
 
 /// The sizes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod blocks;
 mod few;
+mod mixed;
 pub(crate) mod outer;
 pub(crate) mod pack;
 pub(crate) mod pairs;
@@ -12,6 +13,8 @@ use crate::element::{cast, cast_mut, is_f32};
 use crate::isa::{self, Isa};
 use crate::{Element, naive};
 use blocks::{pieces, run_blocks, tile_size};
+pub(crate) use mixed::with_rows;
+pub use mixed::{MixedEpilogue, gemm_packed_mixed};
 use outer::{Factor, Meeting, Outer, outer};
 use pack::{pack, pack_places, packed_len, with_buffer};
 use pairs::{Kind, to_pairs};
@@ -462,13 +465,30 @@ pub(crate) fn multiply(
     accumulate: bool,
     epilogue: Epilogue<f32>,
 ) {
+    // SAFETY: the caller has checked that c is large enough.
+    unsafe { multiply_to(isa, serial, a, false, b, Target::new(c, accumulate, epilogue), ldc) }
+}
+
+/// As [`multiply`], to any target; `placed` says that A consists of the places of b's kind already.
+///
+/// # Safety
+/// The target must have room for all rows.
+pub(crate) unsafe fn multiply_to(
+    isa: Isa,
+    serial: bool,
+    a: Mat<f32>,
+    placed: bool,
+    b: Panels,
+    target: Target,
+    ldc: usize,
+) {
     let tile_rows = tile_size(isa).0;
-    let target = Target { c: c.as_mut_ptr(), accumulate, epilogue, far: true };
     let block = |rows: Range<usize>| {
         let mut block = Block::default();
         let (mut scratch, mut quanta) = (Vec::new(), Vec::new());
         let a = match b.kind {
             Kind::Single => a.rows_contiguous(rows.clone(), &mut scratch),
+            _ if placed => a.rows_contiguous(rows.clone(), &mut scratch),
             kind => a.rows_in_places(isa, kind, rows.clone(), &mut scratch, &mut quanta),
         };
         for tile in pieces(rows.clone(), tile_rows) {
@@ -478,7 +498,7 @@ pub(crate) fn multiply(
         (block.scratch, block.quanta) = (scratch, quanta);
         block
     };
-    // SAFETY: both ways give rows of `b.depth` places, tiles have different rows, and c is large enough.
+    // SAFETY: all ways give rows of `b.depth` places, tiles have different rows, and the target is large enough.
     unsafe { run_blocks(isa, serial, a.rows, b.depth, b, target, block) };
 }
 

@@ -23,6 +23,7 @@ pub mod machine;
 pub mod math;
 pub mod naive;
 pub mod norm;
+pub mod numbers;
 pub mod optim;
 pub mod pool;
 pub mod random;

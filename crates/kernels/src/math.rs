@@ -54,6 +54,15 @@ pub fn exp_nonpositive<S: Simd>(s: S, x: S::V) -> S::V {
     s.select(s.less(x, s.splat(LOWEST)), s.zero(), y)
 }
 
+/// 2^x for x <= 0, at most 2^-13 of itself wrong, for results that are rounded to bf16; below -126 it is 2^-126. NaN stays NaN.
+#[inline(always)]
+pub fn exp2_short<S: Simd>(s: S, x: S::V) -> S::V {
+    let x = s.max(s.splat(-126.0), x);
+    let n = s.round(x);
+    let p = polynomial(s, s.sub(x, n), &[0.055_171_653, 0.242_611_12, 0.693_261, 0.999_928_1]);
+    s.mul(p, s.pow2(n))
+}
+
 /// The error function, at most 1.5 ulp wrong.
 ///
 /// For |x| <= 0.93 it is x + x P(x^2); above, 1 - e^-Q(|x|), where Q approximates -ln erfc.
@@ -128,6 +137,30 @@ pub fn gelu_erf<S: Simd>(s: S, x: S::V) -> S::V {
         polynomial(s, r, &[0.001_327_647_1, 0.009_675_542, 0.055_507_135, 0.240_221_2, 0.693_146_94, 1.000_000_1]);
     let tail = s.select(s.less(t, s.splat(6.0)), s.mul(power, s.pow2(n)), s.zero());
     s.mul(x, s.select(s.less(x, s.zero()), tail, s.sub(s.splat(1.0), tail)))
+}
+
+/// [`gelu_erf`] for results that are rounded to bf16: the error is at most 2^-14 times |x|.
+///
+/// Φ(x) is 1/2 + x P(x²) up to |x| = 4, from where on it is 0 or 1.
+#[inline(always)]
+pub fn gelu_erf_short<S: Simd>(s: S, x: S::V) -> S::V {
+    // NaN passes by the factor x.
+    let t = s.max(s.splat(-4.0), s.min(s.splat(4.0), x));
+    let p = polynomial(
+        s,
+        s.mul(t, t),
+        &[
+            -1.305_253_5e-9,
+            1.060_602_4e-7,
+            -3.747_845_5e-6,
+            7.664_806e-5,
+            -0.001_023_963_9,
+            0.009_590_857,
+            -0.066_077_486,
+            0.398_810_95,
+        ],
+    );
+    s.mul(x, s.mul_add(t, p, s.splat(0.5)))
 }
 
 /// The derivative of [`gelu_erf`], Φ(x) + x φ(x), at most 3e-7 wrong.

@@ -3,6 +3,7 @@
 
 mod batch;
 mod layer;
+mod mixed;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,7 @@ use crate::isa::current;
 use crate::naive::norm as naive;
 use crate::reduce::check;
 use bytemuck::{cast_slice, cast_slice_mut};
+pub use mixed::layer_norm_mixed;
 
 /// Mean and biased variance (divided by the number of rows) of each column of x: what training normalises with. The
 /// running variance of torch takes the unbiased one: times rows / (rows - 1).

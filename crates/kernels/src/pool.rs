@@ -1,6 +1,7 @@
 //! Pooling over channels-last images `[n][h][w][c]`, with the rules of torch.
 
 mod fast;
+mod mixed;
 #[cfg(test)]
 mod tests;
 
@@ -9,6 +10,7 @@ use crate::element::is_f32;
 use crate::isa::current;
 use crate::naive::pool as naive;
 use bytemuck::{cast_slice, cast_slice_mut};
+pub use mixed::{adaptive_avg_pool2d_mixed, avg_pool2d_mixed, max_pool2d_mixed};
 use std::ops::Range;
 
 /// The sizes of a pooling.

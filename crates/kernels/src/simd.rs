@@ -61,6 +61,41 @@ pub trait Simd: Copy + Send + Sync + 'static {
         // SAFETY: the slice is long enough.
         unsafe { self.store_ptr(x.as_mut_ptr(), v) }
     }
+    /// The first `LANES` bf16 at `x`, as f32.
+    ///
+    /// # Safety
+    /// `x` must be valid for reading `LANES` of them.
+    unsafe fn load_bf16_ptr(self, x: *const u16) -> Self::V;
+    /// Writes the bf16 next to each lane, ties to even, to `x`.
+    ///
+    /// # Safety
+    /// `x` must be valid for writing `LANES` of them.
+    unsafe fn store_bf16_ptr(self, x: *mut u16, v: Self::V);
+    /// As many bf16 as the slice has (at most `LANES`), as f32, the other lanes 0.
+    #[inline(always)]
+    fn load_bf16(self, x: &[u16]) -> Self::V {
+        let mut some = [0; 16];
+        let from = if x.len() >= Self::LANES {
+            x
+        } else {
+            some[..x.len()].copy_from_slice(x);
+            &some
+        };
+        // SAFETY: the slice is long enough.
+        unsafe { self.load_bf16_ptr(from.as_ptr()) }
+    }
+    /// Writes the bf16 next to as many lanes as the slice has places for (at most `LANES`).
+    #[inline(always)]
+    fn store_bf16(self, x: &mut [u16], v: Self::V) {
+        if x.len() >= Self::LANES {
+            // SAFETY: the slice is long enough.
+            return unsafe { self.store_bf16_ptr(x.as_mut_ptr(), v) };
+        }
+        let mut all = [0; 16];
+        // SAFETY: no vector has more lanes than the array numbers.
+        unsafe { self.store_bf16_ptr(all.as_mut_ptr(), v) };
+        x.copy_from_slice(&all[..x.len()]);
+    }
     /// As many lanes as the slice has numbers (at most `LANES`), the others 0.
     fn load_partial(self, x: &[f32]) -> Self::V;
     /// Writes as many lanes as the slice has numbers (at most `LANES`).

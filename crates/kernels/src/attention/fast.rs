@@ -197,22 +197,22 @@ fn live_mask<'a>(g: &Attention, x: &Inputs<'a, f32>, b: usize, no_mask: &'a [f32
 
 /// Memory for one head at a time: allocated once for many heads, for fresh memory costs more than the arithmetic.
 #[derive(Default)]
-struct Scratch {
+pub(super) struct Scratch {
     /// Scores, then weights, of a block.
-    scores: Vec<f32>,
-    /// Gradient of the weights, then of the scores.
-    grad: Vec<f32>,
+    pub(super) scores: Vec<f32>,
+    /// Gradient of the weights, then of the scores; or weights of bf16.
+    pub(super) grad: Vec<f32>,
     /// Result, or gradient of the queries, of a block.
-    rows: Vec<f32>,
-    /// Gradients of all keys and values.
-    keys: Vec<f32>,
-    values: Vec<f32>,
+    pub(super) rows: Vec<f32>,
+    /// Panels, or gradients, of all keys and values.
+    pub(super) keys: Vec<f32>,
+    pub(super) values: Vec<f32>,
     /// lse and 1 / sum, or out · dout, of each query of a block.
-    per_query: Vec<f32>,
+    pub(super) per_query: Vec<f32>,
 }
 
 /// The first `n` numbers, whatever they are.
-fn first(x: &mut Vec<f32>, n: usize) -> &mut [f32] {
+pub(super) fn first(x: &mut Vec<f32>, n: usize) -> &mut [f32] {
     if x.len() < n {
         x.resize(n, 0.0);
     }
@@ -220,7 +220,7 @@ fn first(x: &mut Vec<f32>, n: usize) -> &mut [f32] {
 }
 
 /// Calls `f(scratch, b, h)` for each head, on all threads.
-fn each_head(g: &Attention, f: impl Fn(&mut Scratch, usize, usize) + Send + Sync) {
+pub(super) fn each_head(g: &Attention, f: impl Fn(&mut Scratch, usize, usize) + Send + Sync) {
     (0..g.batch * g.heads).into_par_iter().for_each_init(Scratch::default, |scratch, i| {
         f(scratch, i / g.heads, i % g.heads);
     });

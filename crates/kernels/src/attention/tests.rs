@@ -5,6 +5,8 @@ use crate::isa::available;
 use crate::testing::{assert_close, numbers, same_on_1_and_2_threads};
 use proptest::prelude::*;
 
+mod short;
+
 /// out, lse, dq, dk, dv
 type Results = [Vec<f32>; 5];
 

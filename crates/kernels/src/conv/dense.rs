@@ -23,7 +23,7 @@ const FEW: usize = 16;
 
 /// Is a whole row of the kernel, `kw * cin` numbers, one tap? It is for images of few channels, where a tap by itself has
 /// too little to do; then the padding has to be there in memory.
-fn row_taps(g: &Conv2d) -> bool {
+pub(super) fn row_taps(g: &Conv2d) -> bool {
     g.groups == 1 && g.cin < FEW && g.kw > 1 && g.dilation.1 == 1
 }
 
@@ -120,20 +120,45 @@ pub(super) fn forward(
     stride: usize,
     epilogue: Epilogue<f32>,
 ) {
+    // SAFETY: the caller has checked that y is large enough.
+    unsafe { forward_to(isa, g, x, false, weight, Target::new(y, false, epilogue), stride) }
+}
+
+/// As [`forward`], to any target; `placed` says that x consists of pairs, as the weight has them.
+///
+/// # Safety
+/// The target must have room for all pixels.
+pub(super) unsafe fn forward_to(
+    isa: Isa,
+    g: &Conv2d,
+    x: Pixels,
+    placed: bool,
+    weight: Weight,
+    target: Target,
+    stride: usize,
+) {
     let (Weight { panels, chain, kind }, x_stride) = (weight, x.stride);
-    if g.is_product() {
-        let x = Mat { data: x.data, rows: g.n * g.h * g.w, cols: g.cin, row_stride: x.stride, col_stride: 1 };
-        let b = Panels { data: panels, taps: 1, depth: kind.places(g.cin), cols: g.cout, chain, kind };
-        return gemm::multiply(isa, false, x, b, y, stride, false, epilogue);
-    }
-    if row_taps(g) {
-        return stem::forward(isa, g, x, weight, y, stride, epilogue);
-    }
-    if kind == Kind::Single {
-        return forward_taps(isa, g, x, &[], weight, y, stride, epilogue);
-    }
     // As many channels as places.
     let fewer = Conv2d { cin: kind.places(g.cin), ..*g };
+    if g.is_product() {
+        let cols = if placed { fewer.cin } else { g.cin };
+        let x = Mat { data: x.data, rows: g.n * g.h * g.w, cols, row_stride: x.stride, col_stride: 1 };
+        let b = Panels { data: panels, taps: 1, depth: fewer.cin, cols: g.cout, chain, kind };
+        // SAFETY: the caller's promise.
+        return unsafe { gemm::multiply_to(isa, false, x, placed, b, target, stride) };
+    }
+    if row_taps(g) {
+        // SAFETY: the caller's promise.
+        return unsafe { stem::forward(isa, g, x, weight, target, stride) };
+    }
+    if placed {
+        // SAFETY: the caller's promise.
+        return unsafe { forward_taps(isa, &fewer, x, &[], weight, target, stride) };
+    }
+    if kind == Kind::Single {
+        // SAFETY: the caller's promise.
+        return unsafe { forward_taps(isa, g, x, &[], weight, target, stride) };
+    }
     let quanta = if kind.precision() == Precision::Int8 { quanta(isa, g, x) } else { Vec::new() };
     with_buffer(fewer.x_len(), |places| {
         let pixels = (RUN / fewer.cin).max(1);
@@ -147,7 +172,9 @@ pub(super) fn forward(
                 }
             }
         });
-        forward_taps(isa, &fewer, Pixels::dense(places, fewer.cin), &quanta, weight, y, stride, epilogue);
+        let places = Pixels::dense(places, fewer.cin);
+        // SAFETY: the caller's promise.
+        unsafe { forward_taps(isa, &fewer, places, &quanta, weight, target, stride) };
     });
 }
 
@@ -172,18 +199,20 @@ fn wider(a: (f32, f32), b: (f32, f32)) -> (f32, f32) {
     (or(a.0, b.0, b.0 < a.0), or(a.1, b.1, b.1 > a.1))
 }
 
-/// As [`forward`], tap by tap, the channels of g being places; `quanta` are those of the images, if the places hold integers.
-fn forward_taps(
+/// As [`forward_to`], tap by tap, the channels of g being places; `quanta` are those of the images, if the places hold integers.
+///
+/// # Safety
+/// As there.
+unsafe fn forward_taps(
     isa: Isa,
     g: &Conv2d,
     x: Pixels,
     quanta: &[Quantum],
     weight: Weight,
-    y: &mut [f32],
+    target: Target,
     stride: usize,
-    epilogue: Epilogue<f32>,
 ) {
-    let (cout, panels) = (g.cout / g.groups, weight.panels);
+    let (cout, panels, epilogue) = (g.cout / g.groups, weight.panels, target.epilogue);
     let mut walks: Vec<_> = (0..g.groups).map(|group| Walk::forward(g, group)).collect();
     walks.iter_mut().for_each(|walk| walk.source.channels = x.stride);
     let size = panels.len() / g.groups;
@@ -191,28 +220,23 @@ fn forward_taps(
         (walk.out.channels, walk.quanta) = (stride, quanta.to_vec());
         let bias = epilogue.bias.map(|bias| &bias[group * cout..][..cout]);
         let weight = Weight { panels: &panels[group * size..][..size], ..weight };
-        multiply(isa, walk, x.data, weight, cout, y, Epilogue { bias, ..epilogue }, false);
+        let target = Target { epilogue: Epilogue { bias, ..epilogue }, ..target };
+        // SAFETY: the caller's promise.
+        unsafe { multiply(isa, walk, x.data, weight, cout, target) };
     }
 }
 
-/// result = epilogue(source, as the walk sees it, times panels (+ result if `accumulate`)).
-fn multiply(
-    isa: Isa,
-    walk: &Walk,
-    source: &[f32],
-    weight: Weight,
-    cols: usize,
-    result: &mut [f32],
-    epilogue: Epilogue<f32>,
-    accumulate: bool,
-) {
+/// target = source, as the walk sees it, times panels.
+///
+/// # Safety
+/// The target must have room for all pixels that the walk leads to.
+unsafe fn multiply(isa: Isa, walk: &Walk, source: &[f32], weight: Weight, cols: usize, target: Target) {
     let Weight { panels: data, chain, kind } = weight;
     let b = Panels { data, taps: walk.taps.len(), depth: walk.depth, cols, chain, kind };
-    let target = Target { c: result.as_mut_ptr(), accumulate, epilogue, far: true };
     let padding = walk.padding();
     let block = |rows: Range<usize>| walk.block(source, &padding, rows, tile_size(isa).0);
-    // SAFETY: `block` takes sources as slices of `depth` numbers; each pixel of the grid is another pixel of the result,
-    // whose size the caller has checked.
+    // SAFETY: `block` takes sources as slices of `depth` numbers; each pixel of the grid is another pixel of the
+    // target, which is large enough.
     unsafe { run_blocks(isa, false, walk.rows(), walk.footprint(), b, target, block) };
 }
 
@@ -254,7 +278,8 @@ fn backward_taps(isa: Isa, kind: Kind, g: &Conv2d, dy: &[f32], w: &[f32], dx: &m
         with_buffer(packed_len(matrices.len(), depth, cin, width), |panels| {
             pack_places(isa, kind, false, &matrices, width, panels);
             let weight = Weight { panels, chain: CHAIN, kind };
-            multiply(isa, &walk, dy, weight, cin, dx, Epilogue::NONE, accumulate);
+            // SAFETY: dx has all pixels.
+            unsafe { multiply(isa, &walk, dy, weight, cin, Target::new(dx, accumulate, Epilogue::NONE)) };
         });
     }
 }

@@ -1,9 +1,11 @@
 //! Convolution with a weight prepared once, by an algorithm of the caller's choice, over pixels that may lie apart.
 
-use super::{Conv2d, dense, winograd};
+use super::{Conv2d, dense, stem, winograd};
 use crate::gemm::pairs::Kind;
-use crate::gemm::{Epilogue, Precision, at_least};
+use crate::gemm::tile::Target;
+use crate::gemm::{Epilogue, MixedEpilogue, Precision, at_least, with_rows};
 use crate::isa::{self, Isa};
+use crate::numbers::{Numbers, NumbersMut};
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +78,8 @@ impl PackedConv {
 
     /// [`PackedConv::new`] in a precision, to which the input is rounded as well: to integers, pixel by pixel for 1×1 kernels
     /// without padding and stride, image by image for others. Winograd's algorithm, which would lose more, stays in f32, as do
-    /// images of few channels, and groups of channels that are no multiple of two (bf16) or four (int8).
+    /// groups of channels that are no multiple of two (bf16) or four (int8), and images of few channels but in bf16 where windows
+    /// begin with an even number.
     ///
     /// # Panics
     /// As there.
@@ -96,7 +99,7 @@ impl PackedConv {
             (Precision::Int8, Algorithm::Direct) => Kind::quads(isa),
             _ => Kind::Single,
         };
-        let kind = if dense::supports(g, kind) { kind } else { Kind::Single };
+        let kind = if dense::supports(g, kind) || stem::supports(g, kind) { kind } else { Kind::Single };
         Self::new_in(isa, kind, memory, g, w, algorithm)
     }
 
@@ -131,6 +134,26 @@ impl PackedConv {
         PackedConv { panels, len, algorithm, isa, kind, g: *g }
     }
 
+    /// Numbers from the first to the last of the output, whose pixels are `y_stride` apart.
+    ///
+    /// # Panics
+    /// If it is of another convolution than `g`, or there are too few numbers of input or output.
+    fn check(&self, g: &Conv2d, x: usize, x_stride: usize, y: usize, y_stride: usize) -> usize {
+        let same = Conv2d { n: g.n, h: g.h, w: g.w, pad: g.pad, ..self.g };
+        assert_eq!(*g, same, "the weight was packed for another convolution");
+        // Whatever wraps around is larger than any memory.
+        let needed = |[n, h, w]: [usize; 3], channels: usize, stride: usize| {
+            assert!(stride >= channels, "{g:?}: {channels} channels in pixels that are {stride} apart");
+            let pixels = n.checked_mul(h).and_then(|pixels| pixels.checked_mul(w));
+            let last = pixels.and_then(|pixels| pixels.saturating_sub(1).checked_mul(stride)?.checked_add(channels));
+            if pixels == Some(0) { 0 } else { last.unwrap_or(usize::MAX) }
+        };
+        let out = needed([g.n, g.out_h(), g.out_w()], g.cout, y_stride);
+        assert!(x >= needed([g.n, g.h, g.w], g.cin, x_stride), "{g:?}: input of {x}");
+        assert!(y >= out, "{g:?}: output of {y}");
+        out
+    }
+
     /// The memory that the weight lies in, for the next one.
     pub fn into_memory(self) -> Vec<f32> {
         self.panels
@@ -157,6 +180,38 @@ impl PackedConv {
     }
 }
 
+/// [`conv2d_packed`] of an input without gaps, a result and a residual that lie as f32 or as bf16 each.
+///
+/// # Panics
+/// As there.
+pub fn conv2d_packed_mixed(
+    g: &Conv2d,
+    x: Numbers,
+    w: &PackedConv,
+    y: NumbersMut,
+    stride: usize,
+    epilogue: &MixedEpilogue,
+) {
+    let out = w.check(g, x.len(), g.cin, y.len(), stride);
+    epilogue.check(g.cout, out);
+    if g.y_len() == 0 {
+        return;
+    }
+    let panels = &w.panels[..w.len];
+    let target = Target::of(y, epilogue);
+    if w.algorithm == Algorithm::Winograd {
+        return winograd::forward(w.isa, form(g), g, x, g.cin, panels, target, stride);
+    }
+    // The first layer makes its pairs itself.
+    let kind = if dense::supports(g, w.kind) { w.kind } else { Kind::Single };
+    with_rows(w.isa, kind, x, g.cin, |x| {
+        let weight = dense::Weight { panels, chain: w.kind.chain(), kind: w.kind };
+        let (placed, x) = (x.placed, Pixels { data: x.data, stride: x.width });
+        // SAFETY: the target has room for all pixels, checked above.
+        unsafe { dense::forward_to(w.isa, g, x, placed, weight, target, stride) };
+    });
+}
+
 /// Of what is known to be supported.
 fn form(g: &Conv2d) -> winograd::Form {
     match winograd::Form::of(g) {
@@ -171,18 +226,7 @@ fn form(g: &Conv2d) -> winograd::Form {
 /// # Panics
 /// If the sizes do not fit.
 pub fn conv2d_packed(g: &Conv2d, x: Pixels, w: &PackedConv, y: &mut [f32], stride: usize, epilogue: &Epilogue<f32>) {
-    let same = Conv2d { n: g.n, h: g.h, w: g.w, pad: g.pad, ..w.g };
-    assert_eq!(*g, same, "the weight was packed for another convolution");
-    // Whatever wraps around is larger than any memory.
-    let needed = |[n, h, w]: [usize; 3], channels: usize, stride: usize| {
-        assert!(stride >= channels, "{g:?}: {channels} channels in pixels that are {stride} apart");
-        let pixels = n.checked_mul(h).and_then(|pixels| pixels.checked_mul(w));
-        let last = pixels.and_then(|pixels| pixels.saturating_sub(1).checked_mul(stride)?.checked_add(channels));
-        if pixels == Some(0) { 0 } else { last.unwrap_or(usize::MAX) }
-    };
-    let out = needed([g.n, g.out_h(), g.out_w()], g.cout, stride);
-    assert!(x.data.len() >= needed([g.n, g.h, g.w], g.cin, x.stride), "{g:?}: input of {}", x.data.len());
-    assert!(y.len() >= out, "{g:?}: output of {}", y.len());
+    let out = w.check(g, x.data.len(), x.stride, y.len(), stride);
     epilogue.check(g.cout, out);
     if g.y_len() == 0 {
         return;
@@ -193,6 +237,9 @@ pub fn conv2d_packed(g: &Conv2d, x: Pixels, w: &PackedConv, y: &mut [f32], strid
             let weight = dense::Weight { panels, chain: w.kind.chain(), kind: w.kind };
             dense::forward(w.isa, g, x, weight, y, stride, *epilogue);
         }
-        Algorithm::Winograd => winograd::forward(w.isa, form(g), g, x, panels, y, stride, false, *epilogue),
+        Algorithm::Winograd => {
+            let target = Target::new(y, false, *epilogue);
+            winograd::forward(w.isa, form(g), g, Numbers::F32(x.data), x.stride, panels, target, stride);
+        }
     }
 }

@@ -4,11 +4,12 @@
 //! memory all rows of the output see the same, some rows further: one list of tiles serves them all. A task copies the rows of the
 //! input that its rows of the output see, with their padding, which leaves them in its cache.
 
-use super::dense::Weight;
+use super::dense::{Weight, row_taps};
 use super::{Conv2d, Pixels};
-use crate::gemm::Epilogue;
+use crate::gemm::Precision;
 use crate::gemm::blocks::{pieces, shared, tile_size};
 use crate::gemm::pack::with_buffer;
+use crate::gemm::pairs::{Kind, to_pairs};
 use crate::gemm::tile::{Block, Job, Panels, Target, run};
 use crate::isa::Isa;
 use rayon::prelude::*;
@@ -19,64 +20,73 @@ const STRIP: usize = 32 * 1024;
 /// Tasks that are enough to keep some cores busy.
 const TASKS: usize = 16;
 
-/// Where the result goes.
-#[derive(Clone, Copy)]
-struct Output<'a> {
-    y: *mut f32,
-    stride: usize,
-    epilogue: Epilogue<'a, f32>,
+/// Can such a convolution take these places? Windows must begin with a pair. The last number of a window that has an odd one is
+/// paired with what follows, times 0.
+pub(super) fn supports(g: &Conv2d, kind: Kind) -> bool {
+    row_taps(g) && g.cin > 0 && kind.precision() == Precision::Bf16 && (g.stride.1 * g.cin).is_multiple_of(2)
 }
-// SAFETY: tasks write to different rows of the result through it.
-unsafe impl Send for Output<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for Output<'_> {}
 
 /// See [`super::conv2d_packed`], which has checked the sizes; the weight has a tap for each row of the kernel, g has one group
 /// and no horizontal dilation.
-pub(super) fn forward(
-    isa: Isa,
-    g: &Conv2d,
-    x: Pixels,
-    weight: Weight,
-    y: &mut [f32],
-    stride: usize,
-    epilogue: Epilogue<f32>,
-) {
+///
+/// # Safety
+/// The target must have room for all pixels.
+pub(super) unsafe fn forward(isa: Isa, g: &Conv2d, x: Pixels, weight: Weight, target: Target, stride: usize) {
     let step = (g.stride.0 * (g.w + g.pad[2] + g.pad[3]) * g.cin).max(1);
     let most = (STRIP / step).min((g.n * g.out_h()).div_ceil(TASKS)).max(1);
     let strips: Vec<_> = pieces(0..g.out_h(), shared(g.out_h(), most)).collect();
-    let output = Output { y: y.as_mut_ptr(), stride, epilogue };
     (0..g.n * strips.len()).into_par_iter().with_max_len(1).for_each(|i| {
         let (n, rows) = (i / strips.len(), strips[i % strips.len()].clone());
-        strip(isa, g, x, n, rows, weight, output);
+        // SAFETY: the caller's promise; tasks have different rows.
+        unsafe { strip(isa, g, x, n, rows, weight, target, stride) };
     });
 }
 
 /// Some rows of the result of image `n`.
-fn strip(isa: Isa, g: &Conv2d, x: Pixels, n: usize, rows: Range<usize>, weight: Weight, output: Output) {
-    let (width, depth) = (g.w + g.pad[2] + g.pad[3], g.kw * g.cin);
-    let (pitch, first) = (width * g.cin, rows.start * g.stride.0);
+///
+/// # Safety
+/// The target must have room for them, and no one else may write them at the same time.
+unsafe fn strip(
+    isa: Isa,
+    g: &Conv2d,
+    x: Pixels,
+    n: usize,
+    rows: Range<usize>,
+    weight: Weight,
+    target: Target,
+    stride: usize,
+) {
+    let Weight { panels: data, chain, kind } = weight;
+    let (numbers, first) = ((g.w + g.pad[2] + g.pad[3]) * g.cin, rows.start * g.stride.0);
+    let (pitch, depth) = (kind.places(numbers), kind.places(g.kw * g.cin));
     let height = (rows.len() - 1) * g.stride.0 + (g.kh - 1) * g.dilation.0 + 1;
-    with_buffer(height * pitch, |source| {
-        for (y, row) in source.chunks_exact_mut(pitch.max(1)).enumerate() {
-            write_row(g, x, n, first + y, row);
-        }
+    // Behind the last row lies what an odd number is paired with.
+    with_buffer(height * pitch + 1, |source| {
+        let (copy, behind) = source.split_at_mut(height * pitch);
+        behind.fill(0.0);
+        with_buffer(numbers, |row| {
+            for (y, out) in copy.chunks_exact_mut(pitch.max(1)).enumerate() {
+                if kind == Kind::Single {
+                    write_row(g, x, n, first + y, out);
+                } else {
+                    write_row(g, x, n, first + y, row);
+                    to_pairs(isa, kind, row, out);
+                }
+            }
+        });
         let mut block = Block::default();
         for columns in pieces(0..g.out_w(), tile_size(isa).0) {
-            block.tile(columns.clone().map(|ox| ox * output.stride));
+            block.tile(columns.clone().map(|ox| ox * stride));
             for ky in 0..g.kh {
                 let row = &source[ky * g.dilation.0 * pitch..];
-                block.tap(ky, columns.clone().map(|ox| row[ox * g.stride.1 * g.cin..][..depth].as_ptr()));
+                let at = |ox: usize| kind.places(ox * g.stride.1 * g.cin);
+                block.tap(ky, columns.clone().map(|ox| row[at(ox)..][..depth].as_ptr()));
             }
         }
-        let Weight { panels: data, chain, kind } = weight;
         let b = Panels { data, taps: g.kh, depth, cols: g.cout, chain, kind };
         let panels = 0..g.cout.div_ceil(tile_size(isa).1);
         for (i, oy) in rows.enumerate() {
-            let at = (n * g.out_h() + oy) * g.out_w() * output.stride;
-            let residual = output.epilogue.residual.map(|residual| &residual[at..]);
-            let epilogue = Epilogue { residual, ..output.epilogue };
-            let target = Target { c: output.y.wrapping_add(at), accumulate: false, epilogue, far: true };
+            let target = target.from((n * g.out_h() + oy) * g.out_w() * stride);
             // SAFETY: the sources of the last row end with the buffer, which has `height` rows; each row of the result is written by
             // one task, and the caller has checked that y has it.
             run(isa, &unsafe { Job::shifted(&block, b, panels.clone(), target, i * g.stride.0 * pitch) });

@@ -5,6 +5,8 @@ use crate::gemm::{Activation, Precision};
 use crate::isa::available;
 use proptest::prelude::*;
 
+mod mixed;
+
 /// Numbers between -1 and 1 that look random.
 fn numbers(n: usize, seed: u64) -> Vec<f32> {
     let mut z = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;

@@ -21,9 +21,10 @@ use super::{Conv2d, Pixels};
 use crate::gemm::blocks::{pieces, shared, tile_size};
 use crate::gemm::pack::{pack, packed_len, with_buffer};
 use crate::gemm::pairs::Kind;
-use crate::gemm::tile::{Block, CHAIN, Job, Panels, Target, activate, load, run};
+use crate::gemm::tile::{Block, CHAIN, Job, Panels, Target, activate, activate_short, load, run};
 use crate::gemm::{Epilogue, Mat};
 use crate::isa::Isa;
+use crate::numbers::{Numbers, Stored};
 use crate::simd::Simd;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -141,7 +142,8 @@ pub(super) fn backward_data(isa: Isa, form: Form, g: &Conv2d, dy: &[f32], w: &[f
     with_buffer(weight_len(isa, form, &turned), |panels| {
         let size = form.places() * g.cout * tile_size(isa).1;
         panels.par_chunks_mut(size).enumerate().for_each(|(panel, out)| turn_weight(isa, form, g, w, panel, out));
-        forward(isa, form, &turned, Pixels::dense(dy, g.cout), panels, dx, g.cin, accumulate, Epilogue::NONE);
+        let target = Target::new(dx, accumulate, Epilogue::NONE);
+        forward(isa, form, &turned, Numbers::F32(dy), g.cout, panels, target, g.cin);
     });
 }
 
@@ -224,6 +226,8 @@ pub(super) struct Tiles<'a> {
     /// Tiles of an image, each way.
     pub(super) grid: (usize, usize),
     pub(super) x: Pixels<'a>,
+    /// The numbers of x, if they are bf16.
+    pub(super) narrow: Option<&'a [u16]>,
     /// Distance of tiles and of places in the transformed input.
     pub(super) apart: (usize, usize),
 }
@@ -242,35 +246,33 @@ struct Product<'a> {
 /// Where the result goes.
 #[derive(Clone, Copy)]
 pub(super) struct Output<'a> {
-    y: *mut f32,
+    target: Target<'a>,
     stride: usize,
-    /// Add to what is there?
-    accumulate: bool,
-    epilogue: Epilogue<'a, f32>,
 }
-// SAFETY: tasks write to different pixels or channels through it.
-unsafe impl Send for Output<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for Output<'_> {}
 
-/// See [`super::conv2d_packed`], which has checked the sizes; `weight` comes from [`pack_weight`].
+/// See [`super::conv2d_packed_mixed`], which has checked the sizes, as that the target has room; `weight` comes from
+/// [`pack_weight`]. Pixels of x are `x_stride` apart.
 pub(super) fn forward(
     isa: Isa,
     form: Form,
     g: &Conv2d,
-    x: Pixels,
+    x: Numbers,
+    x_stride: usize,
     weight: &[f32],
-    y: &mut [f32],
+    target: Target,
     stride: usize,
-    accumulate: bool,
-    epilogue: Epilogue<f32>,
 ) {
+    let (data, narrow): (&[f32], _) = match x {
+        Numbers::F32(data) => (data, None),
+        Numbers::Bf16(narrow) => (&[], Some(narrow)),
+    };
+    let x = Pixels { data, stride: x_stride };
     let (grid, places) = (form.grid(g), form.places());
     // [tile][place][pitch]
     let (pitch, size) = (pitch(g.cin), places * pitch(g.cin));
-    let product = Product { tiles: Tiles { g, form, grid, x, apart: (size, pitch) }, weight };
+    let product = Product { tiles: Tiles { g, form, grid, x, narrow, apart: (size, pitch) }, weight };
     let tiles = &product.tiles;
-    let output = Output { y: y.as_mut_ptr(), stride, accumulate, epilogue };
+    let output = Output { target, stride };
     let (rows, width) = tile_size(isa);
     let (count, panels) = (g.n * grid.0 * grid.1, g.cout.div_ceil(width));
     if count >= FEW * rows {
@@ -333,7 +335,7 @@ impl Product<'_> {
         for panel in panels {
             let data = &self.weight[panel * places * cin * width..][..places * cin * width];
             let b = Panels { data, taps: places, depth: cin, cols: width, chain: CHAIN, kind: Kind::Single };
-            let target = Target { c: products.as_mut_ptr(), accumulate: false, epilogue: Epilogue::NONE, far: false };
+            let target = Target { far: false, ..Target::new(products, false, Epilogue::NONE) };
             // SAFETY: the sources are slices of `cin` numbers, and the products are this task's own, of `width` numbers a row.
             run(isa, &unsafe { Job::new(&block, b, 0..1, target) });
             transform_outputs(isa, &self.tiles, tiles.clone(), products, panel * width, output);
@@ -368,16 +370,25 @@ fn store_places<S: Simd>(s: S, half: &[[S::V; IN]; IN], pitch: usize, v: &mut [f
 
 #[inline(always)]
 fn inputs_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32]) {
+    match tiles.narrow {
+        None => inputs_of(s, tiles, tiles.x.data, which, v),
+        Some(narrow) => inputs_of(s, tiles, narrow, which, v),
+    }
+}
+
+/// [`inputs_body`] of numbers that lie in one of their ways.
+#[inline(always)]
+fn inputs_of<S: Simd, X: Stored>(s: S, tiles: &Tiles, data: &[X], which: Range<usize>, v: &mut [f32]) {
     match tiles.form.inputs {
-        (IN, IN) => square_inputs(s, tiles, which, v),
-        (6, _) | (_, 6) => line_inputs::<S, 2, 6>(s, &SIX, tiles, which, v),
-        (8, _) | (_, 8) => line_inputs::<S, 3, 8>(s, &EIGHT, tiles, which, v),
-        _ => line_inputs::<S, 4, 10>(s, &TEN, tiles, which, v),
+        (IN, IN) => square_inputs(s, tiles, data, which, v),
+        (6, _) | (_, 6) => line_inputs::<S, X, 2, 6>(s, &SIX, tiles, data, which, v),
+        (8, _) | (_, 8) => line_inputs::<S, X, 3, 8>(s, &EIGHT, tiles, data, which, v),
+        _ => line_inputs::<S, X, 4, 10>(s, &TEN, tiles, data, which, v),
     }
 }
 
 #[inline(always)]
-fn square_inputs<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32]) {
+fn square_inputs<S: Simd, X: Stored>(s: S, tiles: &Tiles, numbers: &[X], which: Range<usize>, v: &mut [f32]) {
     let Tiles { g, x, apart, .. } = tiles;
     let whole = g.cin / S::LANES * S::LANES;
     for (t, tile) in which.enumerate() {
@@ -388,7 +399,7 @@ fn square_inputs<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32
         let mut first = 0;
         if inside {
             let (row, column) = (g.w * x.stride, x.stride);
-            let data = &x.data[((n * g.h + top) * g.w + left) * x.stride..][..(IN - 1) * (row + column) + g.cin];
+            let data = &numbers[((n * g.h + top) * g.w + left) * x.stride..][..(IN - 1) * (row + column) + g.cin];
             first = whole;
             for c in (0..whole).step_by(S::LANES) {
                 let mut half = [[s.zero(); IN]; IN];
@@ -396,7 +407,7 @@ fn square_inputs<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32
                     let mut pixels = [s.zero(); IN];
                     for (i, pixel) in pixels.iter_mut().enumerate() {
                         // SAFETY: the last of the 6 x 6 pixels lies within the slice, and c + LANES within its channels.
-                        *pixel = unsafe { s.load_ptr(data.as_ptr().add(i * row + j * column + c)) };
+                        *pixel = unsafe { X::load_ptr(s, data.as_ptr().add(i * row + j * column + c)) };
                     }
                     *half = input_points(s, &SIX, pixels);
                 }
@@ -412,7 +423,7 @@ fn square_inputs<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32
             for (x_, pixel) in row.iter_mut().enumerate() {
                 *pixel = g
                     .source(oy + y, ox + x_, 0, 0)
-                    .map(|(iy, ix)| &x.data[((n * g.h + iy) * g.w + ix) * x.stride..][..g.cin]);
+                    .map(|(iy, ix)| &numbers[((n * g.h + iy) * g.w + ix) * x.stride..][..g.cin]);
             }
         }
         for c in (first..g.cin).step_by(S::LANES) {
@@ -421,7 +432,7 @@ fn square_inputs<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32
                 let mut numbers = [s.zero(); IN];
                 for (number, row) in numbers.iter_mut().zip(&pixels) {
                     if let Some(pixel) = row[j] {
-                        *number = load(s, &pixel[c..]);
+                        *number = X::load(s, &pixel[c..]);
                     }
                 }
                 *half = input_points(s, &SIX, numbers);
@@ -464,18 +475,26 @@ impl<S: Simd> Channels<'_, S> {
     /// Writes those of one pixel of the result.
     #[inline(always)]
     pub(super) fn write(&self, s: S, pixel: usize, sum: S::V) {
-        let Epilogue { residual, activation, .. } = self.output.epilogue;
+        let Target { c, accumulate, epilogue, bf16, residual: narrow, .. } = self.output.target;
         let at = pixel * self.output.stride + self.first;
         let mut v = s.add(sum, self.bias);
-        // SAFETY: the caller has checked that y has all channels of all pixels; no other task has these.
-        let y = unsafe { std::slice::from_raw_parts_mut(self.output.y.add(at), self.count) };
-        if self.output.accumulate {
-            v = s.add(v, load(s, y));
-        }
-        if let Some(residual) = residual {
+        if let Some(residual) = epilogue.residual {
             v = s.add(v, load(s, &residual[at..at + self.count]));
         }
-        v = activate(s, activation, v);
+        if let Some(residual) = narrow {
+            v = s.add(v, s.load_bf16(&residual[at..at + self.count]));
+        }
+        if bf16 {
+            // SAFETY: the caller has checked that the target has all channels of all pixels; no other task has these.
+            let y = unsafe { std::slice::from_raw_parts_mut(c.cast::<u16>().add(at), self.count) };
+            return s.store_bf16(y, activate_short(s, epilogue.activation, v));
+        }
+        // SAFETY: as above.
+        let y = unsafe { std::slice::from_raw_parts_mut(c.add(at), self.count) };
+        if accumulate {
+            v = s.add(v, load(s, y));
+        }
+        v = activate(s, epilogue.activation, v);
         if self.count == S::LANES {
             s.store(y, v);
         } else {
@@ -517,7 +536,7 @@ fn outputs_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, products: &[f
     let cout = tiles.g.cout;
     for first in (column..cout.min(column + 2 * S::LANES)).step_by(S::LANES) {
         let count = S::LANES.min(cout - first);
-        let bias = output.epilogue.bias.map_or(s.zero(), |bias| load(s, &bias[first..first + count]));
+        let bias = output.target.epilogue.bias.map_or(s.zero(), |bias| load(s, &bias[first..first + count]));
         let to = Channels::<S> { output, first, count, bias };
         let products = Products { numbers: products, tiles: which.len(), column: first - column };
         match (tiles.form.inputs, tiles.form.out) {

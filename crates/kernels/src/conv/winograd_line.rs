@@ -2,16 +2,17 @@
 
 use super::winograd::{Channels, OUT, Products, Tiles};
 use super::winograd_points::{Points, input_points, output_points};
-use crate::gemm::tile::load;
+use crate::numbers::Stored;
 use crate::simd::Simd;
 use std::ops::Range;
 
 /// Bᵀ d of some tiles.
 #[inline(always)]
-pub(super) fn line_inputs<S: Simd, const P: usize, const IN: usize>(
+pub(super) fn line_inputs<S: Simd, X: Stored, const P: usize, const IN: usize>(
     s: S,
     points: &Points<P>,
     tiles: &Tiles,
+    numbers: &[X],
     which: Range<usize>,
     v: &mut [f32],
 ) {
@@ -22,10 +23,10 @@ pub(super) fn line_inputs<S: Simd, const P: usize, const IN: usize>(
         let v = &mut v[t * apart.0..];
         assert!(v.len() >= (IN - 1) * apart.1 + g.cin.next_multiple_of(S::LANES));
         let (n, oy, ox) = tiles.place(tile);
-        let mut pixels: [Option<&[f32]>; IN] = [None; IN];
+        let mut pixels: [Option<&[X]>; IN] = [None; IN];
         let mut all = true;
         for (i, pixel) in pixels.iter_mut().enumerate() {
-            let at = |(iy, ix)| &x.data[((n * g.h + iy) * g.w + ix) * x.stride..][..g.cin];
+            let at = |(iy, ix)| &numbers[((n * g.h + iy) * g.w + ix) * x.stride..][..g.cin];
             *pixel = g.source(oy + i * down, ox + i * right, 0, 0).map(at);
             all &= pixel.is_some();
         }
@@ -37,7 +38,7 @@ pub(super) fn line_inputs<S: Simd, const P: usize, const IN: usize>(
                 let mut d = [s.zero(); IN];
                 for (i, d) in d.iter_mut().enumerate() {
                     // SAFETY: all pixels are there, `step` apart, and c + LANES lies within their channels.
-                    *d = unsafe { s.load_ptr(pixel.as_ptr().add(i * step + c)) };
+                    *d = unsafe { X::load_ptr(s, pixel.as_ptr().add(i * step + c)) };
                 }
                 store(s, input_points(s, points, d), apart.1, &mut v[c..]);
             }
@@ -46,7 +47,7 @@ pub(super) fn line_inputs<S: Simd, const P: usize, const IN: usize>(
             let mut d = [s.zero(); IN];
             for (d, pixel) in d.iter_mut().zip(&pixels) {
                 if let Some(pixel) = pixel {
-                    *d = load(s, &pixel[c..]);
+                    *d = X::load(s, &pixel[c..]);
                 }
             }
             store(s, input_points(s, points, d), apart.1, &mut v[c..]);

@@ -64,8 +64,14 @@ fn some_outputs(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], outputs: Range<usiz
                 let tiles = |i: usize| (first + i * BLOCK).min(count)..(first + (i + 1) * BLOCK).min(count);
                 buffer.par_chunks_exact_mut(size).enumerate().for_each(|(i, buffer)| {
                     let (v, u) = buffer.split_at_mut(PLACES * BLOCK * right);
-                    let input =
-                        Tiles { g, form: SQUARE, grid, x: Pixels::dense(x, g.cin), apart: (right, BLOCK * right) };
+                    let input = Tiles {
+                        g,
+                        form: SQUARE,
+                        grid,
+                        x: Pixels::dense(x, g.cin),
+                        narrow: None,
+                        apart: (right, BLOCK * right),
+                    };
                     transform_inputs(isa, &input, tiles(i), v);
                     let gradient = Tiles { x: Pixels::dense(dy, g.cout), apart: (left, BLOCK * left), ..input };
                     transform_gradients(isa, &gradient, tiles(i), outputs.clone(), u);

@@ -90,7 +90,7 @@ pub(crate) fn native() -> bool {
 
 /// The bits of the bf16 next to x.
 #[inline(always)]
-fn rounded(x: f32) -> u32 {
+pub(crate) fn rounded(x: f32) -> u32 {
     let bits = x.to_bits();
     // A NaN must not become an infinity.
     if x.is_nan() { bits >> 16 | 0x40 } else { (bits + 0x7FFF + (bits >> 16 & 1)) >> 16 }

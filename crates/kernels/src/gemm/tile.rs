@@ -7,9 +7,10 @@
 
 use super::pairs::Kind;
 use super::quads::Quantum;
-use super::{Activation, Epilogue};
+use super::{Activation, Epilogue, MixedEpilogue};
 use crate::isa::Isa;
-use crate::math::{gelu_erf, gelu_tanh};
+use crate::math::{gelu_erf, gelu_erf_short, gelu_tanh};
+use crate::numbers::{Numbers, NumbersMut};
 use crate::simd::Simd;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::avx512::Avx512;
@@ -92,6 +93,60 @@ pub(crate) struct Target<'a> {
     pub(crate) epilogue: Epilogue<'a, f32>,
     /// Is the result likely to be far from the first-level cache?
     pub(crate) far: bool,
+    /// Does the result consist of bf16? Then `c` points to the first of these, and nothing is added to what is there.
+    pub(crate) bf16: bool,
+    /// A residual of bf16, in place of the epilogue's.
+    pub(crate) residual: Option<&'a [u16]>,
+}
+
+impl<'a> Target<'a> {
+    /// A result of f32 somewhere in memory.
+    pub(crate) fn new(c: &mut [f32], accumulate: bool, epilogue: Epilogue<'a, f32>) -> Self {
+        Target { c: c.as_mut_ptr(), accumulate, epilogue, far: true, bf16: false, residual: None }
+    }
+
+    /// A result that lies in either way, and perhaps its residual.
+    pub(crate) fn of(c: NumbersMut, epilogue: &'a MixedEpilogue<'a>) -> Self {
+        let MixedEpilogue { bias, residual, activation } = *epilogue;
+        let (wide, narrow) = match residual {
+            Some(Numbers::F32(residual)) => (Some(residual), None),
+            Some(Numbers::Bf16(residual)) => (None, Some(residual)),
+            None => (None, None),
+        };
+        let (c, bf16) = match c {
+            NumbersMut::F32(c) => (c.as_mut_ptr(), false),
+            NumbersMut::Bf16(c) => (c.as_mut_ptr().cast(), true),
+        };
+        let epilogue = Epilogue { bias, residual: wide, activation };
+        Target { c, accumulate: false, epilogue, far: true, bf16, residual: narrow }
+    }
+
+    /// The same from number `at` on.
+    pub(crate) fn from(self, at: usize) -> Self {
+        let c = if self.bf16 { self.c.cast::<u16>().wrapping_add(at).cast() } else { self.c.wrapping_add(at) };
+        let residual = self.epilogue.residual.map(|residual| &residual[at..]);
+        let epilogue = Epilogue { residual, ..self.epilogue };
+        Target { c, epilogue, residual: self.residual.map(|residual| &residual[at..]), ..self }
+    }
+
+    /// Asks for the lines of two vectors of the result and the residual.
+    #[inline(always)]
+    fn prefetch<S: Simd>(&self, s: S, at: usize) {
+        // Two vectors of bf16 are a line at most.
+        if self.bf16 {
+            s.prefetch(self.c.cast::<u16>().wrapping_add(at).cast());
+        } else {
+            s.prefetch(self.c.wrapping_add(at));
+            s.prefetch(self.c.wrapping_add(at + S::LANES));
+        }
+        if let Some(residual) = self.epilogue.residual {
+            s.prefetch(residual.as_ptr().wrapping_add(at));
+            s.prefetch(residual.as_ptr().wrapping_add(at + S::LANES));
+        }
+        if let Some(residual) = self.residual {
+            s.prefetch_read(residual.as_ptr().wrapping_add(at).cast());
+        }
+    }
 }
 
 // SAFETY: tasks write to different elements of the result through `c`; whoever makes a `Target` sees to it.
@@ -161,6 +216,18 @@ pub(crate) trait Product<S: Simd> {
     /// Makes numbers of the sums of rows of these quanta, if they are integers; the trailer is that of the panel.
     #[inline(always)]
     fn finish(_: S, _sums: &mut Sums<S>, _quanta: &[Quantum], _trailer: &[f32]) {}
+    /// Writes the bf16 next to the lanes of two vectors.
+    ///
+    /// # Safety
+    /// `x` must be valid for writing them.
+    #[inline(always)]
+    unsafe fn store_bf16(s: S, x: *mut u16, v: [S::V; 2]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            s.store_bf16_ptr(x, v[0]);
+            s.store_bf16_ptr(x.add(S::LANES), v[1]);
+        }
+    }
 }
 
 /// Of [`Kind::Single`].
@@ -190,6 +257,11 @@ impl Product<Avx512> for NativePairs {
     fn multiply_add(_: Avx512, a: __m512, b: __m512, sum: __m512) -> __m512 {
         // SAFETY: only functions use it that run where the processor has the instruction; the types are of one size.
         unsafe { _mm512_dpbf16_ps(sum, transmute::<__m512, __m512bh>(a), transmute::<__m512, __m512bh>(b)) }
+    }
+    #[inline(always)]
+    unsafe fn store_bf16(_: Avx512, x: *mut u16, v: [__m512; 2]) {
+        // SAFETY: as above; the caller promises room for 32 numbers.
+        unsafe { _mm512_storeu_ps(x.cast(), transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(v[1], v[0]))) }
     }
 }
 
@@ -244,19 +316,24 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
     let mut sums = [[s.zero(); 2]; MAX_ROWS];
     let together = (TOGETHER / size.max(1)).max(1);
     for first in panels.clone().step_by(together) {
-        for tile in &block.tiles {
+        for (i, tile) in block.tiles.iter().enumerate() {
+            // What the next tile begins with comes while this one is computed.
+            if let (true, Some(next)) = (target.far, block.tiles.get(i + 1))
+                && let Some(tap) = block.taps[next.taps.clone()].first()
+            {
+                for &source in &tap.sources[..next.rows] {
+                    for line in 0..b.depth.div_ceil(LINE).min(LINES) {
+                        s.prefetch_read(source.wrapping_add(shift + line * LINE));
+                    }
+                }
+            }
             for p in first..panels.end.min(first + together) {
                 let panel = &b.data[p * size..][..size];
                 let cols = width.min(b.cols - p * width);
                 if target.far {
                     // Products take longer than the lines take to come.
                     for &out in &tile.out[..tile.rows] {
-                        for half in [p * width, p * width + S::LANES] {
-                            s.prefetch(target.c.wrapping_add(out + half));
-                            if let Some(residual) = target.epilogue.residual {
-                                s.prefetch(residual.as_ptr().wrapping_add(out + half));
-                            }
-                        }
+                        target.prefetch(s, out + p * width);
                     }
                 }
                 // SAFETY: promised to `Job::new`.
@@ -276,7 +353,12 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
                 }
                 // SAFETY: as above.
                 unsafe {
-                    store_tile(s, &sums, &tile.out[..tile.rows], p * width, cols, target);
+                    let out = &tile.out[..tile.rows];
+                    if target.bf16 || target.residual.is_some() {
+                        store_mixed::<S, P>(s, &sums, out, p * width, cols, target);
+                    } else {
+                        store_tile(s, &sums, out, p * width, cols, target);
+                    }
                 }
             }
         }
@@ -376,6 +458,8 @@ const AHEAD: usize = 2048;
 const TOGETHER: usize = 64 * 1024;
 /// Numbers of a cache line.
 const LINE: usize = 16;
+/// Lines of each row of a tile that are asked for before it begins; the processor foresees the rest.
+const LINES: usize = 4;
 
 /// sums[row] = sum over taps and k of source[tap][row][k] * panel[tap][k], in chains of `longest`.
 ///
@@ -495,6 +579,85 @@ unsafe fn store_tile<S: Simd>(s: S, sums: &Sums<S>, out: &[usize], column: usize
                 s.store_partial(c, v);
             }
         }
+    }
+}
+
+/// As [`store_tile`], where the result or the residual is bf16.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn store_mixed<S: Simd, P: Product<S>>(
+    s: S,
+    sums: &Sums<S>,
+    out: &[usize],
+    column: usize,
+    cols: usize,
+    target: &Target,
+) {
+    let Epilogue { bias, residual: wide, activation } = target.epilogue;
+    let narrow = target.residual;
+    if cols == 2 * S::LANES {
+        let bias = bias.map_or([s.zero(); 2], |bias| {
+            [s.load(&bias[column..]), s.load(&bias[column + S::LANES..column + 2 * S::LANES])]
+        });
+        for (sums, out) in sums.iter().zip(out) {
+            let at = out + column;
+            let mut v = [s.add(sums[0], bias[0]), s.add(sums[1], bias[1])];
+            if let Some(residual) = wide {
+                let residual = &residual[at..at + 2 * S::LANES];
+                v = [s.add(v[0], s.load(residual)), s.add(v[1], s.load(&residual[S::LANES..]))];
+            }
+            if let Some(residual) = narrow {
+                let residual = &residual[at..at + 2 * S::LANES];
+                v = [s.add(v[0], s.load_bf16(residual)), s.add(v[1], s.load_bf16(&residual[S::LANES..]))];
+            }
+            // SAFETY: the caller's promise.
+            unsafe {
+                if target.bf16 {
+                    v = [activate_short(s, activation, v[0]), activate_short(s, activation, v[1])];
+                    P::store_bf16(s, target.c.cast::<u16>().add(at), v);
+                } else {
+                    s.store_ptr(target.c.add(at), activate(s, activation, v[0]));
+                    s.store_ptr(target.c.add(at + S::LANES), activate(s, activation, v[1]));
+                }
+            }
+        }
+        return;
+    }
+    for half in 0..cols.div_ceil(S::LANES) {
+        let column = column + half * S::LANES;
+        let cols = S::LANES.min(cols - half * S::LANES);
+        let bias = bias.map_or(s.zero(), |bias| load(s, &bias[column..column + cols]));
+        for (sums, out) in sums.iter().zip(out) {
+            let at = out + column;
+            let mut v = s.add(sums[half], bias);
+            if let Some(residual) = wide {
+                v = s.add(v, load(s, &residual[at..at + cols]));
+            }
+            if let Some(residual) = narrow {
+                v = s.add(v, s.load_bf16(&residual[at..at + cols]));
+            }
+            // SAFETY: the caller's promise.
+            unsafe {
+                if target.bf16 {
+                    let c = std::slice::from_raw_parts_mut(target.c.cast::<u16>().add(at), cols);
+                    s.store_bf16(c, activate_short(s, activation, v));
+                } else {
+                    let c = std::slice::from_raw_parts_mut(target.c.add(at), cols);
+                    s.store_partial(c, activate(s, activation, v));
+                }
+            }
+        }
+    }
+}
+
+/// As [`activate`], as precisely as bf16 show.
+#[inline(always)]
+pub(crate) fn activate_short<S: Simd>(s: S, activation: Activation, v: S::V) -> S::V {
+    match activation {
+        Activation::GeluErf => gelu_erf_short(s, v),
+        other => activate(s, other, v),
     }
 }
 

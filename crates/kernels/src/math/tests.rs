@@ -167,3 +167,16 @@ fn special_values() {
         assert!(y[0] == 0.0 && y[0].is_sign_negative() && y[1] > 0.0, "{isa:?} {y:?}");
     }
 }
+
+#[test]
+fn what_is_for_bf16_is_as_stated() {
+    over_slices! {
+        gelu_erf_short_of = gelu_erf_short;
+        exp2_short_of = exp2_short;
+    }
+    let unit = |x: f64, _| x.abs().max(1e-30) / 16384.0;
+    let error = largest_error(gelu_erf_short_of, &sample(100.0), reference(Unary::GeluErf), unit);
+    assert_within("gelu_erf_short", error, 1.0);
+    let x: Vec<f32> = sample(126.0).into_iter().filter(|&x| x <= 0.0).collect();
+    assert_within("exp2_short", largest_error(exp2_short_of, &x, f64::exp2, |_, want| want / 8192.0), 1.0);
+}

@@ -61,6 +61,29 @@ impl Simd for Avx2 {
         with!(_mm_prefetch::<_MM_HINT_T0>(x.cast()))
     }
     #[inline(always)]
+    unsafe fn load_bf16_ptr(self, x: *const u16) -> __m256 {
+        // SAFETY: the caller promises 8 readable numbers; self proves AVX2.
+        unsafe {
+            let all = _mm256_cvtepu16_epi32(_mm_loadu_si128(x.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(all))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bf16_ptr(self, x: *mut u16, v: __m256) {
+        // SAFETY: the caller promises room for 8 numbers; self proves AVX2.
+        unsafe {
+            let bits = _mm256_castps_si256(v);
+            let cut = _mm256_srli_epi32::<16>(bits);
+            let half = _mm256_add_epi32(_mm256_and_si256(cut, _mm256_set1_epi32(1)), _mm256_set1_epi32(0x7FFF));
+            let near = _mm256_srli_epi32::<16>(_mm256_add_epi32(bits, half));
+            // A NaN must not become an infinity.
+            let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(v, v));
+            let all = _mm256_blendv_epi8(near, _mm256_or_si256(cut, _mm256_set1_epi32(0x40)), nan);
+            let halves = _mm256_permute4x64_epi64::<0b1000>(_mm256_packus_epi32(all, all));
+            _mm_storeu_si128(x.cast(), _mm256_castsi256_si128(halves));
+        }
+    }
+    #[inline(always)]
     fn load_partial(self, x: &[f32]) -> __m256 {
         // SAFETY: lanes beyond the slice are masked and not read.
         unsafe { _mm256_maskload_ps(x.as_ptr(), self.first(x.len())) }

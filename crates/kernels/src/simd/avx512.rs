@@ -60,6 +60,28 @@ impl Simd for Avx512 {
         with!(_mm_prefetch::<_MM_HINT_T0>(x.cast()))
     }
     #[inline(always)]
+    unsafe fn load_bf16_ptr(self, x: *const u16) -> __m512 {
+        // SAFETY: the caller promises 16 readable numbers; self proves AVX-512F.
+        unsafe {
+            let all = _mm512_cvtepu16_epi32(_mm256_loadu_si256(x.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(all))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bf16_ptr(self, x: *mut u16, v: __m512) {
+        // SAFETY: the caller promises room for 16 numbers; self proves AVX-512F.
+        unsafe {
+            let bits = _mm512_castps_si512(v);
+            let cut = _mm512_srli_epi32::<16>(bits);
+            let half = _mm512_add_epi32(_mm512_and_si512(cut, _mm512_set1_epi32(1)), _mm512_set1_epi32(0x7FFF));
+            let near = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, half));
+            // A NaN must not become an infinity.
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(v, v);
+            let all = _mm512_mask_or_epi32(near, nan, cut, _mm512_set1_epi32(0x40));
+            _mm256_storeu_si256(x.cast(), _mm512_cvtepi32_epi16(all));
+        }
+    }
+    #[inline(always)]
     fn load_partial(self, x: &[f32]) -> __m512 {
         // SAFETY: lanes beyond the slice are masked and not read.
         unsafe { _mm512_maskz_loadu_ps(first(x.len()), x.as_ptr()) }

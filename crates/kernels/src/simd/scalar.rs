@@ -1,6 +1,7 @@
 //! Plain Rust over arrays of 4, which compilers turn into the 128-bit vectors that every target has.
 
 use super::Simd;
+use crate::gemm::pairs::rounded;
 use std::array::from_fn;
 
 /// The portable instruction set.
@@ -26,6 +27,16 @@ impl Simd for Scalar {
     unsafe fn store_ptr(self, x: *mut f32, v: [f32; 4]) {
         // SAFETY: the caller promises room for 4 numbers.
         unsafe { x.cast::<[f32; 4]>().write(v) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_ptr(self, x: *const u16) -> [f32; 4] {
+        // SAFETY: the caller promises 4 readable numbers.
+        unsafe { x.cast::<[u16; 4]>().read() }.map(|x| f32::from_bits(u32::from(x) << 16))
+    }
+    #[inline(always)]
+    unsafe fn store_bf16_ptr(self, x: *mut u16, v: [f32; 4]) {
+        // SAFETY: the caller promises room for 4 numbers.
+        unsafe { x.cast::<[u16; 4]>().write(v.map(|v| rounded(v) as u16)) }
     }
     #[inline(always)]
     fn load_partial(self, x: &[f32]) -> [f32; 4] {

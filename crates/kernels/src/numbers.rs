@@ -1,0 +1,242 @@
+//! Numbers that lie in memory as f32, or as bf16: the upper halves of f32, rounded to the nearest.
+//!
+//! Two bf16 that follow each other are a pair of `gemm::pairs`: what lies so is multiplied as it is, and what is computed from it
+//! is computed in f32.
+
+use crate::isa::{Isa, current};
+use crate::lanes::PIECE;
+use crate::simd::Simd;
+use bytemuck::{cast_slice, cast_slice_mut};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Numbers to read.
+#[derive(Clone, Copy, Debug)]
+pub enum Numbers<'a> {
+    /// As f32.
+    F32(&'a [f32]),
+    /// As the bits of bf16.
+    Bf16(&'a [u16]),
+}
+
+/// Room for numbers, or numbers to change.
+#[derive(Debug)]
+pub enum NumbersMut<'a> {
+    /// As f32.
+    F32(&'a mut [f32]),
+    /// As the bits of bf16.
+    Bf16(&'a mut [u16]),
+}
+
+impl<'a> Numbers<'a> {
+    /// So many numbers in memory of f32, from number `range.start` of its kind on.
+    pub fn within(memory: &'a [f32], bf16: bool, range: Range<usize>) -> Self {
+        if bf16 { Self::Bf16(&cast_slice(memory)[range]) } else { Self::F32(&memory[range]) }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(x) => x.len(),
+            Self::Bf16(x) => x.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Some of them.
+    #[inline(always)]
+    pub fn part(self, range: Range<usize>) -> Self {
+        match self {
+            Self::F32(x) => Self::F32(&x[range]),
+            Self::Bf16(x) => Self::Bf16(&x[range]),
+        }
+    }
+}
+
+impl<'a> NumbersMut<'a> {
+    /// As [`Numbers::within`].
+    pub fn within(memory: &'a mut [f32], bf16: bool, range: Range<usize>) -> Self {
+        if bf16 { Self::Bf16(&mut cast_slice_mut(memory)[range]) } else { Self::F32(&mut memory[range]) }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(x) => x.len(),
+            Self::Bf16(x) => x.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Some of them.
+    #[inline(always)]
+    pub fn part(&mut self, range: Range<usize>) -> NumbersMut<'_> {
+        match self {
+            Self::F32(x) => NumbersMut::F32(&mut x[range]),
+            Self::Bf16(x) => NumbersMut::Bf16(&mut x[range]),
+        }
+    }
+
+    /// Calls `f(start, piece)` for pieces of `size` numbers, on all threads if there are several.
+    pub(crate) fn pieces(self, size: usize, f: impl Fn(usize, NumbersMut) + Send + Sync) {
+        let size = size.max(1);
+        match self {
+            Self::F32(y) => crate::lanes::pieces(y, size, |at, y| f(at, NumbersMut::F32(y))),
+            Self::Bf16(y) => crate::lanes::pieces(y, size, |at, y| f(at, NumbersMut::Bf16(y))),
+        }
+    }
+}
+
+/// A number in memory.
+pub(crate) trait Stored: Copy + Send + Sync + Default {
+    /// As many lanes as the slice has numbers, at most all; the others 0.
+    fn load<S: Simd>(s: S, x: &[Self]) -> S::V;
+    /// All lanes.
+    ///
+    /// # Safety
+    /// `x` must be valid for reading as many numbers.
+    unsafe fn load_ptr<S: Simd>(s: S, x: *const Self) -> S::V;
+    /// Writes as many lanes as the slice has numbers, at most all.
+    fn store<S: Simd>(s: S, x: &mut [Self], v: S::V);
+}
+
+impl Stored for f32 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, x: &[f32]) -> S::V {
+        if x.len() >= S::LANES { s.load(x) } else { s.load_partial(x) }
+    }
+    #[inline(always)]
+    unsafe fn load_ptr<S: Simd>(s: S, x: *const f32) -> S::V {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_ptr(x) }
+    }
+    #[inline(always)]
+    fn store<S: Simd>(s: S, x: &mut [f32], v: S::V) {
+        if x.len() >= S::LANES { s.store(x, v) } else { s.store_partial(x, v) }
+    }
+}
+
+impl Stored for u16 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, x: &[u16]) -> S::V {
+        s.load_bf16(x)
+    }
+    #[inline(always)]
+    unsafe fn load_ptr<S: Simd>(s: S, x: *const u16) -> S::V {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_bf16_ptr(x) }
+    }
+    #[inline(always)]
+    fn store<S: Simd>(s: S, x: &mut [u16], v: S::V) {
+        s.store_bf16(x, v)
+    }
+}
+
+/// y = x, rounded where y is narrower.
+#[inline(always)]
+pub(crate) fn copy<S: Simd, X: Stored, Y: Stored>(s: S, x: &[X], y: &mut [Y]) {
+    let n = y.len();
+    let x = &x[..n];
+    for i in (0..n).step_by(S::LANES) {
+        let end = n.min(i + S::LANES);
+        Y::store(s, &mut y[i..end], X::load(s, &x[i..end]));
+    }
+}
+
+#[inline(always)]
+fn widen_body<S: Simd>(s: S, x: &[u16], y: &mut [f32]) {
+    copy(s, x, y);
+}
+dispatch!(
+    /// y = x
+    pub(crate) fn widen(x: &[u16], y: &mut [f32]) = widen_body
+);
+
+#[inline(always)]
+fn narrow_body<S: Simd>(s: S, x: &[f32], y: &mut [u16]) {
+    copy(s, x, y);
+}
+dispatch!(
+    /// y = the bf16 next to x
+    pub(crate) fn narrow(x: &[f32], y: &mut [u16]) = narrow_body
+);
+
+/// y = x, where they lie differently rounded or widened.
+///
+/// # Panics
+/// If there are not as many.
+pub fn convert(x: Numbers, y: NumbersMut) {
+    convert_with(current(), x, y);
+}
+
+/// [`convert`] on an instruction set.
+pub(crate) fn convert_with(isa: Isa, x: Numbers, y: NumbersMut) {
+    assert_eq!(x.len(), y.len(), "numbers to convert");
+    match (x, y) {
+        (Numbers::F32(x), NumbersMut::F32(y)) => y.copy_from_slice(x),
+        (Numbers::Bf16(x), NumbersMut::Bf16(y)) => y.copy_from_slice(x),
+        (Numbers::F32(x), NumbersMut::Bf16(y)) => narrow(isa, x, y),
+        (Numbers::Bf16(x), NumbersMut::F32(y)) => widen(isa, x, y),
+    }
+}
+
+/// x as f32 in `memory`, which is as large, on all threads.
+pub(crate) fn widen_all(isa: Isa, x: &[u16], memory: &mut [f32]) {
+    memory.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| widen(isa, x, y));
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::isa::available;
+    use crate::testing::{numbers, special};
+    use half::bf16;
+
+    /// The bits of the bf16 next to the numbers.
+    pub(crate) fn narrowed(x: &[f32]) -> Vec<u16> {
+        x.iter().map(|&x| bf16::from_f32(x).to_bits()).collect()
+    }
+
+    /// The numbers that these bits stand for.
+    pub(crate) fn widened(x: &[u16]) -> Vec<f32> {
+        x.iter().map(|&x| bf16::from_bits(x).to_f32()).collect()
+    }
+
+    /// Panics unless all is within the tolerance and, if it is rounded to bf16, half of its last place.
+    pub(crate) fn assert_near(got: &[f32], want: &[f32], rounded: bool, tolerance: f32, what: &str) {
+        assert_eq!(got.len(), want.len(), "{what}: lengths");
+        for (i, (got, want)) in got.iter().zip(want).enumerate() {
+            let tolerance = tolerance + if rounded { want.abs() / 256.0 } else { 0.0 };
+            assert!((got - want).abs() <= tolerance, "{what}: {got} instead of {want} at {i}");
+        }
+    }
+
+    #[test]
+    fn they_are_the_nearest() {
+        let mut x = numbers(1, 1000, -3.0, 3.0);
+        x.extend(special().iter().filter(|x| x.is_nan() || x.abs() == 0.0 || x.abs() > 1e-30));
+        x.extend([1.003_906_3, 1.011_718_8, 3.4e38]);
+        for isa in available() {
+            for len in (0..70).chain([x.len()]) {
+                let from = &x[x.len() - len..];
+                let (mut narrow, mut wide) = (vec![7; len], vec![7.0; len]);
+                convert_with(isa, Numbers::F32(from), NumbersMut::Bf16(&mut narrow));
+                convert_with(isa, Numbers::Bf16(&narrow), NumbersMut::F32(&mut wide));
+                for ((x, narrow), wide) in from.iter().zip(narrow).zip(wide) {
+                    let want = bf16::from_f32(*x);
+                    let same = narrow == want.to_bits() || x.is_nan() && bf16::from_bits(narrow).is_nan();
+                    assert!(same, "{isa:?} {len}: {x} is {narrow:x}, not {:x}", want.to_bits());
+                    assert!(wide == want.to_f32() || wide.is_nan() && x.is_nan(), "{isa:?} {len}: {x} is {wide}");
+                }
+            }
+        }
+    }
+}
