@@ -412,7 +412,8 @@ mod tests {
 
     #[test]
     fn long_chains_of_cheap_ops_go_back() -> Result<()> {
-        // In a thread whose stack would not hold a call for each of them.
+        // Forward in a thread whose stack would not hold a call for each of them; nor would those of the pool's threads, 2 MiB, which
+        // go back.
         let chain = || -> Result<Vec<f32>> {
             let tape = Tape::new();
             let x = leaf(&tape);

@@ -16,7 +16,8 @@ pub(crate) struct Place {
     pub(crate) bf16: bool,
 }
 
-/// f32 in whose memory what is computed at a time of a value lies, about: they are still in the cache when the next step reads them.
+/// f32 in whose memory what is computed at a time of a value lies, about: they are still in the cache when the next step reads
+/// them.
 const CHUNK: usize = 1 << 20;
 
 /// Steps that take the same images at a time.
@@ -73,7 +74,6 @@ impl Memory {
         order.sort_unstable();
         for (first, id) in order {
             let value = &program.values[id];
-            let places = if bf16[id] { value.numel().div_ceil(2) } else { value.numel() };
             let last = lives[id].map_or(first, |(_, last)| last);
             let whole =
                 id == program.output || group_of[first] != group_of[last] || groups[group_of[first]].images.is_none();
@@ -88,7 +88,7 @@ impl Memory {
             let free =
                 |&slot: &usize| slots[slot].1.is_some() == images.is_some() && busy[slot] < first && later(busy[slot]);
             let size = |slot: &usize| slots[*slot].0 * slots[*slot].1.unwrap_or(1);
-            let needed = places * images.unwrap_or(1);
+            let needed = self::size(program, bf16, id) * images.unwrap_or(1);
             let candidates: Vec<usize> = (0..slots.len()).filter(free).collect();
             let fitting = candidates.iter().copied().filter(|slot| size(slot) >= needed).min_by_key(size);
             let slot = match fitting.or_else(|| candidates.into_iter().max_by_key(size)) {
@@ -116,16 +116,21 @@ impl Memory {
     }
 }
 
-/// Runs of steps that take all images at once, or a few: as many as have values of [`CHUNK`] numbers, or of twice as many if they lie
-/// as bf16, but no step more than a later one, so that the images of a network whose values shrink are joined a few times on their way.
-pub(crate) fn groups(program: &Program, bf16: bool) -> Vec<Group> {
-    let chunk = if bf16 { 2 * CHUNK } else { CHUNK };
+/// f32 in whose memory a value of one image lies.
+fn size(program: &Program, bf16: &[bool], id: Id) -> usize {
+    let numel = program.values[id].numel();
+    if bf16[id] { numel.div_ceil(2) } else { numel }
+}
+
+/// Runs of steps that take all images at once, or a few: as many as have values in the memory of [`CHUNK`] f32, but no step more than
+/// a later one, so that the images of a network whose values shrink are joined a few times on their way.
+pub(crate) fn groups(program: &Program, bf16: &[bool]) -> Vec<Group> {
     let mut images = vec![None; program.steps.len()];
     let mut least = usize::MAX;
     for (at, step) in program.steps.iter().enumerate().rev() {
         if !step.kernel.is_dense(program.values[step.output].pixels()) {
-            let largest = step.reads().chain([step.output]).map(|id| program.values[id].numel()).max().unwrap_or(1);
-            least = least.min((chunk / largest.max(1)).max(1));
+            let largest = step.reads().chain([step.output]).map(|id| size(program, bf16, id)).max().unwrap_or(1);
+            least = least.min((CHUNK / largest.max(1)).max(1));
             // Powers of two, so that groups fit into each other.
             images[at] = Some(1 << least.ilog2());
         }

@@ -141,5 +141,18 @@ fn fewer_bits_are_near() {
         assert_eq!(error, plan.error());
         let named = format!("{precision:?}").to_lowercase();
         assert!(plan.profile(&images).unwrap().iter().any(|step| step.what.contains(&named)));
+        // More images than a step takes at a time, and no multiple of these: each as it is alone.
+        let many = numbers(&[if name == "resnet18" { 37 } else { 3 }, 3, 96, 96], 6);
+        let (all, last) = (plan.run(&many).unwrap(), many.shape()[0] - 1);
+        let alone = plan.run(&many.narrow(0, last, 1).unwrap()).unwrap();
+        assert!(relative(&all.narrow(0, last, 1).unwrap(), &alone) < 1e-5, "{name} {precision:?}: the last image");
+        // Weights packed by each run.
+        let by_run = Plan::compile_with(forward, &images, PlanOptions { prepacked: false, ..options }).unwrap();
+        let packed = Plan::compile_with(forward, &images, PlanOptions { winograd: false, ..options }).unwrap();
+        assert_eq!(
+            by_run.run(&images).unwrap().to_vec(),
+            packed.run(&images).unwrap().to_vec(),
+            "{name} {precision:?}"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Plans of models of text against passes, padded and not.
 
-use ukulele_inference::{PlanOptions, Precision, TextPlan};
+use ukulele_inference::{PlanOptions, Precision, StepProfile, TextPlan};
 use ukulele_layers::{Init, Pass};
 use ukulele_models::{BertConfig, TextModel, TextTask, TokenBatch, ZOO};
 
@@ -105,5 +105,11 @@ fn near(name: &str, layers: usize, precision: Precision, stated: f64) {
     }
     let error = (off / norm).sqrt();
     println!("{name} {precision:?}: {error:.1e}, on the example {:.1e}", plan.error());
+    // A text without tokens beside another; and which steps are of fewer bits.
+    let one = plan.hidden(&texts(&[4, 0], 0)).unwrap().tensor().to_vec();
+    assert!(one[4 * config.hidden_size..].iter().all(|&x| x == 0.0) && one.iter().all(|x| x.is_finite()));
+    let steps = plan.profile(&tokens).unwrap();
+    let short = |step: &&StepProfile| step.what.starts_with("attention bf16");
+    assert_eq!(steps.iter().filter(short).count(), if precision == Precision::Bf16 { layers } else { 0 });
     assert!(error > 1e-5 && error < stated, "{name} {precision:?}: {error:.1e}");
 }

@@ -209,7 +209,7 @@ impl Arena {
         Some((chunk, end - tail, tail))
     }
 
-    /// Makes a chunk with room for so many bytes: ahead of need by what there is already, if the system has so much.
+    /// Makes a chunk with room for so many bytes: ahead of need by four times what there is already, if the system has so much.
     fn grow(&mut self, bytes: usize) {
         let all: usize = self.chunks.values().map(|chunk| chunk.size).sum();
         let mut size = all.saturating_mul(4).clamp(LEAST, MOST).max(bytes);

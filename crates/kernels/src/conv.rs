@@ -137,7 +137,7 @@ pub fn conv2d<T: Element>(g: &Conv2d, x: &[T], w: &[T], y: &mut [T], epilogue: &
 }
 
 /// [`conv2d`] of an input and a weight that are rounded to a precision first: in bf16 products with a relative error of at most
-/// 2^-8, whose sums are f32. Depthwise convolutions and images of few channels stay in f32, as do groups of an odd number of
+/// 2^-7, whose sums are f32. Depthwise convolutions and images of few channels stay in f32, as do groups of an odd number of
 /// channels, and f64.
 ///
 /// # Panics

@@ -111,7 +111,7 @@ pub fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// x/2 (1 + erf(x / sqrt 2)) = x Φ(x). The error is at most 2e-7 times |x|.
 ///
-/// Φ(-t) = 2^(-1 - t P(t)) up to t = 6, from where on it is 0, and Φ(t) = 1 - Φ(-t): the error of the exponent counts where Φ(-t) is
+/// Φ(-t) = 2^(-1 + t P(t)) up to t = 6, from where on it is 0, and Φ(t) = 1 - Φ(-t): the error of the exponent counts where Φ(-t) is
 /// large, and nothing cancels.
 #[inline(always)]
 pub fn gelu_erf<S: Simd>(s: S, x: S::V) -> S::V {
@@ -141,7 +141,7 @@ pub fn gelu_erf<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// [`gelu_erf`] for results that are rounded to bf16: the error is at most 2^-14 times |x|.
 ///
-/// Φ(x) is 1/2 + x P(x²) up to |x| = 4, from where on it is 0 or 1.
+/// Φ(x) is 1/2 + x P(x²) up to |x| = 4, from where on it stays as it is there, within 2^-14 of 0 or 1.
 #[inline(always)]
 pub fn gelu_erf_short<S: Simd>(s: S, x: S::V) -> S::V {
     // NaN passes by the factor x.

@@ -48,4 +48,3 @@ pub use pass::{Gradients, Pass};
 pub use pool::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
 pub use sequential::{Layer, Sequential};
 pub use ukulele_autograd::{Conv2dOptions, Error, Gelu, Pool2d, Precision, Result, Tensor, Value};
-pub use ukulele_kernels::in_pool;

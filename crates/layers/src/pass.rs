@@ -98,7 +98,7 @@ impl Pass {
     }
 
     /// The pass in another precision than f32. In [`Precision::Bf16`] the convolutions and linear layers of any module multiply
-    /// factors that are rounded to bf16, in backward too: each product has a relative error of at most 2^-8. Sums, results,
+    /// factors that are rounded to bf16, in backward too: each product has a relative error of at most 2^-7. Sums, results,
     /// parameters and their gradients, norms, attention and losses stay f32, and so does what
     /// [`ukulele_kernels::conv::conv2d_in`] names. In [`Precision::Int8`] nothing learns: those layers return an error.
     ///

@@ -8,7 +8,8 @@ use crate::{
 use serde_json::{Map, Value as Json};
 use std::ops::Range;
 use std::path::Path;
-use ukulele_layers::{Error, Init, Module, ModuleId, Param, Pass, Result, Value, in_pool};
+use ukulele_kernels::in_pool;
+use ukulele_layers::{Error, Init, Module, ModuleId, Param, Pass, Result, Value};
 use weights_import::{Architecture, Dialect, guess};
 
 /// The measures of an [`ImageModel`].

@@ -13,9 +13,8 @@ use crate::tokens::TokenBatch;
 use serde_json::{Map, Value as Json, json};
 use std::ops::Range;
 use std::path::Path;
-use ukulele_layers::{
-    Dropout, Error, Init, Linear, Module, ModuleId, Param, Pass, Result, Value, in_pool, join, module,
-};
+use ukulele_kernels::in_pool;
+use ukulele_layers::{Dropout, Error, Init, Linear, Module, ModuleId, Param, Pass, Result, Value, join, module};
 use weights_import::{Architecture, Bert, Dialect, TextFamily, Weights, guess};
 
 /// A layer on each token's hidden state.

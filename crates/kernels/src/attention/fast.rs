@@ -249,7 +249,7 @@ pub(crate) fn forward(isa: Isa, g: &Attention, x: &Inputs<f32>, out: &mut [f32],
         let keys = Place { b, h, first: 0, count: tk };
         let k = packed(isa, tokens(x.k, x.k_layout, keys, g.dim).t(), &mut scratch.keys);
         let v = packed(isa, tokens(x.v, x.v_layout, keys, g.dim), &mut scratch.values);
-        let most = (SCORES / tk.max(1)).next_multiple_of(tile_rows);
+        let most = (SCORES / tk.max(1)).max(1).next_multiple_of(tile_rows);
         for block in pieces(0..g.tq, most) {
             let count = block.len();
             let place = Place { b, h, first: block.start, count };

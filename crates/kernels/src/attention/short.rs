@@ -37,7 +37,9 @@ fn weigh_body<S: Simd, P: Product<S>>(s: S, scores: Scores, weights: &mut [u16],
     assert!(pitch.is_multiple_of(2 * S::LANES) && keys > 0 && keys <= pitch);
     // Powers of two instead of e.
     let scale = scale * std::f32::consts::LOG2_E;
-    let factor = s.splat(scale.abs());
+    // No infinity of the padding meets 0.
+    let size = scale.abs().max(f32::MIN_POSITIVE);
+    let factor = s.splat(size);
     let rows = rows.chunks_exact_mut(pitch).zip(weights.chunks_exact_mut(pitch));
     for ((row, weights), inverse) in rows.zip(inverse) {
         if scale < 0.0 {
@@ -45,7 +47,7 @@ fn weigh_body<S: Simd, P: Product<S>>(s: S, scores: Scores, weights: &mut [u16],
         }
         row[keys..].fill(f32::NEG_INFINITY);
         // The largest is so before it is scaled as well.
-        let max = s.splat(largest(s, row) * scale.abs());
+        let max = s.splat(largest(s, row) * size);
         let mut sums = [s.zero(); 2];
         for i in (0..pitch).step_by(2 * S::LANES) {
             let low = exp2_short(s, s.sub(s.mul(s.load(&row[i..]), factor), max));
@@ -146,7 +148,7 @@ pub(super) fn forward(isa: Isa, kind: Kind, g: &Attention, x: &Inputs<u16>, out:
     let places: [&[f32]; 2] = [x.q, x.k].map(|x| cast_slice(&x[..x.len() / 2 * 2]));
     let (width, tile_rows) = (tile_size(isa).1, tile_size(isa).0);
     let (depth, pairs, pitch) = (g.dim / 2, g.tk.div_ceil(2), g.tk.next_multiple_of(width));
-    let most = (SCORES / pitch).next_multiple_of(tile_rows);
+    let most = (SCORES / pitch).max(1).next_multiple_of(tile_rows);
     let out = &Out(out.as_mut_ptr());
     let scores_into = |rows: &mut [f32]| Target { far: false, ..Target::new(rows, false, Epilogue::NONE) };
     each_head(g, |scratch, b, h| {

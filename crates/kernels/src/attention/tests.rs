@@ -78,6 +78,11 @@ fn check(g: &Attention, seed: u64, masked: bool, fused: bool) {
     }
 }
 
+#[test]
+fn more_keys_than_a_block_has_scores() {
+    check(&sizes(1, 1, 2, 8200, 2, 0.0), 3, false, false);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 

@@ -88,7 +88,7 @@ impl PackedConv {
     }
 
     /// [`PackedConv::with_precision`] in memory that [`PackedConv::into_memory`] gave back. It grows where it is too small; in
-    /// other precisions than f32 it is not used.
+    /// int8 it is not used.
     ///
     /// # Panics
     /// As there.
@@ -200,7 +200,8 @@ pub fn conv2d_packed_mixed(
     let panels = &w.panels[..w.len];
     let target = Target::of(y, epilogue);
     if w.algorithm == Algorithm::Winograd {
-        return winograd::forward(w.isa, form(g), g, x, g.cin, panels, target, stride);
+        // SAFETY: the target has room for all pixels, checked above.
+        return unsafe { winograd::forward(w.isa, form(g), g, x, g.cin, panels, target, stride) };
     }
     // The first layer makes its pairs itself.
     let kind = if dense::supports(g, w.kind) { w.kind } else { Kind::Single };
@@ -239,7 +240,8 @@ pub fn conv2d_packed(g: &Conv2d, x: Pixels, w: &PackedConv, y: &mut [f32], strid
         }
         Algorithm::Winograd => {
             let target = Target::new(y, false, *epilogue);
-            winograd::forward(w.isa, form(g), g, Numbers::F32(x.data), x.stride, panels, target, stride);
+            // SAFETY: y has room for all pixels, checked above.
+            unsafe { winograd::forward(w.isa, form(g), g, Numbers::F32(x.data), x.stride, panels, target, stride) };
         }
     }
 }

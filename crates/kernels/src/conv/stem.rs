@@ -21,7 +21,7 @@ const STRIP: usize = 32 * 1024;
 const TASKS: usize = 16;
 
 /// Can such a convolution take these places? Windows must begin with a pair. The last number of a window that has an odd one is
-/// paired with what follows, times 0.
+/// paired with what follows, times 0: where that is infinite or NaN so is the output, which f32 would not show.
 pub(super) fn supports(g: &Conv2d, kind: Kind) -> bool {
     row_taps(g) && g.cin > 0 && kind.precision() == Precision::Bf16 && (g.stride.1 * g.cin).is_multiple_of(2)
 }
@@ -60,12 +60,9 @@ unsafe fn strip(
     let (numbers, first) = ((g.w + g.pad[2] + g.pad[3]) * g.cin, rows.start * g.stride.0);
     let (pitch, depth) = (kind.places(numbers), kind.places(g.kw * g.cin));
     let height = (rows.len() - 1) * g.stride.0 + (g.kh - 1) * g.dilation.0 + 1;
-    // Behind the last row lies what an odd number is paired with.
-    with_buffer(height * pitch + 1, |source| {
-        let (copy, behind) = source.split_at_mut(height * pitch);
-        behind.fill(0.0);
+    with_buffer(height * pitch, |source| {
         with_buffer(numbers, |row| {
-            for (y, out) in copy.chunks_exact_mut(pitch.max(1)).enumerate() {
+            for (y, out) in source.chunks_exact_mut(pitch.max(1)).enumerate() {
                 if kind == Kind::Single {
                     write_row(g, x, n, first + y, out);
                 } else {
@@ -75,12 +72,15 @@ unsafe fn strip(
             }
         });
         let mut block = Block::default();
+        // What a source points to goes on to the end of the buffer, for the rows below.
+        let source = &*source;
+        assert!(kind.places((g.out_w() - 1) * g.stride.1 * g.cin) + depth <= pitch);
         for columns in pieces(0..g.out_w(), tile_size(isa).0) {
             block.tile(columns.clone().map(|ox| ox * stride));
             for ky in 0..g.kh {
                 let row = &source[ky * g.dilation.0 * pitch..];
                 let at = |ox: usize| kind.places(ox * g.stride.1 * g.cin);
-                block.tap(ky, columns.clone().map(|ox| row[at(ox)..][..depth].as_ptr()));
+                block.tap(ky, columns.clone().map(|ox| row[at(ox)..].as_ptr()));
             }
         }
         let b = Panels { data, taps: g.kh, depth, cols: g.cout, chain, kind };

@@ -105,7 +105,7 @@ fn check_apart(isa: Isa, g: &Conv2d, x: &[f32], w: &[f32], want: &[f32], epilogu
             assert_close(&got, &want, g.kh * g.kw * g.cin, &format!("{isa:?} {kind:?}"));
         }
     }
-    if !dense::supports(g, Kind::Pairs) {
+    if !dense::supports(g, Kind::Pairs) && !stem::supports(g, Kind::Pairs) {
         return;
     }
     // In bf16 as the exact products of rounded numbers.
@@ -418,6 +418,9 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
         groups: 1,
     };
     let depthwise = Conv2d { groups: 40, cout: 40, ..g };
+    let first = Conv2d { cin: 3, kh: 7, kw: 7, stride: (2, 2), pad: [3; 4], ..g };
+    let line = Conv2d { kh: 1, kw: 7, pad: [0, 0, 3, 3], ..g };
+    let wide = Conv2d { kh: 5, kw: 5, pad: [2; 4], ..g };
     let run = |threads: usize, isa, kind, g: &Conv2d| {
         let (x, w, dy) = (numbers(g.x_len(), 1), numbers(g.w_len(), 2), numbers(g.y_len(), 3));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -444,7 +447,7 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
         })
     };
     for isa in available() {
-        for g in [g, depthwise] {
+        for g in [g, depthwise, first, line, wide] {
             for kind in [Kind::Single, Kind::Pairs, Kind::pairs(isa)] {
                 assert_eq!(run(1, isa, kind, &g), run(2, isa, kind, &g), "{isa:?} {kind:?}");
             }

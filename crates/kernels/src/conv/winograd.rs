@@ -143,7 +143,8 @@ pub(super) fn backward_data(isa: Isa, form: Form, g: &Conv2d, dy: &[f32], w: &[f
         let size = form.places() * g.cout * tile_size(isa).1;
         panels.par_chunks_mut(size).enumerate().for_each(|(panel, out)| turn_weight(isa, form, g, w, panel, out));
         let target = Target::new(dx, accumulate, Epilogue::NONE);
-        forward(isa, form, &turned, Numbers::F32(dy), g.cout, panels, target, g.cin);
+        // SAFETY: dx has the pixels of the turned convolution's result, as the caller has checked.
+        unsafe { forward(isa, form, &turned, Numbers::F32(dy), g.cout, panels, target, g.cin) };
     });
 }
 
@@ -250,9 +251,12 @@ pub(super) struct Output<'a> {
     stride: usize,
 }
 
-/// See [`super::conv2d_packed_mixed`], which has checked the sizes, as that the target has room; `weight` comes from
-/// [`pack_weight`]. Pixels of x are `x_stride` apart.
-pub(super) fn forward(
+/// See [`super::conv2d_packed_mixed`], which has checked the sizes; `weight` comes from [`pack_weight`]. Pixels of x are `x_stride`
+/// apart.
+///
+/// # Safety
+/// The target must have room for all pixels.
+pub(super) unsafe fn forward(
     isa: Isa,
     form: Form,
     g: &Conv2d,

@@ -31,14 +31,15 @@ pub(super) fn line_inputs<S: Simd, X: Stored, const P: usize, const IN: usize>(
             all &= pixel.is_some();
         }
         let mut first = 0;
-        if let (true, Some(pixel)) = (all, pixels[0]) {
+        if let (true, Some((iy, ix))) = (all, g.source(oy, ox, 0, 0)) {
             let step = if down == 1 { g.w * x.stride } else { x.stride };
+            let line = &numbers[((n * g.h + iy) * g.w + ix) * x.stride..][..(IN - 1) * step + g.cin];
             first = whole;
             for c in (0..whole).step_by(S::LANES) {
                 let mut d = [s.zero(); IN];
                 for (i, d) in d.iter_mut().enumerate() {
                     // SAFETY: all pixels are there, `step` apart, and c + LANES lies within their channels.
-                    *d = unsafe { X::load_ptr(s, pixel.as_ptr().add(i * step + c)) };
+                    *d = unsafe { X::load_ptr(s, line.as_ptr().add(i * step + c)) };
                 }
                 store(s, input_points(s, points, d), apart.1, &mut v[c..]);
             }

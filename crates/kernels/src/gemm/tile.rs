@@ -652,7 +652,7 @@ unsafe fn store_mixed<S: Simd, P: Product<S>>(
     }
 }
 
-/// As [`activate`], as precisely as bf16 show.
+/// As [`activate`], as precisely as results of bf16 need: GELU by [`gelu_erf_short`].
 #[inline(always)]
 pub(crate) fn activate_short<S: Simd>(s: S, activation: Activation, v: S::V) -> S::V {
     match activation {

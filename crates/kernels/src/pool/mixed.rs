@@ -32,7 +32,7 @@ fn windows_of<S: Simd, X: Stored, Y: Stored>(s: S, x: &[X], windows: &[Window], 
                 for col in cols.clone() {
                     let x = X::load(s, &x[(row * w + col) * c + first..(row * w + col) * c + end]);
                     sum = s.add(sum, x);
-                    max = s.max(max, x);
+                    max = s.max(x, max);
                 }
             }
             match divisor {
@@ -91,7 +91,7 @@ impl Pool2d {
     }
 }
 
-/// As [`super::max_pool2d`], of and to numbers that lie as f32 or as bf16, without indices.
+/// As [`super::max_pool2d`], of and to numbers that lie as f32 or as bf16.
 pub fn max_pool2d_mixed(g: &Pool2d, x: Numbers, y: NumbersMut) {
     max_pool2d_with(current(), g, x, y);
 }
