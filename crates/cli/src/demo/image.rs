@@ -57,7 +57,7 @@ const KNOBS: Knobs = Knobs {
     test: 1000,
     size: 160,
     batch: 16,
-    epochs: 5,
+    epochs: 8,
     head_epochs: 30,
     rates: [1e-3, 3e-3, 5e-4],
     rate_decay: 0.7,
