@@ -143,8 +143,8 @@ mod tests {
     use super::*;
     use crate::isa::available;
     use crate::naive;
-    use crate::numbers::tests::{narrowed, widened};
-    use crate::testing::{assert_close, numbers};
+    use crate::numbers::tests::{assert_near, narrowed, widened};
+    use crate::testing::numbers;
 
     /// What `f` makes of x and what `naive` makes of it, x and y lying in all ways, on all instruction sets.
     fn check(x: &[f32], out: usize, naive: impl Fn(&[f32], &mut [f32]), f: impl Fn(Isa, Numbers, NumbersMut)) {
@@ -157,8 +157,7 @@ mod tests {
                 let source = if from { Numbers::Bf16(&short) } else { Numbers::F32(x) };
                 f(isa, source, if to { NumbersMut::Bf16(&mut narrow) } else { NumbersMut::F32(&mut wide) });
                 let got = if to { widened(&narrow) } else { wide };
-                let tolerance = if to { 1.0 / 256.0 } else { 1e-6 };
-                assert_close(&got, &want, tolerance, &format!("{isa:?} {from} {to}"));
+                assert_near(&got, &want, to, 1e-6 * 3.0, &format!("{isa:?} {from} {to}"));
             }
         }
     }
