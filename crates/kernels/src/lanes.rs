@@ -56,7 +56,8 @@ pub(crate) fn map_pieces<R: Send>(len: usize, size: usize, f: impl Fn(Range<usiz
 }
 
 /// `lanes!(s, y = [a, b] expression)` computes the expression for each vector of the slices a, b, ... (all at least as
-/// long as y), in which these names stand for the vectors, and writes it to y. The last vector may be partial.
+/// long as y), in which these names stand for the vectors, and writes it to y. The last vector may be partial. Each slice is of f32
+/// or of bf16.
 ///
 /// `lanes!(s, in y = [a, b] expression)`: y is read as well, under its own name.
 macro_rules! lanes {
@@ -66,20 +67,20 @@ macro_rules! lanes {
         let mut i = 0;
         while i + S::LANES <= n {
             let value = {
-                $(let $x = $s.load(&$x[i..]);)*
-                let $y = $s.load(&$y[i..]);
+                $(let $x = $crate::numbers::Stored::load($s, &$x[i..i + S::LANES]);)*
+                let $y = $crate::numbers::Stored::load($s, &$y[i..i + S::LANES]);
                 $value
             };
-            $s.store(&mut $y[i..], value);
+            $crate::numbers::Stored::store($s, &mut $y[i..i + S::LANES], value);
             i += S::LANES;
         }
         if i < n {
             let value = {
-                $(let $x = $s.load_partial(&$x[i..]);)*
-                let $y = $s.load_partial(&$y[i..]);
+                $(let $x = $crate::numbers::Stored::load($s, &$x[i..]);)*
+                let $y = $crate::numbers::Stored::load($s, &$y[i..]);
                 $value
             };
-            $s.store_partial(&mut $y[i..], value);
+            $crate::numbers::Stored::store($s, &mut $y[i..], value);
         }
     }};
     ($s:ident, $y:ident = [$($x:ident),*] $value:expr) => {{
@@ -88,18 +89,18 @@ macro_rules! lanes {
         let mut i = 0;
         while i + S::LANES <= n {
             let value = {
-                $(let $x = $s.load(&$x[i..]);)*
+                $(let $x = $crate::numbers::Stored::load($s, &$x[i..i + S::LANES]);)*
                 $value
             };
-            $s.store(&mut $y[i..], value);
+            $crate::numbers::Stored::store($s, &mut $y[i..i + S::LANES], value);
             i += S::LANES;
         }
         if i < n {
             let value = {
-                $(let $x = $s.load_partial(&$x[i..]);)*
+                $(let $x = $crate::numbers::Stored::load($s, &$x[i..]);)*
                 $value
             };
-            $s.store_partial(&mut $y[i..], value);
+            $crate::numbers::Stored::store($s, &mut $y[i..], value);
         }
     }};
 }

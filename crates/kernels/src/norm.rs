@@ -11,6 +11,7 @@ use crate::Element;
 use crate::element::is_f32;
 use crate::isa::current;
 use crate::naive::norm as naive;
+use crate::numbers::{Numbers, NumbersMut};
 use crate::reduce::check;
 use bytemuck::{cast_slice, cast_slice_mut};
 pub use mixed::layer_norm_mixed;
@@ -24,10 +25,17 @@ pub fn batch_norm_statistics<T: Element>(x: &[T], mean: &mut [T], variance: &mut
     check(x.len(), mean.len());
     assert_eq!(mean.len(), variance.len(), "batch_norm");
     if is_f32::<T>() {
-        batch::statistics(current(), cast_slice(x), cast_slice_mut(mean), cast_slice_mut(variance));
+        batch::statistics(current(), Numbers::F32(cast_slice(x)), cast_slice_mut(mean), cast_slice_mut(variance));
     } else {
         naive::batch_norm_statistics(x, mean, variance);
     }
+}
+
+/// [`batch_norm_statistics`] of numbers that lie as f32 or as bf16.
+pub fn batch_norm_statistics_mixed(x: Numbers, mean: &mut [f32], variance: &mut [f32]) {
+    check(x.len(), mean.len());
+    assert_eq!(mean.len(), variance.len(), "batch_norm");
+    batch::statistics(current(), x, mean, variance);
 }
 
 /// y = relu?((x - mean) / sqrt(variance + eps) * gamma + beta + residual?), statistics, gamma and beta one number a
@@ -44,58 +52,74 @@ pub fn batch_norm_apply<T: Element>(
     relu: bool,
     y: &mut [T],
 ) {
-    let cols = mean.len();
-    check(x.len(), cols);
-    assert_eq!(x.len(), y.len(), "batch_norm");
-    assert!(residual.is_none_or(|r| r.len() == y.len()), "batch_norm: residual");
-    assert!(variance.len() == cols && gamma.len() == cols && beta.len() == cols, "batch_norm: {cols} columns");
     if is_f32::<T>() {
-        batch::apply(
-            current(),
-            cast_slice(x),
+        batch_norm_apply_mixed(
+            Numbers::F32(cast_slice(x)),
             cast_slice(mean),
             cast_slice(variance),
             cast_slice(gamma),
             cast_slice(beta),
             eps,
-            residual.map(cast_slice),
+            residual.map(|r| Numbers::F32(cast_slice(r))),
             relu,
-            cast_slice_mut(y),
+            NumbersMut::F32(cast_slice_mut(y)),
         );
     } else {
+        check_apply(x.len(), [mean.len(), variance.len(), gamma.len(), beta.len()], residual.map(<[T]>::len), y.len());
         naive::batch_norm_apply(x, mean, variance, gamma, beta, eps, residual, relu, y);
     }
 }
 
+/// [`batch_norm_apply`] where x, the residual and y lie as f32 or all as bf16; what is between is f32.
+pub fn batch_norm_apply_mixed(
+    x: Numbers,
+    mean: &[f32],
+    variance: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    eps: f64,
+    residual: Option<Numbers>,
+    relu: bool,
+    y: NumbersMut,
+) {
+    let columns = [mean.len(), variance.len(), gamma.len(), beta.len()];
+    check_apply(x.len(), columns, residual.map(|r| r.len()), y.len());
+    assert!(alike([Some(x), residual, Some(y.seen())]), "batch_norm: numbers that lie differently");
+    batch::apply(current(), x, mean, variance, gamma, beta, eps, residual, relu, y);
+}
+
+fn check_apply(x: usize, columns: [usize; 4], residual: Option<usize>, y: usize) {
+    check(x, columns[0]);
+    assert_eq!(x, y, "batch_norm");
+    assert!(residual.is_none_or(|r| r == y), "batch_norm: residual");
+    assert_eq!(columns, [columns[0]; 4], "batch_norm: columns");
+}
+
+/// Whether all that there are lie as f32, or all as bf16.
+fn alike<const N: usize>(numbers: [Option<Numbers>; N]) -> bool {
+    let mut short = numbers.iter().flatten().map(|numbers| matches!(numbers, Numbers::Bf16(_)));
+    let first = short.next();
+    short.all(|short| Some(short) == first)
+}
+
 /// Whether the forward of batch norm applied ReLU, and how its backward knows what that let pass.
 #[derive(Clone, Copy, Debug)]
-pub enum Relu<'a, T> {
+pub enum Relu<'a, T, Y = &'a [T]> {
     /// It did not.
     None,
     /// By the output.
-    Output(&'a [T]),
+    Output(Y),
     /// By beta: without a residual the output is computed again from x, with the same bits.
     Beta(&'a [T]),
 }
 
-impl<'a, T: Element> Relu<'a, T> {
-    /// The same, its elements being of type `U`.
-    fn cast<U: Element>(self) -> Relu<'a, U> {
-        match self {
-            Self::None => Relu::None,
-            Self::Output(y) => Relu::Output(cast_slice(y)),
-            Self::Beta(beta) => Relu::Beta(cast_slice(beta)),
-        }
-    }
-}
-
-/// What the backward of batch norm needs.
+/// What the backward of batch norm needs; `X` is how the numbers of the input and the output lie.
 #[derive(Clone, Copy, Debug)]
-pub struct BatchNormBackward<'a, T> {
+pub struct BatchNormBackward<'a, T, X = &'a [T]> {
     /// The input.
-    pub x: &'a [T],
+    pub x: X,
     /// What the forward's ReLU let pass.
-    pub relu: Relu<'a, T>,
+    pub relu: Relu<'a, T, X>,
     /// The mean that the forward used.
     pub mean: &'a [T],
     /// The variance that the forward used.
@@ -110,52 +134,89 @@ pub struct BatchNormBackward<'a, T> {
 
 /// Where the gradients of batch norm go. dbeta and dgamma are always computed: dx needs them.
 #[derive(Debug)]
-pub struct BatchNormGradients<'a, T> {
+pub struct BatchNormGradients<'a, T, X = &'a mut [T]> {
     /// Whether dy becomes the gradient of x.
     pub dx_in_dy: bool,
     /// Gradient of the residual, if wanted: dy where the ReLU let it pass.
-    pub dresidual: Option<&'a mut [T]>,
+    pub dresidual: Option<X>,
     /// Gradient of gamma.
     pub dgamma: &'a mut [T],
     /// Gradient of beta.
     pub dbeta: &'a mut [T],
 }
 
+impl<'a, T: Element> BatchNormBackward<'a, T> {
+    /// The same of f32.
+    fn numbers(&self) -> BatchNormBackward<'a, f32, Numbers<'a>> {
+        BatchNormBackward {
+            x: Numbers::F32(cast_slice(self.x)),
+            relu: match self.relu {
+                Relu::None => Relu::None,
+                Relu::Output(y) => Relu::Output(Numbers::F32(cast_slice(y))),
+                Relu::Beta(beta) => Relu::Beta(cast_slice(beta)),
+            },
+            mean: cast_slice(self.mean),
+            variance: cast_slice(self.variance),
+            gamma: cast_slice(self.gamma),
+            eps: self.eps,
+            batch_statistics: self.batch_statistics,
+        }
+    }
+}
+
+impl<'a, T: Element> BatchNormGradients<'a, T> {
+    /// The same of f32.
+    fn numbers(self) -> BatchNormGradients<'a, f32, NumbersMut<'a>> {
+        BatchNormGradients {
+            dx_in_dy: self.dx_in_dy,
+            dresidual: self.dresidual.map(|dresidual| NumbersMut::F32(cast_slice_mut(dresidual))),
+            dgamma: cast_slice_mut(self.dgamma),
+            dbeta: cast_slice_mut(self.dbeta),
+        }
+    }
+}
+
 /// With g = dy where ReLU let it pass and n = (x - mean) / std:
 /// dbeta = sum g, dgamma = sum g n, dx = gamma / std (g - (dbeta + n dgamma) / rows), without the bracket's second term if
 /// the statistics are constants. dx takes the place of dy, if wanted.
 pub fn batch_norm_backward<T: Element>(p: &BatchNormBackward<T>, dy: &mut [T], out: BatchNormGradients<T>) {
-    let (len, cols) = (dy.len(), p.mean.len());
-    check(len, cols);
-    let fits = |x: Option<&[T]>| x.is_none_or(|x| x.len() == len);
-    let relu_fits = match p.relu {
-        Relu::None => true,
-        Relu::Output(y) => y.len() == len,
-        Relu::Beta(beta) => beta.len() == cols && out.dresidual.is_none(),
-    };
-    assert!(fits(Some(p.x)) && relu_fits && fits(out.dresidual.as_deref()), "batch_norm_backward: {len} numbers");
-    let columns = [p.variance.len(), p.gamma.len(), out.dgamma.len(), out.dbeta.len()];
-    assert_eq!(columns, [cols; 4], "batch_norm_backward: {cols} columns");
     if is_f32::<T>() {
-        let p = BatchNormBackward {
-            x: cast_slice(p.x),
-            relu: p.relu.cast(),
-            mean: cast_slice(p.mean),
-            variance: cast_slice(p.variance),
-            gamma: cast_slice(p.gamma),
-            eps: p.eps,
-            batch_statistics: p.batch_statistics,
-        };
-        let out = BatchNormGradients {
-            dx_in_dy: out.dx_in_dy,
-            dresidual: out.dresidual.map(cast_slice_mut),
-            dgamma: cast_slice_mut(out.dgamma),
-            dbeta: cast_slice_mut(out.dbeta),
-        };
-        batch::backward(current(), &p, cast_slice_mut(dy), out);
+        batch_norm_backward_mixed(&p.numbers(), NumbersMut::F32(cast_slice_mut(dy)), out.numbers());
     } else {
+        let output = if let Relu::Output(y) = p.relu { Some(y.len()) } else { None };
+        let dresidual = out.dresidual.as_ref().map(|dresidual| dresidual.len());
+        check_backward(p, (&out, dy.len()), [Some(p.x.len()), output, dresidual]);
         naive::batch_norm_backward(p, dy, out);
     }
+}
+
+/// [`batch_norm_backward`] where x, the output, dy and the gradient of the residual lie as f32 or all as bf16. What is between is
+/// f32; dx is computed of what dy was.
+pub fn batch_norm_backward_mixed(
+    p: &BatchNormBackward<f32, Numbers>,
+    dy: NumbersMut,
+    out: BatchNormGradients<f32, NumbersMut>,
+) {
+    let output = if let Relu::Output(y) = p.relu { Some(y) } else { None };
+    let numbers = [Some(p.x), output, out.dresidual.as_ref().map(NumbersMut::seen)];
+    assert!(alike(numbers) && alike([Some(p.x), Some(dy.seen())]), "batch_norm_backward: numbers that lie differently");
+    let lengths = numbers.map(|numbers| numbers.map(|numbers| numbers.len()));
+    check_backward(p, (&out, dy.len()), lengths);
+    batch::backward(current(), p, dy, out);
+}
+
+/// Panics unless all have the sizes of `len` gradients of the output.
+fn check_backward<T, X, Y>(
+    p: &BatchNormBackward<T, X>,
+    (out, len): (&BatchNormGradients<T, Y>, usize),
+    numbers: [Option<usize>; 3],
+) {
+    let cols = p.mean.len();
+    check(len, cols);
+    let beta_fits = if let Relu::Beta(beta) = p.relu { beta.len() == cols && out.dresidual.is_none() } else { true };
+    assert!(beta_fits && numbers.into_iter().flatten().all(|n| n == len), "batch_norm_backward: {len} numbers");
+    let columns = [p.variance.len(), p.gamma.len(), out.dgamma.len(), out.dbeta.len()];
+    assert_eq!(columns, [cols; 4], "batch_norm_backward: {cols} columns");
 }
 
 /// y = (x - mean) inv_std gamma + beta over each row of `gamma.len()` numbers, where inv_std = 1 / sqrt(biased variance +

@@ -3,8 +3,9 @@
 //! Two bf16 that follow each other are a pair of `gemm::pairs`: what lies so is multiplied as it is, and what is computed from it
 //! is computed in f32.
 
+use crate::gemm::pairs::rounded;
 use crate::isa::{Isa, current};
-use crate::lanes::PIECE;
+use crate::lanes::{PIECE, pieces2};
 use crate::simd::Simd;
 use bytemuck::{cast_slice, cast_slice_mut};
 use rayon::prelude::*;
@@ -29,6 +30,24 @@ pub enum NumbersMut<'a> {
 }
 
 impl<'a> Numbers<'a> {
+    /// Those that are known to lie as f32.
+    #[inline(always)]
+    pub(crate) fn wide(self) -> &'a [f32] {
+        match self {
+            Self::F32(x) => x,
+            Self::Bf16(_) => unreachable!("numbers that lie as f32"),
+        }
+    }
+
+    /// Those that are known to lie as bf16.
+    #[inline(always)]
+    pub(crate) fn short(self) -> &'a [u16] {
+        match self {
+            Self::Bf16(x) => x,
+            Self::F32(_) => unreachable!("numbers that lie as bf16"),
+        }
+    }
+
     /// Those of `range`, counted in numbers of their kind, in memory that is asked for as f32.
     pub fn within(memory: &'a [f32], bf16: bool, range: Range<usize>) -> Self {
         if bf16 { Self::Bf16(&cast_slice(memory)[range]) } else { Self::F32(&memory[range]) }
@@ -85,6 +104,19 @@ impl<'a> NumbersMut<'a> {
         }
     }
 
+    /// The same for who goes on using them.
+    pub fn again(&mut self) -> NumbersMut<'_> {
+        self.part(0..self.len())
+    }
+
+    /// To be read.
+    pub fn seen(&self) -> Numbers<'_> {
+        match self {
+            Self::F32(x) => Numbers::F32(x),
+            Self::Bf16(x) => Numbers::Bf16(x),
+        }
+    }
+
     /// Calls `f(start, piece)` for pieces of `size` numbers, on all threads if there are several.
     pub(crate) fn pieces(self, size: usize, f: impl Fn(usize, NumbersMut) + Send + Sync) {
         let size = size.max(1);
@@ -93,10 +125,27 @@ impl<'a> NumbersMut<'a> {
             Self::Bf16(y) => crate::lanes::pieces(y, size, |at, y| f(at, NumbersMut::Bf16(y))),
         }
     }
+
+    /// [`NumbersMut::pieces`] of two that lie alike.
+    pub(crate) fn pieces2(self, other: Self, size: usize, f: impl Fn(usize, NumbersMut, NumbersMut) + Send + Sync) {
+        match (self, other) {
+            (Self::F32(a), Self::F32(b)) => {
+                pieces2(a, b, size, |at, a, b| f(at, NumbersMut::F32(a), NumbersMut::F32(b)));
+            }
+            (Self::Bf16(a), Self::Bf16(b)) => {
+                pieces2(a, b, size, |at, a, b| f(at, NumbersMut::Bf16(a), NumbersMut::Bf16(b)));
+            }
+            _ => unreachable!("numbers that lie differently"),
+        }
+    }
 }
 
 /// A number in memory.
 pub(crate) trait Stored: Copy + Send + Sync + Default {
+    /// As f32.
+    fn number(self) -> f32;
+    /// The number next to x.
+    fn near(x: f32) -> Self;
     /// As many lanes as the slice has numbers, at most all; the others 0.
     fn load<S: Simd>(s: S, x: &[Self]) -> S::V;
     /// All lanes.
@@ -109,6 +158,14 @@ pub(crate) trait Stored: Copy + Send + Sync + Default {
 }
 
 impl Stored for f32 {
+    #[inline(always)]
+    fn number(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    fn near(x: f32) -> f32 {
+        x
+    }
     #[inline(always)]
     fn load<S: Simd>(s: S, x: &[f32]) -> S::V {
         crate::gemm::tile::load(s, x)
@@ -125,6 +182,14 @@ impl Stored for f32 {
 }
 
 impl Stored for u16 {
+    #[inline(always)]
+    fn number(self) -> f32 {
+        f32::from_bits(u32::from(self) << 16)
+    }
+    #[inline(always)]
+    fn near(x: f32) -> u16 {
+        rounded(x) as u16
+    }
     #[inline(always)]
     fn load<S: Simd>(s: S, x: &[u16]) -> S::V {
         s.load_bf16(x)

@@ -9,6 +9,7 @@ use crate::Element;
 use crate::element::is_f32;
 use crate::isa::current;
 use crate::naive::pool as naive;
+use crate::numbers::{Numbers, NumbersMut};
 use bytemuck::{cast_slice, cast_slice_mut};
 pub use mixed::{adaptive_avg_pool2d_mixed, avg_pool2d_mixed, max_pool2d_mixed};
 use std::ops::Range;
@@ -166,7 +167,8 @@ pub fn max_pool2d_places<T: Element>(g: &Pool2d, x: &[T], y: &mut [T], places: &
     g.check(x.len(), y.len());
     assert_eq!(places.len(), g.places_len(), "max_pool2d: places");
     if is_f32::<T>() {
-        fast::max_pool2d_places(current(), g, cast_slice(x), cast_slice_mut(y), places);
+        let (x, y) = (Numbers::F32(cast_slice(x)), NumbersMut::F32(cast_slice_mut(y)));
+        fast::max_pool2d_places(current(), g, x, y, places);
     } else {
         naive::max_pool2d_places(g, x, y, places);
     }
@@ -177,10 +179,27 @@ pub fn max_pool2d_backward<T: Element>(g: &Pool2d, dy: &[T], places: &[u8], dx: 
     g.check(dx.len(), dy.len());
     assert_eq!(places.len(), g.places_len(), "max_pool2d: places");
     if is_f32::<T>() {
-        fast::max_pool2d_backward(g, cast_slice(dy), places, cast_slice_mut(dx));
+        let (dy, dx) = (Numbers::F32(cast_slice(dy)), NumbersMut::F32(cast_slice_mut(dx)));
+        fast::max_pool2d_backward(current(), g, dy, places, dx);
     } else {
         naive::max_pool2d_backward(g, dy, places, dx);
     }
+}
+
+/// [`max_pool2d_places`] where x and y lie as f32 or both as bf16.
+pub fn max_pool2d_places_mixed(g: &Pool2d, x: Numbers, y: NumbersMut, places: &mut [u8]) {
+    g.check(x.len(), y.len());
+    assert_eq!(places.len(), g.places_len(), "max_pool2d: places");
+    let alike = matches!((&x, &y), (Numbers::F32(_), NumbersMut::F32(_)) | (Numbers::Bf16(_), NumbersMut::Bf16(_)));
+    assert!(alike, "max_pool2d: numbers that lie differently");
+    fast::max_pool2d_places(current(), g, x, y, places);
+}
+
+/// [`max_pool2d_backward`] where dy and dx lie as f32 or as bf16 each; sums are f32.
+pub fn max_pool2d_backward_mixed(g: &Pool2d, dy: Numbers, places: &[u8], dx: NumbersMut) {
+    g.check(dx.len(), dy.len());
+    assert_eq!(places.len(), g.places_len(), "max_pool2d: places");
+    fast::max_pool2d_backward(current(), g, dy, places, dx);
 }
 
 /// y = mean of each window, see [`Pool2d::divisor`].

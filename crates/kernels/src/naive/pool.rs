@@ -6,7 +6,7 @@ use crate::pool::{AdaptivePool2d, Pool2d};
 /// See [`crate::pool::max_pool2d`].
 pub fn max_pool2d<T: Element>(g: &Pool2d, x: &[T], y: &mut [T]) {
     for (i, y) in y.iter_mut().enumerate() {
-        *y = largest(g, x, i).0;
+        *y = largest(g, |at| x[at], i).0;
     }
 }
 
@@ -14,19 +14,19 @@ pub fn max_pool2d<T: Element>(g: &Pool2d, x: &[T], y: &mut [T]) {
 pub fn max_pool2d_places<T: Element>(g: &Pool2d, x: &[T], y: &mut [T], places: &mut [u8]) {
     for (i, y) in y.iter_mut().enumerate() {
         let place;
-        (*y, place) = largest(g, x, i);
+        (*y, place) = largest(g, |at| x[at], i);
         g.put_place(places, i, place);
     }
 }
 
-/// The largest number in the window of output number `i`, and its place.
-pub(crate) fn largest<T: Element>(g: &Pool2d, x: &[T], i: usize) -> (T, usize) {
+/// The largest number in the window of output number `i`, and its place; `x` gives the number at a place of the input.
+pub(crate) fn largest<T: Element>(g: &Pool2d, x: impl Fn(usize) -> T, i: usize) -> (T, usize) {
     let (pixel, c) = (i / g.c, i % g.c);
     let ((image, rows, cols), first) = (g.window(pixel), g.first_place(pixel));
     let mut best = None;
     for (row, iy) in rows.enumerate() {
         for (col, ix) in cols.clone().enumerate() {
-            let value = x[((image * g.h + iy) * g.w + ix) * g.c + c];
+            let value = x(((image * g.h + iy) * g.w + ix) * g.c + c);
             if best.is_none_or(|(max, _): (T, _)| value > max || value.is_nan()) {
                 best = Some((value, first + row * g.kw + col));
             }

@@ -1,35 +1,42 @@
-//! Batch norm: sums over columns in f64, then one pass over the elements.
+//! Batch norm: sums over columns in f64, then one pass over the elements, which lie as f32 or all as bf16.
 
 use super::{BatchNormBackward, BatchNormGradients, Relu};
-use crate::elementwise::Unary;
-use crate::elementwise::fast::unary_backward_piece;
 use crate::isa::Isa;
-use crate::lanes::{column_totals, piece_rows, pieces, pieces2};
+use crate::lanes::{column_totals, piece_rows};
+use crate::numbers::{Numbers, NumbersMut, Stored, convert_with};
 use crate::simd::Simd;
 use std::ops::Range;
 
 #[inline(always)]
-fn moments_body<S: Simd>(_: S, x: &[f32], cols: usize, totals: &mut [f64]) {
+fn moments_of<X: Stored>(x: &[X], cols: usize, totals: &mut [f64]) {
     let (sums, squares) = totals.split_at_mut(totals.len() / 2);
     let squares = &mut squares[..sums.len()];
     for row in x.chunks(cols) {
         let row = &row[..sums.len()];
         for j in 0..sums.len() {
-            let x = row[j] as f64;
+            let x = row[j].number() as f64;
             sums[j] += x;
             squares[j] += x * x;
         }
     }
 }
-dispatch!(fn moments_piece(x: &[f32], cols: usize, totals: &mut [f64]) = moments_body);
+
+#[inline(always)]
+fn moments_body<S: Simd>(_: S, x: Numbers, cols: usize, totals: &mut [f64]) {
+    match x {
+        Numbers::F32(x) => moments_of(x, cols, totals),
+        Numbers::Bf16(x) => moments_of(x, cols, totals),
+    }
+}
+dispatch!(fn moments_piece(x: Numbers, cols: usize, totals: &mut [f64]) = moments_body);
 
 /// One pass: the square of an f32 is exact in f64, so mean(x^2) - mean(x)^2 loses nothing that f32 could show unless the
 /// mean is a million times the standard deviation, where the f32 input itself is that coarse.
-pub(crate) fn statistics(isa: Isa, x: &[f32], mean: &mut [f32], variance: &mut [f32]) {
+pub(crate) fn statistics(isa: Isa, x: Numbers, mean: &mut [f32], variance: &mut [f32]) {
     let cols = mean.len();
     let rows = x.len().checked_div(cols).unwrap_or(0);
     let totals = column_totals(rows, cols, 2, |rows, columns, totals| {
-        moments_piece(isa, &x[rows.start * cols + columns.start..rows.end * cols], cols, totals);
+        moments_piece(isa, x.part(rows.start * cols + columns.start..rows.end * cols), cols, totals);
     });
     let (sums, squares) = totals.split_at(cols);
     for j in 0..cols {
@@ -56,7 +63,7 @@ struct Columns<'a> {
 }
 
 #[inline(always)]
-fn apply_body<S: Simd>(s: S, x: &[f32], c: Columns, residual: Option<&[f32]>, relu: bool, y: &mut [f32]) {
+fn apply_to<S: Simd, X: Stored>(s: S, x: &[X], c: Columns, residual: Option<&[X]>, relu: bool, y: &mut [X]) {
     let Columns { mean, scale, beta } = c;
     let cols = mean.len();
     // max(floor, v) is ReLU or nothing; NaN passes both.
@@ -79,78 +86,113 @@ fn apply_body<S: Simd>(s: S, x: &[f32], c: Columns, residual: Option<&[f32]>, re
         }
     }
 }
-dispatch!(fn apply_piece(x: &[f32], c: Columns, residual: Option<&[f32]>, relu: bool, y: &mut [f32]) = apply_body);
+
+#[inline(always)]
+fn apply_body<S: Simd>(s: S, x: Numbers, c: Columns, residual: Option<Numbers>, relu: bool, y: NumbersMut) {
+    match (x, y) {
+        (Numbers::F32(x), NumbersMut::F32(y)) => apply_to(s, x, c, residual.map(Numbers::wide), relu, y),
+        (Numbers::Bf16(x), NumbersMut::Bf16(y)) => apply_to(s, x, c, residual.map(Numbers::short), relu, y),
+        _ => differently(),
+    }
+}
+dispatch!(fn apply_piece(x: Numbers, c: Columns, residual: Option<Numbers>, relu: bool, y: NumbersMut) = apply_body);
+
+/// What the entries of this module refuse.
+fn differently() -> ! {
+    unreachable!("numbers that lie differently")
+}
 
 pub(crate) fn apply(
     isa: Isa,
-    x: &[f32],
+    x: Numbers,
     mean: &[f32],
     variance: &[f32],
     gamma: &[f32],
     beta: &[f32],
     eps: f64,
-    residual: Option<&[f32]>,
+    residual: Option<Numbers>,
     relu: bool,
-    y: &mut [f32],
+    y: NumbersMut,
 ) {
     let scale = scales(variance, gamma, eps);
     let c = Columns { mean, scale: &scale, beta };
-    pieces(y, piece_rows(mean.len()) * mean.len(), |at, y| {
+    y.pieces(piece_rows(mean.len()) * mean.len(), |at, y| {
         let piece = at..at + y.len();
-        apply_piece(isa, &x[piece.clone()], c, residual.map(|r| &r[piece]), relu, y);
+        apply_piece(isa, x.part(piece.clone()), c, residual.map(|r| r.part(piece)), relu, y);
     });
 }
 
 /// How a piece knows what the ReLU let pass: by the output, or by the columns that it was computed from.
 #[derive(Clone, Copy)]
-enum Passed<'a> {
+enum Passed<'a, Y = Numbers<'a>> {
     All,
-    Output(&'a [f32]),
+    Output(Y),
     Columns(Columns<'a>),
 }
 
-#[inline(always)]
-fn gradients_body<S: Simd>(s: S, x: &[f32], mean: &[f32], passed: Passed, dy: &[f32], cols: usize, totals: &mut [f64]) {
-    let n = totals.len() / 2;
-    let (sums, dots) = totals.split_at_mut(n);
-    let (mean, dots) = (&mean[..n], &mut dots[..n]);
-    let mut add_row = |x: &[f32], y: Option<&[f32]>, dy: &[f32]| {
-        let (x, dy) = (&x[..n], &dy[..n]);
-        match y {
-            None => {
-                for j in 0..n {
-                    sums[j] += dy[j] as f64;
-                    dots[j] += ((x[j] - mean[j]) * dy[j]) as f64;
-                }
-            }
-            Some(y) => {
-                let y = &y[..n];
-                for j in 0..n {
-                    let g = if y[j] <= 0.0 { 0.0 } else { dy[j] };
-                    sums[j] += g as f64;
-                    dots[j] += ((x[j] - mean[j]) * g) as f64;
-                }
-            }
-        }
-    };
-    let rows = x.chunks(cols).zip(dy.chunks(cols));
-    match passed {
-        Passed::All => rows.for_each(|(x, dy)| add_row(x, None, dy)),
-        Passed::Output(y) => rows.enumerate().for_each(|(i, (x, dy))| add_row(x, Some(&y[i * cols..]), dy)),
-        Passed::Columns(Columns { mean, scale, beta }) => {
-            let mut g = vec![0.0; n];
-            let (g, tiny) = (&mut g[..], s.splat(f32::from_bits(1)));
-            for (x, dy) in rows {
-                lanes!(s, g = [x, dy, mean, scale, beta] {
-                    s.select(s.less(s.mul_add(s.sub(x, mean), scale, beta), tiny), s.zero(), dy)
-                });
-                add_row(x, None, g);
-            }
+impl<'a> Passed<'a> {
+    fn map<X>(self, f: impl Fn(Numbers<'a>) -> &'a [X]) -> Passed<'a, &'a [X]> {
+        match self {
+            Self::All => Passed::All,
+            Self::Output(y) => Passed::Output(f(y)),
+            Self::Columns(columns) => Passed::Columns(columns),
         }
     }
 }
+
+#[inline(always)]
+fn gradients_of<S: Simd, X: Stored>(
+    s: S,
+    x: &[X],
+    mean: &[f32],
+    passed: Passed<&[X]>,
+    dy: &[X],
+    cols: usize,
+    totals: &mut [f64],
+) {
+    let n = totals.len() / 2;
+    let (sums, dots) = totals.split_at_mut(n);
+    let (mean, dots) = (&mean[..n], &mut dots[..n]);
+    // Gradients that the ReLU let pass, of a row.
+    let mut row = vec![0.0; n];
+    let (g, tiny) = (&mut row[..], s.splat(f32::from_bits(1)));
+    for (i, (x, dy)) in x.chunks(cols).zip(dy.chunks(cols)).enumerate() {
+        match passed {
+            Passed::All => lanes!(s, g = [dy] dy),
+            Passed::Output(y) => {
+                let y = &y[i * cols..];
+                lanes!(s, g = [y, dy] s.select(s.less(y, tiny), s.zero(), dy));
+            }
+            Passed::Columns(Columns { mean, scale, beta }) => lanes!(s, g = [x, dy, mean, scale, beta] {
+                s.select(s.less(s.mul_add(s.sub(x, mean), scale, beta), tiny), s.zero(), dy)
+            }),
+        }
+        let (x, g) = (&x[..n], &g[..n]);
+        for j in 0..n {
+            sums[j] += g[j] as f64;
+            dots[j] += ((x[j].number() - mean[j]) * g[j]) as f64;
+        }
+    }
+}
+
+#[inline(always)]
+fn gradients_body<S: Simd>(
+    s: S,
+    x: Numbers,
+    mean: &[f32],
+    passed: Passed,
+    dy: Numbers,
+    cols: usize,
+    totals: &mut [f64],
+) {
+    match (x, dy) {
+        (Numbers::F32(x), Numbers::F32(dy)) => gradients_of(s, x, mean, passed.map(Numbers::wide), dy, cols, totals),
+        (Numbers::Bf16(x), Numbers::Bf16(dy)) => gradients_of(s, x, mean, passed.map(Numbers::short), dy, cols, totals),
+        _ => differently(),
+    }
+}
 dispatch!(fn gradients_piece(
-    x: &[f32], mean: &[f32], passed: Passed, dy: &[f32], cols: usize, totals: &mut [f64],
+    x: Numbers, mean: &[f32], passed: Passed, dy: Numbers, cols: usize, totals: &mut [f64],
 ) = gradients_body);
 
 /// The four numbers a column of dx = (g - shift) scale - (x - mean) slope.
@@ -163,19 +205,7 @@ struct Slopes<'a> {
 }
 
 #[inline(always)]
-fn input_body<S: Simd>(s: S, x: &[f32], c: Slopes, g: &[f32], dx: &mut [f32]) {
-    let Slopes { mean, scale, shift, slope } = c;
-    let cols = mean.len();
-    for ((x, g), dx) in x.chunks_exact(cols).zip(g.chunks_exact(cols)).zip(dx.chunks_exact_mut(cols)) {
-        lanes!(s, dx = [x, g, mean, scale, shift, slope] {
-            s.sub(s.mul(s.sub(g, shift), scale), s.mul(s.sub(x, mean), slope))
-        });
-    }
-}
-dispatch!(fn input_piece(x: &[f32], c: Slopes, g: &[f32], dx: &mut [f32]) = input_body);
-
-#[inline(always)]
-fn input_here_body<S: Simd>(s: S, x: &[f32], c: Slopes, passed: Passed, dy: &mut [f32]) {
+fn input_of<S: Simd, X: Stored>(s: S, x: &[X], c: Slopes, passed: Passed<&[X]>, dy: &mut [X]) {
     let Slopes { mean, scale, shift, slope } = c;
     let cols = mean.len();
     let tiny = s.splat(f32::from_bits(1));
@@ -199,18 +229,51 @@ fn input_here_body<S: Simd>(s: S, x: &[f32], c: Slopes, passed: Passed, dy: &mut
         }
     }
 }
+
+#[inline(always)]
+fn input_body<S: Simd>(s: S, x: Numbers, c: Slopes, passed: Passed, dy: NumbersMut) {
+    match (x, dy) {
+        (Numbers::F32(x), NumbersMut::F32(dy)) => input_of(s, x, c, passed.map(Numbers::wide), dy),
+        (Numbers::Bf16(x), NumbersMut::Bf16(dy)) => input_of(s, x, c, passed.map(Numbers::short), dy),
+        _ => differently(),
+    }
+}
 dispatch!(
-    /// As [`input_piece`] with the ReLU, dx taking the place of dy.
-    fn input_here(x: &[f32], c: Slopes, passed: Passed, dy: &mut [f32]) = input_here_body
+    /// dx in the place of dy.
+    fn input_piece(x: Numbers, c: Slopes, passed: Passed, dy: NumbersMut) = input_body
 );
 
-pub(crate) fn backward(isa: Isa, p: &BatchNormBackward<f32>, dy: &mut [f32], out: BatchNormGradients<f32>) {
+#[inline(always)]
+fn pass_of<S: Simd, X: Stored>(s: S, y: &[X], dy: &[X], out: &mut [X]) {
+    let tiny = s.splat(f32::from_bits(1));
+    lanes!(s, out = [y, dy] s.select(s.less(y, tiny), s.zero(), dy));
+}
+
+#[inline(always)]
+fn pass_body<S: Simd>(s: S, y: Numbers, dy: Numbers, out: NumbersMut) {
+    match (y, dy, out) {
+        (Numbers::F32(y), Numbers::F32(dy), NumbersMut::F32(out)) => pass_of(s, y, dy, out),
+        (Numbers::Bf16(y), Numbers::Bf16(dy), NumbersMut::Bf16(out)) => pass_of(s, y, dy, out),
+        _ => differently(),
+    }
+}
+dispatch!(
+    /// dy where the output is not 0.
+    fn pass_piece(y: Numbers, dy: Numbers, out: NumbersMut) = pass_body
+);
+
+pub(crate) fn backward(
+    isa: Isa,
+    p: &BatchNormBackward<f32, Numbers>,
+    mut dy: NumbersMut,
+    out: BatchNormGradients<f32, NumbersMut>,
+) {
     let cols = p.mean.len();
     let rows = dy.len().checked_div(cols).unwrap_or(0);
     let scale = scales(p.variance, p.gamma, p.eps);
     let passed = |piece: Range<usize>, columns: Range<usize>| match p.relu {
         Relu::None => Passed::All,
-        Relu::Output(y) => Passed::Output(&y[piece]),
+        Relu::Output(y) => Passed::Output(y.part(piece)),
         Relu::Beta(beta) => Passed::Columns(Columns {
             mean: &p.mean[columns.clone()],
             scale: &scale[columns.clone()],
@@ -220,7 +283,8 @@ pub(crate) fn backward(isa: Isa, p: &BatchNormBackward<f32>, dy: &mut [f32], out
     let totals = column_totals(rows, cols, 2, |rows, columns, totals| {
         let piece = rows.start * cols + columns.start..rows.end * cols;
         let passed = passed(piece.clone(), columns.clone());
-        gradients_piece(isa, &p.x[piece.clone()], &p.mean[columns], passed, &dy[piece], cols, totals);
+        let dy = dy.seen().part(piece.clone());
+        gradients_piece(isa, p.x.part(piece), &p.mean[columns], passed, dy, cols, totals);
     });
     let (mut shift, mut slope) = (vec![0.0; cols], vec![0.0; cols]);
     for j in 0..cols {
@@ -235,25 +299,25 @@ pub(crate) fn backward(isa: Isa, p: &BatchNormBackward<f32>, dy: &mut [f32], out
     }
     let c = Slopes { mean: p.mean, scale: &scale, shift: &shift, slope: &slope };
     let size = piece_rows(cols) * cols;
-    let pass = |at: usize, dy: &[f32], dresidual: &mut [f32]| match p.relu {
-        Relu::None => dresidual.copy_from_slice(dy),
+    let pass = |at: usize, dy: Numbers, dresidual: NumbersMut| match p.relu {
+        Relu::None => convert_with(isa, dy, dresidual),
         Relu::Beta(_) => unreachable!("checked: there is no residual"),
-        Relu::Output(y) => unary_backward_piece(isa, Unary::Relu, &y[at..at + dy.len()], dy, dresidual),
+        Relu::Output(y) => pass_piece(isa, y.part(at..at + dy.len()), dy, dresidual),
+    };
+    let input = |at: usize, dy: NumbersMut| {
+        let piece = at..at + dy.len();
+        input_piece(isa, p.x.part(piece.clone()), c, passed(piece, 0..cols), dy);
     };
     match (out.dx_in_dy, out.dresidual) {
         (false, None) => {}
         (false, Some(dresidual)) => {
-            let dy = &*dy;
-            pieces(dresidual, size, |at, dresidual| pass(at, &dy[at..at + dresidual.len()], dresidual));
+            let dy = dy.seen();
+            dresidual.pieces(size, |at, dresidual| pass(at, dy.part(at..at + dresidual.len()), dresidual));
         }
-        (true, None) => pieces(dy, size, |at, dy| {
-            let piece = at..at + dy.len();
-            input_here(isa, &p.x[piece.clone()], c, passed(piece, 0..cols), dy);
-        }),
-        // dresidual is what the ReLU let pass, so dx takes it from there.
-        (true, Some(dresidual)) => pieces2(dy, dresidual, size, |at, dy, dresidual| {
-            pass(at, dy, dresidual);
-            input_piece(isa, &p.x[at..at + dy.len()], c, dresidual, dy);
+        (true, None) => dy.again().pieces(size, input),
+        (true, Some(dresidual)) => dy.pieces2(dresidual, size, |at, dy, dresidual| {
+            pass(at, dy.seen(), dresidual);
+            input(at, dy);
         }),
     }
 }

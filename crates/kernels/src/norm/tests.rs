@@ -1,16 +1,18 @@
 //! Fast against naive, on every instruction set.
 
 use super::*;
-use crate::isa::available;
+use crate::isa::{Isa, available};
+use crate::numbers::tests::{assert_near, narrowed, widened};
 use crate::testing::{assert_close, numbers, same_on_1_and_2_threads};
 use proptest::prelude::*;
 
 /// Statistics, output and gradients (dx, dresidual, dgamma, dbeta) of a batch norm.
 type Batch = (Vec<f32>, Vec<f32>, Vec<f32>, [Vec<f32>; 4]);
 
-/// Runs forward and backward with the given implementations of the three steps.
+/// Runs forward and backward with the given implementations of the three steps, on numbers that bf16 has if they are to be `short`.
 fn batch_norm(
     (rows, cols, seed): (usize, usize, u64),
+    short: bool,
     (training, residual, relu, dx): (bool, bool, bool, bool),
     statistics: impl Fn(&[f32], &mut [f32], &mut [f32]),
     apply: impl Fn(&[f32], &[f32], &[f32], &[f32], &[f32], f64, Option<&[f32]>, bool, &mut [f32]),
@@ -19,6 +21,10 @@ fn batch_norm(
     let n = rows * cols;
     let (x, r, mut dy) =
         (numbers(seed, n, -1.0, 3.0), numbers(seed ^ 1, n, -1.0, 1.0), numbers(seed ^ 2, n, -1.0, 1.0));
+    let (x, r) = if short { (widened(&narrowed(&x)), widened(&narrowed(&r))) } else { (x, r) };
+    if short {
+        dy = widened(&narrowed(&dy));
+    }
     let (gamma, beta) = (numbers(seed ^ 3, cols, 0.5, 1.5), numbers(seed ^ 4, cols, -0.5, 0.5));
     let (mut mean, mut variance) = (numbers(seed ^ 5, cols, 0.0, 1.0), numbers(seed ^ 6, cols, 0.5, 2.0));
     if training {
@@ -29,8 +35,8 @@ fn batch_norm(
     let mut dr = vec![7.0; n];
     let [mut dgamma, mut dbeta] = [(); 2].map(|()| vec![7.0; cols]);
     let p = BatchNormBackward {
-        x: &x,
-        relu: if relu { Relu::Output(&y) } else { Relu::None },
+        x: &x[..],
+        relu: if relu { Relu::Output(&y[..]) } else { Relu::None },
         mean: &mean,
         variance: &variance,
         gamma: &gamma,
@@ -55,6 +61,38 @@ fn batch_norm(
     (mean, variance, y, [dy, dr, dgamma, dbeta])
 }
 
+/// The backward of numbers that lie as bf16.
+fn backward_of_bf16(isa: Isa, p: &BatchNormBackward<f32>, dy: &mut [f32], out: BatchNormGradients<f32>) {
+    let (x, mut short) = (narrowed(p.x), narrowed(dy));
+    let output = if let Relu::Output(y) = p.relu { narrowed(y) } else { Vec::new() };
+    let relu = match p.relu {
+        Relu::None => Relu::None,
+        Relu::Output(_) => Relu::Output(Numbers::Bf16(&output)),
+        Relu::Beta(beta) => Relu::Beta(beta),
+    };
+    let p = BatchNormBackward {
+        x: Numbers::Bf16(&x),
+        relu,
+        mean: p.mean,
+        variance: p.variance,
+        gamma: p.gamma,
+        eps: p.eps,
+        batch_statistics: p.batch_statistics,
+    };
+    let mut dresidual = out.dresidual.as_ref().map(|dresidual| narrowed(dresidual));
+    let gradients = BatchNormGradients {
+        dx_in_dy: out.dx_in_dy,
+        dresidual: dresidual.as_deref_mut().map(NumbersMut::Bf16),
+        dgamma: out.dgamma,
+        dbeta: out.dbeta,
+    };
+    batch::backward(isa, &p, NumbersMut::Bf16(&mut short), gradients);
+    dy.copy_from_slice(&widened(&short));
+    if let (Some(to), Some(dresidual)) = (out.dresidual, dresidual) {
+        to.copy_from_slice(&widened(&dresidual));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
@@ -63,14 +101,17 @@ proptest! {
         rows in 2usize..40, cols in 1usize..40, seed: u64, training: bool, residual: bool, relu: bool, dx: bool,
     ) {
         let (size, how) = ((rows, cols, seed), (training, residual, relu, dx));
-        let want = batch_norm(size, how, naive::batch_norm_statistics, naive::batch_norm_apply, naive::batch_norm_backward);
+        let want = batch_norm(size, false, how, naive::batch_norm_statistics, naive::batch_norm_apply, naive::batch_norm_backward);
         for isa in available() {
             let got = batch_norm(
                 size,
+                false,
                 how,
-                |x, m, v| batch::statistics(isa, x, m, v),
-                |x, m, v, g, b, e, r, relu, y| batch::apply(isa, x, m, v, g, b, e, r, relu, y),
-                |p, dy, out| batch::backward(isa, p, dy, out),
+                |x, m, v| batch::statistics(isa, Numbers::F32(x), m, v),
+                |x, m, v, g, b, e, r, relu, y| {
+                    batch::apply(isa, Numbers::F32(x), m, v, g, b, e, r.map(Numbers::F32), relu, NumbersMut::F32(y));
+                },
+                |p, dy, out| batch::backward(isa, &p.numbers(), NumbersMut::F32(dy), out.numbers()),
             );
             assert_close(&got.0, &want.0, 1e-6, "mean");
             assert_close(&got.1, &want.1, 1e-6, "variance");
@@ -80,6 +121,40 @@ proptest! {
             for (i, (g, w)) in got.3.iter().zip(&want.3).enumerate() {
                 if !flipped {
                     assert_close(g, w, 2e-4, &format!("{isa:?} gradient {i}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn batch_norm_of_bf16_is_naive(
+        rows in 2usize..40, cols in 1usize..80, seed: u64, training: bool, residual: bool, relu: bool, dx: bool,
+    ) {
+        let (size, how) = ((rows, cols, seed), (training, residual, relu, dx));
+        let want =
+            batch_norm(size, true, how, naive::batch_norm_statistics, naive::batch_norm_apply, naive::batch_norm_backward);
+        for isa in available() {
+            let got = batch_norm(
+                size,
+                true,
+                how,
+                |x, m, v| batch::statistics(isa, Numbers::Bf16(&narrowed(x)), m, v),
+                |x, m, v, g, b, e, r, relu, y| {
+                    let (x, r, mut short) = (narrowed(x), r.map(narrowed), vec![7; y.len()]);
+                    let r = r.as_deref().map(Numbers::Bf16);
+                    batch::apply(isa, Numbers::Bf16(&x), m, v, g, b, e, r, relu, NumbersMut::Bf16(&mut short));
+                    y.copy_from_slice(&widened(&short));
+                },
+                |p, dy, out| backward_of_bf16(isa, p, dy, out),
+            );
+            assert_near(&got.0, &want.0, false, 3e-6, "mean");
+            assert_near(&got.1, &want.1, false, 5e-6, "variance");
+            assert_near(&got.2, &want.2, true, 2e-5, "y");
+            let flipped = relu && got.2.iter().zip(&want.2).any(|(a, b)| (*a == 0.0) != (*b == 0.0));
+            if !flipped {
+                for (i, rounded) in [(0, true), (1, true), (2, false), (3, false)] {
+                    let what = format!("{isa:?} gradient {i}");
+                    assert_near(&got.3[i], &want.3[i], rounded, 2e-4 * (1.0 + rows as f32 / 8.0), &what);
                 }
             }
         }
@@ -155,7 +230,7 @@ fn threads_do_not_matter() {
     let (rows, cols) = (5000, 100);
     let size = (rows, cols, 8);
     same_on_1_and_2_threads("batch norm", || {
-        batch_norm(size, (true, true, true, true), batch_norm_statistics, batch_norm_apply, batch_norm_backward)
+        batch_norm(size, false, (true, true, true, true), batch_norm_statistics, batch_norm_apply, batch_norm_backward)
     });
     let (x, g) = (numbers(1, rows * cols, -1.0, 1.0), numbers(2, cols, 0.5, 1.0));
     same_on_1_and_2_threads("layer norm", || {

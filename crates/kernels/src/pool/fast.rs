@@ -2,9 +2,11 @@
 //! overlap, and their gradients are summed in order.
 
 use super::{AdaptivePool2d, Pool2d};
+use crate::gemm::pack::with_buffer;
 use crate::isa::Isa;
 use crate::lanes::pieces;
 use crate::naive::pool as naive;
+use crate::numbers::{Numbers, NumbersMut, Stored, narrow};
 use crate::simd::Simd;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -31,12 +33,12 @@ impl Window {
 /// The largest numbers of the windows of an output row, whose first pixel has the number `pixel`, and with `PLACES`
 /// where they come from. Returns whether there may be NaN in them; the results are not to be used then.
 #[inline(always)]
-fn max_row<S: Simd, const PLACES: bool>(
+fn max_row<S: Simd, X: Stored, const PLACES: bool>(
     s: S,
     g: &Pool2d,
-    x: &[f32],
+    x: &[X],
     pixel: usize,
-    y: &mut [f32],
+    y: &mut [X],
     places: &mut [u8],
 ) -> bool {
     let bytes = g.place_bytes();
@@ -49,12 +51,12 @@ fn max_row<S: Simd, const PLACES: bool>(
         let places = if PLACES { &mut places[j * g.c * bytes..(j + 1) * g.c * bytes] } else { &mut [] };
         let mut c = 0;
         while c + 4 * S::LANES <= g.c {
-            zero = max_block::<S, 4, PLACES>(s, image, &window, c..c + 4 * S::LANES, y, places, zero);
+            zero = max_block::<S, X, 4, PLACES>(s, image, &window, c..c + 4 * S::LANES, y, places, zero);
             c += 4 * S::LANES;
         }
         while c < g.c {
             let end = g.c.min(c + S::LANES);
-            zero = max_block::<S, 1, PLACES>(s, image, &window, c..end, y, places, zero);
+            zero = max_block::<S, X, 1, PLACES>(s, image, &window, c..end, y, places, zero);
             c = end;
         }
     }
@@ -64,12 +66,12 @@ fn max_row<S: Simd, const PLACES: bool>(
 /// [`max_row`] of some channels of one window (rows and columns of the image, and the first place): `N` vectors, or a
 /// part of one. Returns `zero` with what the numbers times 0 add to it.
 #[inline(always)]
-fn max_block<S: Simd, const N: usize, const PLACES: bool>(
+fn max_block<S: Simd, X: Stored, const N: usize, const PLACES: bool>(
     s: S,
-    image: &[f32],
+    image: &[X],
     (g, rows, cols, first): &(&Pool2d, Range<usize>, Range<usize>, usize),
     channels: Range<usize>,
-    y: &mut [f32],
+    y: &mut [X],
     places: &mut [u8],
     zero: S::V,
 ) -> S::V {
@@ -84,7 +86,7 @@ fn max_block<S: Simd, const N: usize, const PLACES: bool>(
             let x = &image[(iy * g.w + ix) * g.c + channels.start..][..n];
             let place = lane(first + row * g.kw + col);
             for k in 0..N {
-                let x = if n == N * S::LANES { s.load(&x[k * S::LANES..]) } else { s.load_partial(x) };
+                let x = X::load(s, &x[k * S::LANES..n.min((k + 1) * S::LANES)]);
                 if PLACES {
                     at[k] = s.select(s.less(max[k], x), place, at[k]);
                 }
@@ -96,7 +98,7 @@ fn max_block<S: Simd, const N: usize, const PLACES: bool>(
     }
     for k in 0..N {
         let lanes = k * S::LANES..n.min((k + 1) * S::LANES);
-        s.store_partial(&mut y[channels.start..][lanes.clone()], max[k]);
+        X::store(s, &mut y[channels.start..][lanes.clone()], max[k]);
         if PLACES {
             let places = &mut places[channels.start * bytes..][lanes.start * bytes..lanes.end * bytes];
             if bytes == 1 {
@@ -116,39 +118,63 @@ fn max_block<S: Simd, const N: usize, const PLACES: bool>(
 
 #[inline(always)]
 fn values_body<S: Simd>(s: S, g: &Pool2d, x: &[f32], pixel: usize, y: &mut [f32]) -> bool {
-    max_row::<S, false>(s, g, x, pixel, y, &mut [])
+    max_row::<S, f32, false>(s, g, x, pixel, y, &mut [])
 }
 dispatch!(fn values(g: &Pool2d, x: &[f32], pixel: usize, y: &mut [f32]) -> bool = values_body);
 
 #[inline(always)]
-fn places_body<S: Simd>(s: S, g: &Pool2d, x: &[f32], pixel: usize, y: &mut [f32], places: &mut [u8]) -> bool {
-    max_row::<S, true>(s, g, x, pixel, y, places)
+fn places_body<S: Simd>(s: S, g: &Pool2d, x: Numbers, pixel: usize, y: NumbersMut, places: &mut [u8]) -> bool {
+    match (x, y) {
+        (Numbers::F32(x), NumbersMut::F32(y)) => max_row::<S, f32, true>(s, g, x, pixel, y, places),
+        (Numbers::Bf16(x), NumbersMut::Bf16(y)) => max_row::<S, u16, true>(s, g, x, pixel, y, places),
+        _ => unreachable!("numbers that lie differently"),
+    }
 }
 dispatch!(
-    fn values_and_places(g: &Pool2d, x: &[f32], pixel: usize, y: &mut [f32], places: &mut [u8]) -> bool = places_body
+    fn values_and_places(g: &Pool2d, x: Numbers, pixel: usize, y: NumbersMut, places: &mut [u8]) -> bool = places_body
 );
 
 pub(crate) fn max_pool2d(isa: Isa, g: &Pool2d, x: &[f32], y: &mut [f32]) {
     pieces(y, g.out_w() * g.c, |at, y| {
         if values(isa, g, x, at / g.c, y) {
             for (i, y) in y.iter_mut().enumerate() {
-                *y = naive::largest(g, x, at + i).0;
+                *y = naive::largest(g, |at| x[at], at + i).0;
             }
         }
     });
 }
 
-pub(crate) fn max_pool2d_places(isa: Isa, g: &Pool2d, x: &[f32], y: &mut [f32], places: &mut [u8]) {
+/// x and y lie alike.
+pub(crate) fn max_pool2d_places(isa: Isa, g: &Pool2d, x: Numbers, y: NumbersMut, places: &mut [u8]) {
+    match (x, y) {
+        (Numbers::F32(values), NumbersMut::F32(y)) => max_rows(g, values, y, places, |pixel, y, places| {
+            values_and_places(isa, g, x, pixel, NumbersMut::F32(y), places)
+        }),
+        (Numbers::Bf16(values), NumbersMut::Bf16(y)) => max_rows(g, values, y, places, |pixel, y, places| {
+            values_and_places(isa, g, x, pixel, NumbersMut::Bf16(y), places)
+        }),
+        _ => unreachable!("numbers that lie differently"),
+    }
+}
+
+/// Calls `row` for each row of the output, with the number of its first pixel, and mends what may be wrong for NaN.
+fn max_rows<X: Stored>(
+    g: &Pool2d,
+    x: &[X],
+    y: &mut [X],
+    places: &mut [u8],
+    row: impl Fn(usize, &mut [X], &mut [u8]) -> bool + Sync,
+) {
     if y.is_empty() {
         return;
     }
-    let row = g.out_w() * g.c;
-    let rows = y.par_chunks_mut(row).zip(places.par_chunks_mut(row * g.place_bytes()));
+    let size = g.out_w() * g.c;
+    let rows = y.par_chunks_mut(size).zip(places.par_chunks_mut(size * g.place_bytes()));
     rows.enumerate().for_each(|(i, (y, places))| {
-        if values_and_places(isa, g, x, i * g.out_w(), y, places) {
+        if row(i * g.out_w(), y, places) {
             for (j, y) in y.iter_mut().enumerate() {
-                let place;
-                (*y, place) = naive::largest(g, x, i * row + j);
+                let (value, place) = naive::largest(g, |at| x[at].number(), i * size + j);
+                *y = X::near(value);
                 g.put_place(places, j, place);
             }
         }
@@ -156,30 +182,46 @@ pub(crate) fn max_pool2d_places(isa: Isa, g: &Pool2d, x: &[f32], y: &mut [f32], 
 }
 
 /// Image number `i` of images of `size` numbers.
-fn image_of(x: &[f32], i: usize, size: usize) -> &[f32] {
+fn image_of<X>(x: &[X], i: usize, size: usize) -> &[X] {
     &x[i * size..(i + 1) * size]
 }
 
-pub(crate) fn max_pool2d_backward(g: &Pool2d, dy: &[f32], places: &[u8], dx: &mut [f32]) {
-    let (size, pixels) = (g.h * g.w * g.c, g.out_h() * g.out_w());
-    let bytes = g.place_bytes();
+/// dy and dx may lie differently.
+pub(crate) fn max_pool2d_backward(isa: Isa, g: &Pool2d, dy: Numbers, places: &[u8], dx: NumbersMut) {
+    let size = g.h * g.w * g.c;
+    let image = |at: usize, dx: &mut [f32]| match dy {
+        Numbers::F32(dy) => spread_maxima(g, dy, places, at / size, dx),
+        Numbers::Bf16(dy) => spread_maxima(g, dy, places, at / size, dx),
+    };
+    match dx {
+        NumbersMut::F32(dx) => pieces(dx, size, image),
+        // Gradients of windows that overlap are added in f32.
+        NumbersMut::Bf16(dx) => pieces(dx, size, |at, dx| {
+            with_buffer(size, |wide| {
+                image(at, wide);
+                narrow(isa, wide, dx);
+            });
+        }),
+    }
+}
+
+/// The gradient of image number `image`.
+fn spread_maxima<X: Stored>(g: &Pool2d, dy: &[X], places: &[u8], image: usize, dx: &mut [f32]) {
+    let (bytes, pixels) = (g.place_bytes(), g.out_h() * g.out_w());
     // Where each place begins, counted from a window's first, which the padding may hold.
     let starts: Vec<usize> = (0..g.kh * g.kw).map(|place| (place / g.kw * g.w + place % g.kw) * g.c).collect();
-    pieces(dx, size, |at, dx| {
-        dx.fill(0.0);
-        let first = at / size * pixels;
-        for pixel in first..first + pixels {
-            let (oy, ox) = (pixel / g.out_w() % g.out_h(), pixel % g.out_w());
-            let (top, left) = (oy * g.stride.0, ox * g.stride.1);
-            let (begin, before) = ((top * g.w + left) * g.c, (g.pad[0] * g.w + g.pad[2]) * g.c);
-            let dy = &dy[pixel * g.c..][..g.c];
-            let places = &places[pixel * g.c * bytes..][..g.c * bytes];
-            for (c, dy) in dy.iter().enumerate() {
-                let place = if bytes == 1 { usize::from(places[c]) } else { g.place(places, c) };
-                dx[begin + starts[place] + c - before] += dy;
-            }
+    dx.fill(0.0);
+    for pixel in image * pixels..(image + 1) * pixels {
+        let (oy, ox) = (pixel / g.out_w() % g.out_h(), pixel % g.out_w());
+        let (top, left) = (oy * g.stride.0, ox * g.stride.1);
+        let (begin, before) = ((top * g.w + left) * g.c, (g.pad[0] * g.w + g.pad[2]) * g.c);
+        let dy = &dy[pixel * g.c..][..g.c];
+        let places = &places[pixel * g.c * bytes..][..g.c * bytes];
+        for (c, dy) in dy.iter().enumerate() {
+            let place = if bytes == 1 { usize::from(places[c]) } else { g.place(places, c) };
+            dx[begin + starts[place] + c - before] += dy.number();
         }
-    });
+    }
 }
 
 /// y = sum of the window / divisor.

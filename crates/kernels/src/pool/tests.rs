@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::isa::available;
+use crate::numbers::tests::{assert_near, narrowed, widened};
 use crate::testing::{assert_close, numbers};
 use proptest::prelude::*;
 
@@ -40,7 +41,7 @@ proptest! {
         let [mut at, mut at_want] = [(); 2].map(|()| vec![7; g.places_len()]);
         let [mut dx, mut dx_want] = [(); 2].map(|()| vec![7.0; g.x_len()]);
         for isa in available() {
-            fast::max_pool2d_places(isa, &g, &x, &mut y, &mut at);
+            fast::max_pool2d_places(isa, &g, Numbers::F32(&x), NumbersMut::F32(&mut y), &mut at);
             naive::max_pool2d_places(&g, &x, &mut want, &mut at_want);
             prop_assert_eq!((bits(&y), &at), (bits(&want), &at_want));
             y.fill(7.0);
@@ -48,8 +49,20 @@ proptest! {
             prop_assert_eq!(bits(&y), bits(&want));
             naive::max_pool2d(&g, &x, &mut y);
             prop_assert_eq!(bits(&y), bits(&want));
-            fast::max_pool2d_backward(&g, &dy, &at, &mut dx);
+            fast::max_pool2d_backward(isa, &g, Numbers::F32(&dy), &at, NumbersMut::F32(&mut dx));
             naive::max_pool2d_backward(&g, &dy, &at, &mut dx_want);
+            prop_assert_eq!(&dx, &dx_want);
+            // The largest of what bf16 has is exact; gradients are rounded once.
+            let (short_x, short_dy) = (narrowed(&x), narrowed(&dy));
+            let (mut short_y, mut short_dx) = (vec![7; y.len()], vec![7; dx.len()]);
+            naive::max_pool2d_places(&g, &widened(&short_x), &mut want, &mut at_want);
+            fast::max_pool2d_places(isa, &g, Numbers::Bf16(&short_x), NumbersMut::Bf16(&mut short_y), &mut at);
+            assert_near(&widened(&short_y), &want, false, 0.0, "largest of bf16");
+            prop_assert_eq!(&at, &at_want);
+            naive::max_pool2d_backward(&g, &widened(&short_dy), &at, &mut dx_want);
+            fast::max_pool2d_backward(isa, &g, Numbers::Bf16(&short_dy), &at, NumbersMut::Bf16(&mut short_dx));
+            prop_assert_eq!(&short_dx, &narrowed(&dx_want));
+            fast::max_pool2d_backward(isa, &g, Numbers::Bf16(&short_dy), &at, NumbersMut::F32(&mut dx));
             prop_assert_eq!(&dx, &dx_want);
             fast::avg_pool2d(isa, &g, &x, &mut y);
             naive::avg_pool2d(&g, &x, &mut want);
@@ -141,7 +154,7 @@ fn max_passes_nan_and_infinity() {
     x[3 * 17 + 16] = 1.0;
     for isa in available() {
         let (mut y, mut at) = (vec![0.0; 17], vec![9; 17]);
-        fast::max_pool2d_places(isa, &g, &x, &mut y, &mut at);
+        fast::max_pool2d_places(isa, &g, Numbers::F32(&x), NumbersMut::F32(&mut y), &mut at);
         assert!(y[0].is_nan() && at[0] == 1, "{isa:?} {y:?}");
         assert_eq!((y[1], at[1], y[2], at[2], y[16], at[16]), (f32::INFINITY, 2, f32::NEG_INFINITY, 0, 1.0, 3));
         let mut alone = vec![0.0; 17];
@@ -162,9 +175,9 @@ fn windows_of_more_than_256_pixels_have_places_of_four_bytes() {
         naive::max_pool2d_places(&g, &x, &mut want, &mut at_want);
         naive::max_pool2d_backward(&g, &want, &at_want, &mut dx_want);
         for isa in available() {
-            fast::max_pool2d_places(isa, &g, &x, &mut y, &mut at);
+            fast::max_pool2d_places(isa, &g, Numbers::F32(&x), NumbersMut::F32(&mut y), &mut at);
             assert_eq!((&y, &at), (&want, &at_want), "{isa:?}");
-            fast::max_pool2d_backward(&g, &y, &at, &mut dx);
+            fast::max_pool2d_backward(isa, &g, Numbers::F32(&y), &at, NumbersMut::F32(&mut dx));
             assert_eq!(dx, dx_want);
         }
     }
