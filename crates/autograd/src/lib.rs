@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod data;
 pub mod gradcheck;
 mod gradient;
 mod graph;
@@ -25,6 +26,7 @@ mod tape;
 mod value;
 
 pub use audit::Unreached;
+pub use data::{Data, Short};
 pub use gradient::{Gradient, Product};
 pub use graph::{Graph, GraphInput, GraphNode};
 pub use op::{Keeps, Kept, Op, Slots};

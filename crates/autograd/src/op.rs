@@ -1,6 +1,6 @@
 //! What an operation is: a forward, its derivative, and what the derivative needs.
 
-use crate::Product;
+use crate::{Data, Product};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -22,7 +22,10 @@ pub trait Op<T: Element>: Any + Debug + Send {
     ///
     /// # Errors
     /// Shapes that do not fit, checked here once.
-    fn forward(&mut self, inputs: &[&Tensor<T>], record: bool) -> Result<Tensor<T>>;
+    fn forward(&mut self, inputs: &[&Tensor<T>], record: bool) -> Result<Tensor<T>> {
+        let inputs: Vec<Data<T>> = inputs.iter().map(|&input| input.clone().into()).collect();
+        Ok(self.forward_data(&inputs.iter().collect::<Vec<_>>(), record)?.into_tensor())
+    }
 
     /// Whether the output costs little to compute again from what [`Op::keeps`] names. Then the tape keeps it for nobody: whoever
     /// needs it in backward gets it from [`Op::again`].
@@ -49,7 +52,35 @@ pub trait Op<T: Element>: Any + Debug + Send {
     ///
     /// # Errors
     /// None in correct use.
-    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()>;
+    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+        self.backward_data(kept.clone(), grad.into(), slots)
+    }
+
+    /// As [`Op::forward`], of inputs that may lie as bf16. An op has one of the two, and one of [`Op::backward`] and
+    /// [`Op::backward_data`]: for one that has not these, bf16 is widened.
+    ///
+    /// # Errors
+    /// As there.
+    fn forward_data(&mut self, inputs: &[&Data<T>], record: bool) -> Result<Data<T>> {
+        let tensors: Vec<Tensor<T>> = inputs.iter().map(|input| input.tensor()).collect();
+        Ok(self.forward(&tensors.iter().collect::<Vec<_>>(), record)?.into())
+    }
+
+    /// As [`Op::again`], lying as [`Op::forward_data`] gave it.
+    ///
+    /// # Errors
+    /// As there.
+    fn again_data(&self, kept: Kept<T>) -> Result<Data<T>> {
+        Ok(self.again(&kept.widened())?.into())
+    }
+
+    /// As [`Op::backward`], the gradient lying as the output does.
+    ///
+    /// # Errors
+    /// As there.
+    fn backward_data(&self, kept: Kept<T>, grad: Data<T>, slots: &mut Slots<T>) -> Result<()> {
+        self.backward(&kept.widened(), grad.into_tensor(), slots)
+    }
 }
 
 /// Checks that an op can learn in this precision.
@@ -108,11 +139,11 @@ impl Keeps {
 }
 
 /// What was kept for backward.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Kept<T: Element> {
     pub(crate) op: &'static str,
-    pub(crate) inputs: Vec<Option<Tensor<T>>>,
-    pub(crate) output: Option<Tensor<T>>,
+    pub(crate) inputs: Vec<Option<Data<T>>>,
+    pub(crate) output: Option<Data<T>>,
 }
 
 impl<T: Element> Kept<T> {
@@ -120,27 +151,56 @@ impl<T: Element> Kept<T> {
         Error::argument(self.op, format!("backward asks for {what}, which `keeps` did not name"))
     }
 
-    /// Input `i`.
+    /// The same, nothing lying as bf16.
+    fn widened(self) -> Self {
+        let wide = |data: Option<Data<T>>| data.map(|data| data.into_tensor().into());
+        Self { op: self.op, inputs: self.inputs.into_iter().map(wide).collect(), output: wide(self.output) }
+    }
+
+    fn full<'a>(&self, data: &'a Data<T>) -> Result<&'a Tensor<T>> {
+        match data {
+            Data::Full(tensor) => Ok(tensor),
+            Data::Short(_) => Err(self.missing("numbers that lie as bf16 in another way")),
+        }
+    }
+
+    /// Input `i`, which does not lie as bf16.
     ///
     /// # Errors
     /// The op's [`Op::keeps`] did not name it.
     pub fn input(&self, i: usize) -> Result<&Tensor<T>> {
+        self.full(self.input_data(i)?)
+    }
+
+    /// Input `i` as it lies.
+    ///
+    /// # Errors
+    /// As [`Kept::input`].
+    pub fn input_data(&self, i: usize) -> Result<&Data<T>> {
         self.inputs.get(i).and_then(Option::as_ref).ok_or_else(|| self.missing(&format!("input {i}")))
     }
 
-    /// All inputs.
+    /// All inputs as they lie.
     ///
     /// # Errors
     /// One that nobody named.
-    pub fn all(&self) -> Result<Vec<&Tensor<T>>> {
-        (0..self.inputs.len()).map(|i| self.input(i)).collect()
+    pub fn all(&self) -> Result<Vec<&Data<T>>> {
+        (0..self.inputs.len()).map(|i| self.input_data(i)).collect()
     }
 
-    /// The output.
+    /// The output, which does not lie as bf16.
     ///
     /// # Errors
     /// The op's [`Op::keeps`] did not name it.
     pub fn output(&self) -> Result<&Tensor<T>> {
+        self.full(self.output_data()?)
+    }
+
+    /// The output as it lies.
+    ///
+    /// # Errors
+    /// As [`Kept::output`].
+    pub fn output_data(&self) -> Result<&Data<T>> {
         self.output.as_ref().ok_or_else(|| self.missing("the output"))
     }
 }
@@ -154,7 +214,9 @@ pub struct Slots<'a, T: Element> {
     pub(crate) op: &'static str,
     pub(crate) inputs: &'a [Option<usize>],
     pub(crate) shapes: &'a [ukulele_tensor::Shape],
-    pub(crate) gradients: &'a mut [Option<Tensor<T>>],
+    /// Which inputs lie as bf16.
+    pub(crate) short: &'a [bool],
+    pub(crate) gradients: &'a mut [Option<Data<T>>],
     /// Gradients of leaves that are products, if the reader takes such, and which nodes are leaves.
     pub(crate) products: Option<Products<'a, T>>,
 }
@@ -170,26 +232,26 @@ impl<T: Element> Slots<'_, T> {
         &self.shapes[i]
     }
 
+    /// Whether input `i` lies as bf16, and therefore its gradient.
+    pub fn is_short(&self, i: usize) -> bool {
+        self.short[i]
+    }
+
     /// Adds to the gradient of input `i`; of no effect if the input wants none.
     ///
     /// # Errors
     /// A gradient of another shape than the input.
-    pub fn add(&mut self, i: usize, gradient: Tensor<T>) -> Result<()> {
+    pub fn add(&mut self, i: usize, gradient: impl Into<Data<T>>) -> Result<()> {
+        let gradient = gradient.into();
         let Some(node) = self.inputs.get(i).copied().flatten() else { return Ok(()) };
         if *gradient.shape() != *self.shapes[i] {
             return Err(Error::shapes(self.op, gradient.shape(), &self.shapes[i]));
         }
         self.compute_product(node)?;
+        let gradient = gradient.lying(self.short[i])?;
         self.gradients[node] = Some(match self.gradients[node].take() {
             None => gradient,
-            Some(sum) => {
-                let mut dense = sum.dense();
-                // A second handle would make `memory_mut` copy.
-                drop(sum);
-                let gradient = gradient.laid_as(&dense)?;
-                ukulele_kernels::elementwise::axpy(T::ONE, gradient.memory()?, dense.memory_mut());
-                dense
-            }
+            Some(sum) => sum.plus(gradient)?,
         });
         Ok(())
     }
@@ -219,14 +281,14 @@ impl<T: Element> Slots<'_, T> {
         if let Some((products, _)) = &mut self.products
             && let Some(product) = products.remove(&node)
         {
-            self.gradients[node] = Some(product.tensor()?);
+            self.gradients[node] = Some(product.tensor()?.into());
         }
         Ok(())
     }
 
     /// Takes out what has been added to the gradient of input `i`, if anything: for kernels that add to it in place. The sum
     /// goes back by [`Slots::add`].
-    pub fn take(&mut self, i: usize) -> Option<Tensor<T>> {
+    pub fn take(&mut self, i: usize) -> Option<Data<T>> {
         let node = self.inputs.get(i).copied().flatten()?;
         self.compute_product(node).ok()?;
         self.gradients[node].take()
@@ -240,14 +302,14 @@ impl<T: Element> Slots<'_, T> {
         let Some(node) = self.inputs.get(i).copied().flatten() else { return Ok(()) };
         self.compute_product(node)?;
         let mut sum = match self.gradients[node].take() {
-            Some(sum) => sum,
+            Some(sum) => sum.into_tensor(),
             None => gradient.zeros_like(dim, self.shapes[i].get(dim).copied().unwrap_or(0))?,
         };
         if *sum.shape() != *self.shapes[i] {
             return Err(Error::shapes(self.op, gradient.shape(), &self.shapes[i]));
         }
         sum.add_to_narrow(dim, start, gradient)?;
-        self.gradients[node] = Some(sum);
+        self.gradients[node] = Some(Data::Full(sum).lying(self.short[i])?);
         Ok(())
     }
 }

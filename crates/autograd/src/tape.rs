@@ -1,7 +1,7 @@
 //! The record of a forward pass, and the walk back over it.
 
 use crate::op::{Keeps, Kept, Op, Slots};
-use crate::{Element, Error, Gradient, Result, Tensor, Value};
+use crate::{Data, Element, Error, Gradient, Result, Tensor, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ukulele_kernels::in_pool;
@@ -19,9 +19,11 @@ pub(crate) struct Node<T: Element> {
     pub(crate) name: String,
     pub(crate) inputs: Vec<Option<usize>>,
     shapes: Vec<Shape>,
+    /// Which inputs lie as bf16.
+    short: Vec<bool>,
     /// The shape of the output.
     pub(crate) shape: Shape,
-    pub(crate) kept: Vec<Option<Tensor<T>>>,
+    pub(crate) kept: Vec<Option<Data<T>>>,
     /// Inputs that backward needs and that are computed again, their ops being cheap.
     again: Vec<bool>,
     /// What backward needs; more may be kept for who computes the output again.
@@ -31,7 +33,7 @@ pub(crate) struct Node<T: Element> {
     /// Whether the output can be computed again instead of being kept.
     recomputed: bool,
     /// What is there of it.
-    output: Option<Tensor<T>>,
+    output: Option<Data<T>>,
     /// How many ops, one after the other, must be computed again before this one can be.
     depth: usize,
 }
@@ -158,6 +160,7 @@ impl<T: Element> Tape<T> {
             name,
             inputs: vec![],
             shapes: vec![],
+            short: vec![],
             shape,
             kept: vec![],
             again: vec![],
@@ -188,9 +191,9 @@ impl<T: Element> Tape<T> {
     pub(crate) fn record(
         &self,
         op: Box<dyn Op<T>>,
-        inputs: &[&Tensor<T>],
+        inputs: &[&Data<T>],
         nodes: &[Option<NodeId>],
-        output: &Tensor<T>,
+        output: &Data<T>,
     ) -> NodeId {
         let wants: Vec<bool> = nodes.iter().map(Option::is_some).collect();
         let keeps = op.keeps(&wants);
@@ -217,6 +220,7 @@ impl<T: Element> Tape<T> {
             name: op.name().to_owned(),
             inputs: nodes.iter().map(|n| n.map(|n| n.0)).collect(),
             shapes: inputs.iter().map(|t| Shape::new(t.shape()).unwrap_or_default()).collect(),
+            short: inputs.iter().map(|t| t.is_short()).collect(),
             shape: Shape::new(output.shape()).unwrap_or_default(),
             kept: (inputs.iter().enumerate()).map(|(i, t)| (keep(i) && !again[i]).then(|| (*t).clone())).collect(),
             again,
@@ -297,8 +301,8 @@ impl<T: Element> Tape<T> {
         nodes.truncate(end + 1);
         let is_leaf: Vec<bool> = nodes.iter().map(|node| node.op.is_none()).collect();
         let mut products = BTreeMap::new();
-        let mut gradients: Vec<Option<Tensor<T>>> = vec![None; end + 1];
-        gradients[end] = Some(gradient);
+        let mut gradients: Vec<Option<Data<T>>> = vec![None; end + 1];
+        gradients[end] = Some(gradient.into());
         for at in (0..=end).rev() {
             let gradient = gradients[at].take();
             if let Some(product) = products.remove(&at) {
@@ -312,7 +316,7 @@ impl<T: Element> Tape<T> {
             let kept = if gradient.is_some() { inputs_again(&mut nodes, at, false)? } else { Vec::new() };
             let (Some(node), Some(gradient)) = (nodes.pop(), gradient) else { continue };
             let Some(op) = node.op else {
-                each(NodeId(at), Gradient::Tensor(gradient.dense()))?;
+                each(NodeId(at), Gradient::Tensor(gradient.into_tensor().dense()))?;
                 continue;
             };
             drop(node.kept);
@@ -322,10 +326,11 @@ impl<T: Element> Tape<T> {
                 op: op.name(),
                 inputs: &node.inputs,
                 shapes: &node.shapes,
+                short: &node.short,
                 gradients: &mut gradients,
                 products: lazy.then_some((&mut products, &is_leaf[..])),
             };
-            op.backward(&kept, gradient, &mut slots)?;
+            op.backward_data(kept, gradient, &mut slots)?;
         }
         Ok(())
     }
@@ -340,7 +345,7 @@ fn scalar_gradient<T: Element>(loss: &Value<T>) -> Result<Tensor<T>> {
 }
 
 /// The inputs of a node that backward needs, or all that were kept or can be computed again.
-fn inputs_again<T: Element>(nodes: &mut [Node<T>], at: usize, all: bool) -> Result<Vec<Option<Tensor<T>>>> {
+fn inputs_again<T: Element>(nodes: &mut [Node<T>], at: usize, all: bool) -> Result<Vec<Option<Data<T>>>> {
     let mut inputs = nodes[at].kept.clone();
     for (i, input) in inputs.iter_mut().enumerate() {
         let needed = nodes[at].again[i] && (all || nodes[at].needs.has_input(i));
@@ -352,14 +357,14 @@ fn inputs_again<T: Element>(nodes: &mut [Node<T>], at: usize, all: bool) -> Resu
 }
 
 /// The output of a node whose op is cheap. It stays there for others until its own gradients are known.
-fn output_again<T: Element>(nodes: &mut [Node<T>], at: usize) -> Result<Tensor<T>> {
+fn output_again<T: Element>(nodes: &mut [Node<T>], at: usize) -> Result<Data<T>> {
     if let Some(output) = &nodes[at].output {
         return Ok(output.clone());
     }
     let inputs = inputs_again(nodes, at, true)?;
     let node = &mut nodes[at];
     let Some(op) = &node.op else { return Err(Error::argument("backward", "a leaf is not computed")) };
-    let output = op.again(&Kept { op: op.name(), inputs, output: None })?;
+    let output = op.again_data(Kept { op: op.name(), inputs, output: None })?;
     node.output = Some(output.clone());
     Ok(output)
 }

@@ -1,39 +1,54 @@
 //! A tensor that may know how it was made.
 
 use crate::tape::{NodeId, Tape};
-use crate::{Element, Error, Op, Result, Tensor};
+use crate::{Data, Element, Error, Op, Result, Tensor};
+use std::sync::OnceLock;
 
 /// A tensor in a computation. It is *traced* only if something trainable lies behind it.
 #[derive(Clone, Debug)]
 pub struct Value<T: Element = f32> {
-    tensor: Tensor<T>,
+    data: Data<T>,
+    /// The tensor of what lies as bf16, once somebody has asked for it.
+    wide: OnceLock<Tensor<T>>,
     trace: Option<(Tape<T>, NodeId)>,
 }
 
 impl<T: Element> From<Tensor<T>> for Value<T> {
     fn from(tensor: Tensor<T>) -> Self {
-        Self { tensor, trace: None }
+        Self::of(tensor.into(), None)
     }
 }
 
 impl<T: Element> Value<T> {
-    pub(crate) fn traced(tensor: Tensor<T>, tape: Tape<T>, node: NodeId) -> Self {
-        Self { tensor, trace: Some((tape, node)) }
+    fn of(data: Data<T>, trace: Option<(Tape<T>, NodeId)>) -> Self {
+        Self { data, wide: OnceLock::new(), trace }
     }
 
-    /// The tensor.
+    pub(crate) fn traced(tensor: Tensor<T>, tape: Tape<T>, node: NodeId) -> Self {
+        Self::of(tensor.into(), Some((tape, node)))
+    }
+
+    /// The tensor; of what lies as bf16 a copy, made once.
     pub fn tensor(&self) -> &Tensor<T> {
-        &self.tensor
+        match &self.data {
+            Data::Full(tensor) => tensor,
+            Data::Short(short) => self.wide.get_or_init(|| short.tensor()),
+        }
     }
 
     /// The tensor, taken out.
     pub fn into_tensor(self) -> Tensor<T> {
-        self.tensor
+        self.wide.into_inner().unwrap_or_else(|| self.data.into_tensor())
+    }
+
+    /// The numbers as they lie.
+    pub fn data(&self) -> &Data<T> {
+        &self.data
     }
 
     /// The dimensions.
     pub fn shape(&self) -> &[usize] {
-        self.tensor.shape()
+        self.data.shape()
     }
 
     /// Whether a gradient can flow back through this value.
@@ -52,7 +67,7 @@ impl<T: Element> Value<T> {
         if let Some((tape, node)) = &self.trace {
             tape.cut("detach", *node);
         }
-        self.tensor.clone().into()
+        Self { trace: None, ..self.clone() }
     }
 
     /// Runs `op` on `inputs` and records it if any of them is traced. Every method of `Value` that computes ends here;
@@ -77,12 +92,12 @@ impl<T: Element> Value<T> {
             }
             tape = Some(other);
         }
-        let tensors: Vec<&Tensor<T>> = inputs.iter().map(|v| &v.tensor).collect();
-        let output = op.forward(&tensors, tape.is_some_and(Tape::differentiates))?;
+        let data: Vec<&Data<T>> = inputs.iter().map(|v| &v.data).collect();
+        let output = op.forward_data(&data, tape.is_some_and(Tape::differentiates))?;
         let found = read(&op);
-        let Some(tape) = tape else { return Ok((output.into(), found)) };
+        let Some(tape) = tape else { return Ok((Self::of(output, None), found)) };
         let nodes: Vec<Option<NodeId>> = inputs.iter().map(|v| v.trace.as_ref().map(|(_, n)| *n)).collect();
-        let node = tape.record(Box::new(op), &tensors, &nodes, &output);
-        Ok((Self::traced(output, tape.clone(), node), found))
+        let node = tape.record(Box::new(op), &data, &nodes, &output);
+        Ok((Self::of(output, Some((tape.clone(), node))), found))
     }
 }

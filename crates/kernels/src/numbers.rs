@@ -239,8 +239,33 @@ dispatch!(
 /// # Panics
 /// If there are not as many.
 pub fn convert(x: Numbers, y: NumbersMut) {
-    convert_with(current(), x, y);
+    assert_eq!(x.len(), y.len(), "numbers to convert");
+    y.pieces(PIECE, |at, y| convert_with(current(), x.part(at..at + y.len()), y));
 }
+
+/// y += x, both of which lie alike; each sum is f32 and rounded once.
+///
+/// # Panics
+/// If there are not as many, or they lie differently.
+pub fn add(x: Numbers, y: NumbersMut) {
+    assert_eq!(x.len(), y.len(), "numbers to add");
+    y.pieces(PIECE, |at, y| add_piece(current(), x.part(at..at + y.len()), y));
+}
+
+#[inline(always)]
+fn add_to<S: Simd, X: Stored>(s: S, x: &[X], y: &mut [X]) {
+    lanes!(s, in y = [x] s.add(y, x));
+}
+
+#[inline(always)]
+fn add_body<S: Simd>(s: S, x: Numbers, y: NumbersMut) {
+    match (x, y) {
+        (Numbers::F32(x), NumbersMut::F32(y)) => add_to(s, x, y),
+        (Numbers::Bf16(x), NumbersMut::Bf16(y)) => add_to(s, x, y),
+        _ => panic!("numbers to add that lie differently"),
+    }
+}
+dispatch!(fn add_piece(x: Numbers, y: NumbersMut) = add_body);
 
 /// [`convert`] on an instruction set.
 pub(crate) fn convert_with(isa: Isa, x: Numbers, y: NumbersMut) {
@@ -302,6 +327,12 @@ pub(crate) mod tests {
                     assert!(same, "{isa:?} {len}: {x} is {narrow:x}, not {:x}", want.to_bits());
                     assert!(wide == want.to_f32() || wide.is_nan() && x.is_nan(), "{isa:?} {len}: {x} is {wide}");
                 }
+                let (a, b) = (narrowed(&numbers(2, len, -3.0, 3.0)), narrowed(&numbers(3, len, -3.0, 3.0)));
+                let sums: Vec<f32> = widened(&a).iter().zip(widened(&b)).map(|(a, b)| a + b).collect();
+                let (mut sum, mut wide) = (b.clone(), widened(&b));
+                add_piece(isa, Numbers::Bf16(&a), NumbersMut::Bf16(&mut sum));
+                add_piece(isa, Numbers::F32(&widened(&a)), NumbersMut::F32(&mut wide));
+                assert_eq!((sum, &wide), (narrowed(&sums), &sums), "{isa:?} {len}");
             }
         }
     }

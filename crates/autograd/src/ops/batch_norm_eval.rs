@@ -7,7 +7,7 @@ use crate::gradcheck::{Example, numbers};
 use crate::ops::batch_norm_train::{
     BatchNormOptions, apply, batch_norm_examples, channels_last, enter, keeps, leave,
 };
-use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
+use crate::{Data, Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
 
 /// Batch normalisation by running statistics: inputs x (N, C, ..), γ (C), β (C) and, optionally, the residual.
 #[derive(Debug, Clone)]
@@ -37,12 +37,13 @@ impl<T: Element> Op<T> for BatchNormEval<T> {
         !self.residual
     }
 
-    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
-        let x = channels_last("batch_norm_eval", kept.input(0)?)?;
-        apply(&x, (&self.mean, &self.variance), [kept.input(1)?, kept.input(2)?], self.eps, None, self.relu)
+    fn again_data(&self, kept: Kept<T>) -> Result<Data<T>> {
+        let x = channels_last("batch_norm_eval", kept.input_data(0)?)?;
+        let parameters = [kept.input_data(1)?, kept.input_data(2)?];
+        apply(&x, (&self.mean, &self.variance), parameters, self.eps, None, self.relu)
     }
 
-    fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
+    fn forward_data(&mut self, inputs: &[&Data<T>], _: bool) -> Result<Data<T>> {
         let (x, residual) = enter("batch_norm_eval", inputs)?;
         for statistic in [&self.mean, &self.variance] {
             if *statistic.shape() != [x.shape()[1]] {
@@ -53,7 +54,7 @@ impl<T: Element> Op<T> for BatchNormEval<T> {
         apply(&x, statistics, [inputs[1], inputs[2]], self.eps, residual.as_ref(), self.relu)
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward_data(&self, kept: Kept<T>, grad: Data<T>, slots: &mut Slots<T>) -> Result<()> {
         leave(kept, grad, slots, (&self.mean, &self.variance), (self.eps, self.relu, self.residual, false))
     }
 }

@@ -6,7 +6,8 @@
 //! Source: Ioffe and Szegedy, "Batch Normalization", 2015.
 
 use crate::gradcheck::{Example, numbers};
-use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
+use crate::{Data, Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
+use bytemuck::{cast_slice, cast_slice_mut};
 use ukulele_kernels::norm::{self, BatchNormBackward, BatchNormGradients, Relu};
 
 /// What is fused with a batch normalisation.
@@ -47,48 +48,75 @@ pub struct BatchNormTrain<T: Element> {
 }
 
 /// x with its channels last in memory: (N, C, H, W) or (N, C).
-pub(crate) fn channels_last<T: Element>(op: &'static str, x: &Tensor<T>) -> Result<Tensor<T>> {
-    match x.rank() {
-        2 | 4 => Ok(x.channels_last()),
+pub(crate) fn channels_last<T: Element>(op: &'static str, x: &Data<T>) -> Result<Data<T>> {
+    match x.shape().len() {
+        2 | 4 => Ok(x.clone().channels_last()),
         _ => Err(Error::shape(op, x.shape(), "(N, C, H, W) or (N, C)")),
     }
 }
 
-/// Checks the shapes; returns x and the residual with their channels last in memory.
-pub(crate) fn enter<T: Element>(op: &'static str, inputs: &[&Tensor<T>]) -> Result<(Tensor<T>, Option<Tensor<T>>)> {
+/// Checks the shapes; returns x and the residual, which lies as x does, with their channels last in memory.
+pub(crate) fn enter<T: Element>(op: &'static str, inputs: &[&Data<T>]) -> Result<(Data<T>, Option<Data<T>>)> {
     let x = channels_last(op, inputs[0])?;
     for parameter in &inputs[1..3] {
         if *parameter.shape() != [x.shape()[1]] {
             return Err(Error::shapes(op, x.shape(), parameter.shape()));
         }
     }
-    let residual = inputs.get(3).map(|r| r.laid_as(&x)).transpose()?;
-    Ok((x, residual))
+    let Some(&residual) = inputs.get(3) else { return Ok((x, None)) };
+    if residual.shape() != x.shape() {
+        return Err(Error::shapes(op, residual.shape(), x.shape()));
+    }
+    let residual = residual.clone().lying(x.is_short())?.channels_last();
+    Ok((x, Some(residual)))
 }
 
-/// relu?(γ·(x − μ)/√(σ² + ε) + β + residual?) for x and the residual in channels-last memory.
+/// Mean and biased variance of each channel of x, which has them last in memory.
+fn statistics<T: Element>(x: &Data<T>, channels: usize) -> Result<(Tensor<T>, Tensor<T>)> {
+    let [mean, variance] = Tensor::build_all([&[channels]; 2], |[mean, variance]| match x.numbers() {
+        Some(x) => norm::batch_norm_statistics_mixed(x, cast_slice_mut(mean), cast_slice_mut(variance)),
+        None => norm::batch_norm_statistics(x.tensor().dense_memory(), mean, variance),
+    })?;
+    Ok((mean, variance))
+}
+
+/// relu?(γ·(x − μ)/√(σ² + ε) + β + residual?) for x and the residual as [`enter`] gives them; the result lies as x does.
 pub(crate) fn apply<T: Element>(
-    x: &Tensor<T>,
+    x: &Data<T>,
     (mean, variance): (&Tensor<T>, &Tensor<T>),
-    parameters: [&Tensor<T>; 2],
+    parameters: [&Data<T>; 2],
     eps: f64,
-    residual: Option<&Tensor<T>>,
+    residual: Option<&Data<T>>,
     relu: bool,
-) -> Result<Tensor<T>> {
-    let [gamma, beta] = parameters.map(Tensor::contiguous);
-    x.build_like(|y| {
-        norm::batch_norm_apply(
-            x.dense_memory(),
-            mean.dense_memory(),
-            variance.dense_memory(),
-            gamma.dense_memory(),
-            beta.dense_memory(),
-            eps,
-            residual.map(Tensor::dense_memory),
-            relu,
-            y,
-        );
-    })
+) -> Result<Data<T>> {
+    let parameters = parameters.map(|parameter| parameter.tensor().contiguous());
+    let columns = [mean, variance, &parameters[0], &parameters[1]].map(Tensor::dense_memory);
+    let mut y = Data::room(x.shape(), x.is_short())?;
+    match (x.numbers(), y.numbers_mut()) {
+        (Some(x), Some(y)) => {
+            let [mean, variance, gamma, beta] = columns.map(cast_slice);
+            let residual = residual.and_then(Data::numbers);
+            norm::batch_norm_apply_mixed(x, mean, variance, gamma, beta, eps, residual, relu, y);
+        }
+        _ => {
+            let (x, residual, mut full) = (x.tensor(), residual.map(Data::tensor), y.into_tensor());
+            let [mean, variance, gamma, beta] = columns;
+            let residual = residual.as_ref().map(Tensor::dense_memory);
+            norm::batch_norm_apply(
+                x.dense_memory(),
+                mean,
+                variance,
+                gamma,
+                beta,
+                eps,
+                residual,
+                relu,
+                full.memory_mut(),
+            );
+            y = full.into();
+        }
+    }
+    Ok(y)
 }
 
 /// What backward needs. The output, where there is no residual, is computed again from these inputs.
@@ -102,55 +130,96 @@ pub(crate) fn keeps(residual: bool, relu: bool) -> Keeps {
 
 /// The gradients of every input, given mean and variance.
 pub(crate) fn leave<T: Element>(
-    kept: &Kept<T>,
-    grad: Tensor<T>,
+    kept: Kept<T>,
+    grad: Data<T>,
     slots: &mut Slots<T>,
     (mean, variance): (&Tensor<T>, &Tensor<T>),
     (eps, relu, residual, batch_statistics): (f64, bool, bool, bool),
 ) -> Result<()> {
-    let x = channels_last("batch_norm", kept.input(0)?)?;
+    let x = channels_last("batch_norm", kept.input_data(0)?)?;
     let gamma = kept.input(1)?.contiguous();
-    let mut dy = grad.laid_as(&x)?;
-    // Two handles of one memory would make the kernel work on a copy.
-    drop(grad);
+    let mut dy = grad.lying(x.is_short())?.channels_last();
     let (wants_dx, wants_residual) = (slots.wants(0), slots.wants(3));
     let beta = if relu && !residual { Some(kept.input(2)?.contiguous()) } else { None };
-    let output = if relu && residual { Some(kept.output()?.laid_as(&x)?) } else { None };
-    let passed = match (&beta, &output) {
-        (Some(beta), _) => Relu::Beta(beta.dense_memory()),
-        (None, Some(output)) => Relu::Output(output.dense_memory()),
-        (None, None) => Relu::None,
-    };
-    let mut dgamma = Tensor::zeros(gamma.shape())?;
-    let mut dbeta = Tensor::zeros(gamma.shape())?;
-    let p = BatchNormBackward {
-        x: x.dense_memory(),
-        relu: passed,
-        mean: mean.dense_memory(),
-        variance: variance.dense_memory(),
-        gamma: gamma.dense_memory(),
+    let output = if relu && residual { Some(kept.output_data()?.clone().channels_last()) } else { None };
+    let mut dresidual =
+        if wants_residual && relu { Some(Data::room(x.shape(), x.is_short())?) } else { None };
+    if wants_residual && !relu {
+        slots.add(3, dy.clone())?;
+    }
+    let p = Normalised {
+        x: &x,
+        output: output.as_ref(),
+        beta: beta.as_ref(),
+        statistics: (mean, variance),
+        gamma: &gamma,
         eps,
         batch_statistics,
+        wants_dx,
     };
-    let mut run = |dy: &mut Tensor<T>, dresidual: Option<&mut [T]>| {
-        let out = BatchNormGradients {
-            dx_in_dy: wants_dx,
-            dresidual,
-            dgamma: dgamma.memory_mut(),
-            dbeta: dbeta.memory_mut(),
-        };
-        norm::batch_norm_backward(&p, dy.memory_mut(), out);
-    };
-    if wants_residual && relu {
-        let dresidual = x.build_like(|dresidual| run(&mut dy, Some(dresidual)))?;
+    let [dgamma, dbeta] = p.gradients(&mut dy, dresidual.as_mut())?;
+    if let Some(dresidual) = dresidual {
         slots.add(3, dresidual)?;
-    } else {
-        slots.add(3, dy.clone())?;
-        run(&mut dy, None);
     }
     slots.add(2, dbeta)?;
     slots.add(1, dgamma)?;
     slots.add(0, dy)
+}
+
+/// What the backward of a batch norm knows.
+struct Normalised<'a, T: Element> {
+    x: &'a Data<T>,
+    /// What the ReLU let pass, by the output or by β.
+    output: Option<&'a Data<T>>,
+    beta: Option<&'a Tensor<T>>,
+    statistics: (&'a Tensor<T>, &'a Tensor<T>),
+    gamma: &'a Tensor<T>,
+    eps: f64,
+    batch_statistics: bool,
+    wants_dx: bool,
+}
+
+impl<T: Element> Normalised<'_, T> {
+    /// ∂L/∂γ and ∂L/∂β; dy becomes the gradient of x if that is wanted.
+    fn gradients(&self, dy: &mut Data<T>, mut dresidual: Option<&mut Data<T>>) -> Result<[Tensor<T>; 2]> {
+        let (mean, variance) = (self.statistics.0.dense_memory(), self.statistics.1.dense_memory());
+        let (gamma, beta) = (self.gamma.dense_memory(), self.beta.map(Tensor::dense_memory));
+        let (eps, batch_statistics, dx_in_dy) = (self.eps, self.batch_statistics, self.wants_dx);
+        Tensor::build_all([self.gamma.shape(); 2], |[dgamma, dbeta]| {
+            if let (Some(x), Some(dy)) = (self.x.numbers(), dy.numbers_mut()) {
+                let output = self.output.and_then(Data::numbers);
+                let p = BatchNormBackward {
+                    x,
+                    relu: passed(output, beta.map(cast_slice)),
+                    mean: cast_slice(mean),
+                    variance: cast_slice(variance),
+                    gamma: cast_slice(gamma),
+                    eps,
+                    batch_statistics,
+                };
+                let dresidual = dresidual.as_mut().and_then(|dresidual| dresidual.numbers_mut());
+                let (dgamma, dbeta) = (cast_slice_mut(dgamma), cast_slice_mut(dbeta));
+                let out = BatchNormGradients { dx_in_dy, dresidual, dgamma, dbeta };
+                return norm::batch_norm_backward_mixed(&p, dy, out);
+            }
+            let (x, output) = (self.x.tensor(), self.output.map(Data::tensor));
+            let relu = passed(output.as_ref().map(Tensor::dense_memory), beta);
+            let p = BatchNormBackward { x: x.dense_memory(), relu, mean, variance, gamma, eps, batch_statistics };
+            let dresidual = dresidual.as_mut().and_then(|dresidual| dresidual.full_mut());
+            let out = BatchNormGradients { dx_in_dy, dresidual, dgamma, dbeta };
+            if let Some(dy) = dy.full_mut() {
+                norm::batch_norm_backward(&p, dy, out);
+            }
+        })
+    }
+}
+
+fn passed<'a, T, Y>(output: Option<Y>, beta: Option<&'a [T]>) -> Relu<'a, T, Y> {
+    match (output, beta) {
+        (Some(output), _) => Relu::Output(output),
+        (None, Some(beta)) => Relu::Beta(beta),
+        (None, None) => Relu::None,
+    }
 }
 
 impl<T: Element> Op<T> for BatchNormTrain<T> {
@@ -170,25 +239,23 @@ impl<T: Element> Op<T> for BatchNormTrain<T> {
         Some(Keeps::first(inputs))
     }
 
-    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
-        let x = channels_last("batch_norm_train", kept.input(0)?)?;
-        let residual = if self.residual { Some(kept.input(3)?.laid_as(&x)?) } else { None };
-        self.apply(&x, kept.input(1)?, kept.input(2)?, residual.as_ref())
+    fn again_data(&self, kept: Kept<T>) -> Result<Data<T>> {
+        let x = channels_last("batch_norm_train", kept.input_data(0)?)?;
+        let residual =
+            if self.residual { Some(kept.input_data(3)?.clone().lying(x.is_short())?.channels_last()) } else { None };
+        self.apply(&x, [kept.input_data(1)?, kept.input_data(2)?], residual.as_ref())
     }
 
-    fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
+    fn forward_data(&mut self, inputs: &[&Data<T>], _: bool) -> Result<Data<T>> {
         let (x, residual) = enter("batch_norm_train", inputs)?;
-        if x.numel() == 0 {
+        if x.shape().contains(&0) {
             return Err(Error::shape("batch_norm_train", x.shape(), "at least one value a channel, to take a mean of"));
         }
-        let [mean, variance] = Tensor::build_all([inputs[1].shape(); 2], |[mean, variance]| {
-            norm::batch_norm_statistics(x.dense_memory(), mean, variance);
-        })?;
-        self.statistics = Some((mean, variance));
-        self.apply(&x, inputs[1], inputs[2], residual.as_ref())
+        self.statistics = Some(statistics(&x, x.shape()[1])?);
+        self.apply(&x, [inputs[1], inputs[2]], residual.as_ref())
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward_data(&self, kept: Kept<T>, grad: Data<T>, slots: &mut Slots<T>) -> Result<()> {
         let Some((mean, variance)) = &self.statistics else {
             return Err(Error::argument("batch_norm_train", "backward was called before forward"));
         };
@@ -198,11 +265,11 @@ impl<T: Element> Op<T> for BatchNormTrain<T> {
 
 impl<T: Element> BatchNormTrain<T> {
     /// The output for x in channels-last memory, once the statistics are known.
-    fn apply(&self, x: &Tensor<T>, gamma: &Tensor<T>, beta: &Tensor<T>, residual: Option<&Tensor<T>>) -> Result<Tensor<T>> {
+    fn apply(&self, x: &Data<T>, parameters: [&Data<T>; 2], residual: Option<&Data<T>>) -> Result<Data<T>> {
         let Some((mean, variance)) = &self.statistics else {
             return Err(Error::argument("batch_norm_train", "applied before its statistics are known"));
         };
-        apply(x, (mean, variance), [gamma, beta], self.eps, residual, self.relu)
+        apply(x, (mean, variance), parameters, self.eps, residual, self.relu)
     }
 }
 
@@ -234,7 +301,7 @@ impl<T: Element> Value<T> {
         inputs.extend(options.residual);
         let (output, statistics) = Self::apply_then(op, &inputs, |op| op.statistics.clone())?;
         let (mean, biased) = statistics.ok_or_else(|| Error::argument("batch_norm_train", "no statistics"))?;
-        let count = self.tensor().numel() / gamma.shape()[0].max(1);
+        let count = self.shape().iter().product::<usize>() / gamma.shape()[0].max(1);
         let unbias = if count > 1 { count as f64 / (count - 1) as f64 } else { 1.0 };
         let variance = crate::ops::elementwise::affine(unbias, 0.0, &biased)?;
         Ok((output, BatchStatistics { mean, variance }))

@@ -5,8 +5,9 @@
 
 use crate::gradcheck::{Example, numbers};
 use crate::op::learns_in;
-use crate::{Element, Error, Keeps, Kept, Op, Precision, Result, Slots, Tensor, Value};
-use ukulele_kernels::conv::{self, conv2d_backward_data_in, conv2d_backward_weight_in, conv2d_in};
+use crate::{Data, Element, Error, Keeps, Kept, Op, Precision, Result, Slots, Tensor, Value};
+use ukulele_kernels::conv;
+use ukulele_kernels::element::{as_f32, as_f32_mut, is_f32};
 use ukulele_kernels::gemm::{Activation, Epilogue};
 use ukulele_kernels::reduce::column_sums;
 
@@ -100,63 +101,80 @@ impl<T: Element> Op<T> for Conv2d {
         Some(Keeps::first(inputs))
     }
 
-    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
+    fn again_data(&self, kept: Kept<T>) -> Result<Data<T>> {
         self.compute(&kept.all()?)
     }
 
-    fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
+    fn forward_data(&mut self, inputs: &[&Data<T>], _: bool) -> Result<Data<T>> {
         self.compute(inputs)
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
-        let grad = grad.channels_last();
-        let dy = grad.dense_memory();
-        let geometry = self.geometry(slots.shape(0), slots.shape(1))?;
-        let conv::Conv2d { n, h, w, cin, cout, kh, kw, groups, .. } = geometry;
+    fn backward_data(&self, kept: Kept<T>, grad: Data<T>, slots: &mut Slots<T>) -> Result<()> {
+        let dy = grad.channels_last();
+        let g = self.geometry(slots.shape(0), slots.shape(1))?;
         if slots.wants(0) {
-            let weight = kept.input(1)?.channels_last();
-            let weight = weight.dense_memory();
-            let dx = match slots.take(0) {
-                None => Tensor::build_channels_last([n, cin, h, w], |dx| {
-                    conv2d_backward_data_in(self.precision, &geometry, dy, weight, dx, false);
-                })?,
-                Some(sum) => {
-                    let mut laid = sum.channels_last();
-                    drop(sum);
-                    conv2d_backward_data_in(self.precision, &geometry, dy, weight, laid.memory_mut(), true);
-                    laid
+            let w = kept.input(1)?.channels_last();
+            let w = w.dense_memory();
+            let sum = slots.take(0).map(Data::channels_last);
+            let accumulate = sum.is_some();
+            let mut dx = sum.map_or_else(|| Data::room(slots.shape(0), slots.is_short(0)), Ok)?;
+            match (dy.numbers(), as_f32(w), dx.numbers_mut()) {
+                (Some(dy), Some(w), Some(dx)) => {
+                    conv::conv2d_backward_data_mixed(self.precision, &g, dy, w, dx, accumulate);
                 }
-            };
+                _ => {
+                    let mut full = dx.into_tensor();
+                    let dy = dy.tensor();
+                    conv::conv2d_backward_data(&g, dy.dense_memory(), w, full.memory_mut(), accumulate);
+                    dx = full.into();
+                }
+            }
             slots.add(0, dx)?;
         }
         if slots.wants(1) {
-            let x = kept.input(0)?.channels_last();
-            let dw = Tensor::build_channels_last([cout, cin / groups, kh, kw], |dw| {
-                conv2d_backward_weight_in(self.precision, &geometry, x.dense_memory(), dy, dw);
+            let x = kept.input_data(0)?.clone().channels_last();
+            let dw = Tensor::build_channels_last([g.cout, g.cin / g.groups, g.kh, g.kw], |dw| {
+                match (x.numbers(), dy.numbers(), as_f32_mut(dw)) {
+                    (Some(x), Some(dy), Some(dw)) => {
+                        conv::conv2d_backward_weight_mixed(self.precision, &g, x, dy, dw);
+                    }
+                    _ => conv::conv2d_backward_weight(&g, x.tensor().dense_memory(), dy.tensor().dense_memory(), dw),
+                }
             });
             slots.add(1, dw?)?;
         }
         if slots.wants(2) {
-            slots.add(2, Tensor::build(&[cout], |db| column_sums(dy, db))?)?;
+            slots.add(2, Tensor::build(&[g.cout], |db| column_sums(dy.tensor().dense_memory(), db))?)?;
         }
         Ok(())
     }
 }
 
 impl Conv2d {
-    fn compute<T: Element>(&self, inputs: &[&Tensor<T>]) -> Result<Tensor<T>> {
+    /// In bf16 the result lies so, where the kernels write it.
+    fn compute<T: Element>(&self, inputs: &[&Data<T>]) -> Result<Data<T>> {
         learns_in("conv2d", self.precision)?;
-        let geometry = self.geometry(inputs[0].shape(), inputs[1].shape())?;
-        let (x, w) = (inputs[0].channels_last(), inputs[1].channels_last());
-        let bias = inputs.get(2).map(|b| b.contiguous());
-        if let Some(bias) = bias.as_ref().filter(|b| *b.shape() != [geometry.cout]) {
+        let g = self.geometry(inputs[0].shape(), inputs[1].shape())?;
+        let (x, w) = (inputs[0].clone().channels_last(), inputs[1].tensor().channels_last());
+        let bias = inputs.get(2).map(|b| b.tensor().contiguous());
+        if let Some(bias) = bias.as_ref().filter(|b| *b.shape() != [g.cout]) {
             return Err(Error::shapes("conv2d (bias)", bias.shape(), w.shape()));
         }
-        let bias = bias.as_ref().map(Tensor::dense_memory);
-        let epilogue = Epilogue { bias, residual: None, activation: Activation::None };
-        Tensor::build_channels_last([geometry.n, geometry.cout, geometry.out_h(), geometry.out_w()], |y| {
-            conv2d_in(self.precision, &geometry, x.dense_memory(), w.dense_memory(), y, &epilogue);
-        })
+        let (w, bias) = (w.dense_memory(), bias.as_ref().map(Tensor::dense_memory));
+        let short = self.precision == Precision::Bf16 && is_f32::<T>() && conv::lies_short(&g);
+        let mut y = Data::room(&[g.n, g.cout, g.out_h(), g.out_w()], short)?;
+        match (x.numbers(), as_f32(w), y.numbers_mut()) {
+            (Some(x), Some(w), Some(y)) => {
+                conv::conv2d_mixed(self.precision, &g, x, w, y, bias.and_then(as_f32));
+            }
+            _ => {
+                let (x, mut full) = (x.tensor(), y.into_tensor());
+                let epilogue = Epilogue { bias, residual: None, activation: Activation::None };
+                conv::conv2d(&g, x.dense_memory(), w, full.memory_mut(), &epilogue);
+                y = full.into();
+            }
+        }
+        Ok(y)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::gradcheck::{Example, numbers};
 use crate::ops::conv2d::check_window;
-use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
+use crate::{Data, Element, Error, Keeps, Kept, Op, Result, Slots, Value};
 use ukulele_kernels::pool;
 
 /// How a pooling moves over the image.
@@ -65,25 +65,41 @@ impl<T: Element> Op<T> for MaxPool2d {
         Keeps::NOTHING
     }
 
-    fn forward(&mut self, inputs: &[&Tensor<T>], record: bool) -> Result<Tensor<T>> {
+    fn forward_data(&mut self, inputs: &[&Data<T>], record: bool) -> Result<Data<T>> {
         let g = self.options.geometry("max_pool2d", inputs[0].shape())?;
-        let x = inputs[0].channels_last();
-        let shape = [g.n, g.c, g.out_h(), g.out_w()];
-        if !record {
-            return Tensor::build_channels_last(shape, |y| pool::max_pool2d(&g, x.dense_memory(), y));
+        let x = inputs[0].clone().channels_last();
+        let mut y = Data::room(&[g.n, g.c, g.out_h(), g.out_w()], x.is_short())?;
+        let mut places = vec![0; if record { g.places_len() } else { 0 }];
+        match (x.numbers(), y.numbers_mut()) {
+            (Some(x), Some(y)) if record => pool::max_pool2d_places_mixed(&g, x, y, &mut places),
+            (Some(x), Some(y)) => pool::max_pool2d_mixed(&g, x, y),
+            _ => {
+                let (x, mut full) = (x.tensor(), y.into_tensor());
+                if record {
+                    pool::max_pool2d_places(&g, x.dense_memory(), full.memory_mut(), &mut places);
+                } else {
+                    pool::max_pool2d(&g, x.dense_memory(), full.memory_mut());
+                }
+                y = full.into();
+            }
         }
-        self.places = vec![0; g.places_len()];
-        let places = &mut self.places;
-        Tensor::build_channels_last(shape, |y| pool::max_pool2d_places(&g, x.dense_memory(), y, places))
+        self.places = places;
+        Ok(y)
     }
 
-    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward_data(&self, _: Kept<T>, grad: Data<T>, slots: &mut Slots<T>) -> Result<()> {
         let g = self.options.geometry("max_pool2d", slots.shape(0))?;
-        let grad = grad.channels_last();
-        let dx = Tensor::build_channels_last([g.n, g.c, g.h, g.w], |dx| {
-            pool::max_pool2d_backward(&g, grad.dense_memory(), &self.places, dx);
-        });
-        slots.add(0, dx?)
+        let dy = grad.channels_last();
+        let mut dx = Data::room(slots.shape(0), slots.is_short(0))?;
+        match (dy.numbers(), dx.numbers_mut()) {
+            (Some(dy), Some(dx)) => pool::max_pool2d_backward_mixed(&g, dy, &self.places, dx),
+            _ => {
+                let (dy, mut full) = (dy.tensor(), dx.into_tensor());
+                pool::max_pool2d_backward(&g, dy.dense_memory(), &self.places, full.memory_mut());
+                dx = full.into();
+            }
+        }
+        slots.add(0, dx)
     }
 }
 
