@@ -171,9 +171,9 @@ impl<T: Element> Data<T> {
     /// # Errors
     /// Too large a shape.
     pub(crate) fn room(shape: &[usize], short: bool) -> Result<Self> {
-        Ok(match (short, *shape) {
+        Ok(match (short, shape) {
             (true, _) => Short::build(shape, |_| ())?.into(),
-            (false, [n, c, h, w]) => Tensor::build_channels_last([n, c, h, w], |_| ())?.into(),
+            (false, &[n, c, h, w]) => Tensor::build_channels_last([n, c, h, w], |_| ())?.into(),
             (false, _) => Tensor::build(shape, |_| ())?.into(),
         })
     }

@@ -180,11 +180,19 @@ impl<T: Element> Kept<T> {
         self.inputs.get(i).and_then(Option::as_ref).ok_or_else(|| self.missing(&format!("input {i}")))
     }
 
+    /// All inputs.
+    ///
+    /// # Errors
+    /// One that nobody named.
+    pub fn all(&self) -> Result<Vec<&Tensor<T>>> {
+        (0..self.inputs.len()).map(|i| self.input(i)).collect()
+    }
+
     /// All inputs as they lie.
     ///
     /// # Errors
     /// One that nobody named.
-    pub fn all(&self) -> Result<Vec<&Data<T>>> {
+    pub fn all_data(&self) -> Result<Vec<&Data<T>>> {
         (0..self.inputs.len()).map(|i| self.input_data(i)).collect()
     }
 

@@ -4,6 +4,7 @@
 
 mod dense;
 mod depthwise;
+mod mixed;
 mod packed;
 mod stem;
 mod walk;
@@ -13,13 +14,13 @@ mod winograd_points;
 mod winograd_weight;
 
 use crate::element::{as_f32, as_f32_mut, cast, cast_mut};
-use crate::gemm::pack::with_buffer;
 use crate::gemm::pairs::Kind;
-use crate::gemm::tile::CHAIN;
 use crate::gemm::{Epilogue, Precision};
 use crate::isa::{self, Isa};
+use crate::numbers::{Numbers, NumbersMut};
 use crate::product;
 use crate::{Element, naive};
+pub use mixed::{conv2d_backward_data_mixed, conv2d_backward_weight_mixed, conv2d_mixed, lies_short};
 pub use packed::{Algorithm, PackedConv, Pixels, conv2d_packed, conv2d_packed_mixed};
 
 /// The sizes of a convolution.
@@ -102,8 +103,9 @@ impl Conv2d {
         self.groups == self.cin && self.groups > 1
     }
 
-    /// Panics unless the sizes are possible and the slices have them.
-    fn check(&self, x: usize, w: usize, y: usize) {
+    /// Panics unless the sizes are possible and the slices have them; and of integers.
+    fn check(&self, kind: Kind, x: usize, w: usize, y: usize) {
+        assert!(kind.precision() != Precision::Int8, "{self:?}: int8 needs a prepared weight, and has no gradients");
         self.check_form();
         assert_eq!(x, self.x_len(), "{self:?}: input");
         assert_eq!(w, self.w_len(), "{self:?}: weight");
@@ -157,24 +159,11 @@ pub(crate) fn conv2d_with<T: Element>(
     y: &mut [T],
     epilogue: &Epilogue<T>,
 ) {
-    assert!(kind.precision() != Precision::Int8, "conv2d: int8 needs a prepared weight");
-    g.check(x.len(), w.len(), y.len());
+    g.check(kind, x.len(), w.len(), y.len());
     epilogue.check(g.cout, y.len());
-    if y.is_empty() {
-        return;
-    }
     match (cast(x), cast(w), cast_mut(y), epilogue.cast()) {
-        (Some(x), Some(w), Some(y), Some(epilogue)) if g.is_depthwise() => {
-            depthwise::forward(isa, g, x, &depthwise::pack(g, w), y, &epilogue);
-        }
         (Some(x), Some(w), Some(y), Some(epilogue)) => {
-            let pixels = Pixels::dense(x, g.cin);
-            let kind = if dense::supports(g, kind) { kind } else { Kind::Single };
-            with_buffer(dense::packed_forward_len(isa, kind, g), |panels| {
-                dense::pack_forward(isa, kind, g, w, panels);
-                let weight = dense::Weight { panels, chain: CHAIN, kind };
-                dense::forward(isa, g, pixels, weight, y, g.cout, epilogue);
-            });
+            mixed::forward(isa, kind, g, Numbers::F32(x), w, NumbersMut::F32(y), epilogue);
         }
         _ => naive::conv::conv2d(g, x, w, y, epilogue),
     }
@@ -216,25 +205,11 @@ pub(crate) fn backward_data_with<T: Element>(
     dx: &mut [T],
     accumulate: bool,
 ) {
-    assert!(kind.precision() != Precision::Int8, "conv2d_backward_data: integers have no gradients");
-    g.check(dx.len(), w.len(), dy.len());
-    if dx.is_empty() || dy.is_empty() {
-        if !accumulate {
-            dx.fill(T::ZERO);
-        }
-        return;
-    }
+    g.check(kind, dx.len(), w.len(), dy.len());
     match (as_f32(dy), as_f32(w), as_f32_mut(dx)) {
-        (Some(dy), Some(w), Some(dx)) if g.is_depthwise() => {
-            depthwise::backward_data(isa, g, dy, &depthwise::pack(g, w), dx, accumulate);
+        (Some(dy), Some(w), Some(dx)) => {
+            mixed::backward_data(isa, kind, g, Numbers::F32(dy), w, NumbersMut::F32(dx), accumulate);
         }
-        (Some(dy), Some(w), Some(dx)) => match winograd::backward_form(g, kind) {
-            Some(form) => winograd::backward_data(isa, form, g, dy, w, dx, accumulate),
-            None => {
-                let kind = if dense::supports_backward(g, kind) { kind } else { Kind::Single };
-                dense::backward_data(isa, kind, g, dy, w, dx, accumulate);
-            }
-        },
         _ => naive::conv::conv2d_backward_data(g, dy, w, dx, accumulate),
     }
 }
@@ -258,16 +233,10 @@ pub fn conv2d_backward_weight_in<T: Element>(precision: Precision, g: &Conv2d, x
 
 /// [`conv2d_backward_weight_in`] on an instruction set.
 pub(crate) fn backward_weight_with<T: Element>(isa: Isa, kind: Kind, g: &Conv2d, x: &[T], dy: &[T], dw: &mut [T]) {
-    assert!(kind.precision() != Precision::Int8, "conv2d_backward_weight: integers have no gradients");
-    g.check(x.len(), dw.len(), dy.len());
-    if dw.is_empty() || dy.is_empty() || x.is_empty() {
-        return dw.fill(T::ZERO);
-    }
+    g.check(kind, x.len(), dw.len(), dy.len());
     match (as_f32(x), as_f32(dy), as_f32_mut(dw)) {
-        (Some(x), Some(dy), Some(dw)) if g.is_depthwise() => depthwise::backward_weight(isa, g, x, dy, dw),
         (Some(x), Some(dy), Some(dw)) => {
-            let kind = if dense::supports(g, kind) { kind } else { Kind::Single };
-            dense::backward_weight(isa, kind, g, x, dy, dw);
+            mixed::backward_weight(isa, kind, g, Numbers::F32(x), Numbers::F32(dy), dw);
         }
         _ => naive::conv::conv2d_backward_weight(g, x, dy, dw),
     }

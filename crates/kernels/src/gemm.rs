@@ -11,10 +11,11 @@ pub(crate) mod tile;
 
 use crate::element::{cast, cast_mut, is_f32};
 use crate::isa::{self, Isa};
+use crate::numbers::Numbers;
 use crate::{Element, naive};
 use blocks::{pieces, run_blocks, tile_size};
-pub(crate) use mixed::with_rows;
 pub use mixed::{MixedEpilogue, gemm_packed_mixed};
+pub(crate) use mixed::{Rows, with_rows};
 use outer::{Factor, Meeting, Outer, outer};
 use pack::{pack, pack_places, packed_len, with_buffer};
 use pairs::{Kind, to_pairs};
@@ -546,8 +547,8 @@ fn multiply_transposed(
     accumulate: bool,
 ) {
     let sum = Outer {
-        left: Factor { data: a.data, pitch: a.col_stride, len: a.rows },
-        right: Factor { data: b.data, pitch: b.row_stride, len: b.cols },
+        left: Factor { data: Numbers::F32(a.data), pitch: a.col_stride, len: a.rows },
+        right: Factor { data: Numbers::F32(b.data), pitch: b.row_stride, len: b.cols },
         depth: a.cols,
         right_rows: b.rows,
         taps: 1,

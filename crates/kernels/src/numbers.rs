@@ -3,6 +3,7 @@
 //! Two bf16 that follow each other are a pair of `gemm::pairs`: what lies so is multiplied as it is, and what is computed from it
 //! is computed in f32.
 
+use crate::gemm::pack::with_buffer;
 use crate::gemm::pairs::rounded;
 use crate::isa::{Isa, current};
 use crate::lanes::{PIECE, pieces2};
@@ -117,6 +118,14 @@ impl<'a> NumbersMut<'a> {
         }
     }
 
+    /// Sets all to 0.
+    pub(crate) fn clear(self) {
+        match self {
+            Self::F32(x) => x.fill(0.0),
+            Self::Bf16(x) => x.fill(0),
+        }
+    }
+
     /// Calls `f(start, piece)` for pieces of `size` numbers, on all threads if there are several.
     pub(crate) fn pieces(self, size: usize, f: impl Fn(usize, NumbersMut) + Send + Sync) {
         let size = size.max(1);
@@ -155,6 +164,8 @@ pub(crate) trait Stored: Copy + Send + Sync + Default {
     unsafe fn load_ptr<S: Simd>(s: S, x: *const Self) -> S::V;
     /// Writes as many lanes as the slice has numbers, at most all.
     fn store<S: Simd>(s: S, x: &mut [Self], v: S::V);
+    /// The bits of the bf16 next to it.
+    fn short(self) -> u32;
 }
 
 impl Stored for f32 {
@@ -179,6 +190,10 @@ impl Stored for f32 {
     fn store<S: Simd>(s: S, x: &mut [f32], v: S::V) {
         if x.len() >= S::LANES { s.store(x, v) } else { s.store_partial(x, v) }
     }
+    #[inline(always)]
+    fn short(self) -> u32 {
+        rounded(self)
+    }
 }
 
 impl Stored for u16 {
@@ -202,6 +217,10 @@ impl Stored for u16 {
     #[inline(always)]
     fn store<S: Simd>(s: S, x: &mut [u16], v: S::V) {
         s.store_bf16(x, v)
+    }
+    #[inline(always)]
+    fn short(self) -> u32 {
+        self.into()
     }
 }
 
@@ -281,6 +300,31 @@ pub(crate) fn convert_with(isa: Isa, x: Numbers, y: NumbersMut) {
 /// x as f32 in `memory`, which is as large, on all threads.
 pub(crate) fn widen_all(isa: Isa, x: &[u16], memory: &mut [f32]) {
     memory.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| widen(isa, x, y));
+}
+
+/// Calls `f` with x as f32.
+pub(crate) fn with_wide<R>(isa: Isa, x: Numbers, f: impl FnOnce(&[f32]) -> R) -> R {
+    match x {
+        Numbers::F32(x) => f(x),
+        Numbers::Bf16(x) => with_buffer(x.len(), |wide| {
+            widen_all(isa, x, wide);
+            f(wide)
+        }),
+    }
+}
+
+/// Calls `f` with room for y as f32, which holds y if it is `read`; what `f` leaves there is rounded as y lies.
+pub(crate) fn with_wide_mut(isa: Isa, y: NumbersMut, read: bool, f: impl FnOnce(&mut [f32])) {
+    match y {
+        NumbersMut::F32(y) => f(y),
+        NumbersMut::Bf16(y) => with_buffer(y.len(), |wide| {
+            if read {
+                widen_all(isa, y, wide);
+            }
+            f(wide);
+            y.par_chunks_mut(PIECE).zip(wide.par_chunks(PIECE)).for_each(|(y, x)| narrow(isa, x, y));
+        }),
+    }
 }
 
 #[cfg(test)]

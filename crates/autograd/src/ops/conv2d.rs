@@ -102,7 +102,7 @@ impl<T: Element> Op<T> for Conv2d {
     }
 
     fn again_data(&self, kept: Kept<T>) -> Result<Data<T>> {
-        self.compute(&kept.all()?)
+        self.compute(&kept.all_data()?)
     }
 
     fn forward_data(&mut self, inputs: &[&Data<T>], _: bool) -> Result<Data<T>> {

@@ -9,10 +9,10 @@ use crate::gemm::pack::{pack_places, packed_len, with_buffer};
 use crate::gemm::pairs::{Kind, to_pairs};
 use crate::gemm::quads::{MOST_ROWS, Quantum, extremes, join_quads, quantize};
 use crate::gemm::tile::{CHAIN, Panels, Target};
-use crate::gemm::{self, Epilogue, Mat, Precision};
+use crate::gemm::{self, Epilogue, Mat, Precision, Rows, with_rows};
 use crate::isa::Isa;
+use crate::numbers::{Numbers, with_wide};
 use rayon::prelude::*;
-use std::borrow::Cow;
 use std::ops::Range;
 
 /// Places that are converted in one go, about.
@@ -240,31 +240,49 @@ unsafe fn multiply(isa: Isa, walk: &Walk, source: &[f32], weight: Weight, cols: 
     unsafe { run_blocks(isa, false, walk.rows(), walk.footprint(), b, target, block) };
 }
 
-/// See [`super::conv2d_backward_data`], by the direct sum.
-pub(super) fn backward_data(isa: Isa, kind: Kind, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
-    if kind == Kind::Single {
-        return backward_taps(isa, kind, g, dy, w, dx, accumulate);
-    }
-    if g.is_product() {
-        // Rounded where it is multiplied, without a way through memory.
-        let (dy, w) = (Mat::new(dy, dy.len() / g.cout, g.cout), Mat::new(w, g.cout, g.cin));
-        return gemm::gemm_with(isa, kind, false, dy, w, dx, g.cin, accumulate, &Epilogue::NONE);
-    }
-    with_buffer(dy.len() / 2, |pairs| {
-        pairs.par_chunks_mut(RUN).zip(dy.par_chunks(2 * RUN)).for_each(|(pairs, dy)| to_pairs(isa, kind, dy, pairs));
-        backward_taps(isa, kind, g, pairs, w, dx, accumulate);
+/// See [`super::conv2d_backward_data`], by the direct sum; dx is the target.
+///
+/// # Safety
+/// The target must have room for dx.
+pub(super) unsafe fn backward_data(isa: Isa, kind: Kind, g: &Conv2d, dy: Numbers, w: &[f32], target: Target) {
+    with_rows(isa, kind, dy, g.cout, |dy| {
+        let Rows { data, width, placed } = dy;
+        if kind == Kind::Single || placed && !g.is_product() {
+            // SAFETY: the caller's promise.
+            return unsafe { backward_taps(isa, kind, g, data, w, target) };
+        }
+        if g.is_product() {
+            // What is not pairs yet is rounded where it is multiplied, without a way through memory.
+            let dy = Mat::new(data, data.len() / width, width);
+            let (depth, panel) = (kind.places(g.cout), tile_size(isa).1);
+            return with_buffer(packed_len(1, depth, g.cin, panel), |panels| {
+                pack_places(isa, kind, false, &[Mat::new(w, g.cout, g.cin)], panel, panels);
+                let b = Panels { data: panels, taps: 1, depth, cols: g.cin, chain: CHAIN, kind };
+                // SAFETY: the caller's promise.
+                unsafe { gemm::multiply_to(isa, false, dy, placed, b, target, g.cin) };
+            });
+        }
+        with_buffer(data.len() / 2, |pairs| {
+            let (to, from) = (pairs.par_chunks_mut(RUN), data.par_chunks(2 * RUN));
+            to.zip(from).for_each(|(pairs, dy)| to_pairs(isa, kind, dy, pairs));
+            // SAFETY: the caller's promise.
+            unsafe { backward_taps(isa, kind, g, pairs, w, target) };
+        });
     });
 }
 
 /// As [`backward_data`], dy being places.
-fn backward_taps(isa: Isa, kind: Kind, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
+///
+/// # Safety
+/// As there.
+unsafe fn backward_taps(isa: Isa, kind: Kind, g: &Conv2d, dy: &[f32], w: &[f32], target: Target) {
     let (cin, cout, taps) = (g.cin / g.groups, g.cout / g.groups, g.kh * g.kw);
     let (depth, width) = (kind.places(cout), tile_size(isa).1);
     let seen = Conv2d { cout: g.groups * depth, ..*g };
     let phases = (0..g.stride.0).flat_map(|y| (0..g.stride.1).map(move |x| (y, x)));
     for (group, phase) in (0..g.groups).flat_map(|group| phases.clone().map(move |phase| (group, phase))) {
         let (walk, numbers) = Walk::backward(&seen, group, phase);
-        if accumulate && numbers.is_empty() {
+        if target.accumulate && numbers.is_empty() {
             continue;
         }
         let tap = |t: usize| Mat {
@@ -278,24 +296,24 @@ fn backward_taps(isa: Isa, kind: Kind, g: &Conv2d, dy: &[f32], w: &[f32], dx: &m
         with_buffer(packed_len(matrices.len(), depth, cin, width), |panels| {
             pack_places(isa, kind, false, &matrices, width, panels);
             let weight = Weight { panels, chain: CHAIN, kind };
-            // SAFETY: dx has all pixels.
-            unsafe { multiply(isa, &walk, dy, weight, cin, Target::new(dx, accumulate, Epilogue::NONE)) };
+            // SAFETY: the caller's promise.
+            unsafe { multiply(isa, &walk, dy, weight, cin, target) };
         });
     }
 }
 
 /// See [`super::conv2d_backward_weight`].
-pub(super) fn backward_weight(isa: Isa, kind: Kind, g: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(super) fn backward_weight(isa: Isa, kind: Kind, g: &Conv2d, x: Numbers, dy: Numbers, dw: &mut [f32]) {
     if winograd_weight::pays(g, kind) {
         return winograd_weight::backward_weight(isa, g, x, dy, dw);
     }
     let (cout, rows) = (g.cout / g.groups, row_taps(g));
-    let (mut seen, mut x) = (*g, Cow::from(x));
+    let (mut seen, mut x, mut written) = (*g, x, Vec::new());
     if rows {
         let (padded, len) = padded(g);
-        let mut written = vec![0.0; len];
-        write_padded(g, Pixels::dense(&x, g.cin), &mut written);
-        (seen, x) = (padded, written.into());
+        written.resize(len, 0.0);
+        with_wide(isa, x, |x| write_padded(g, Pixels::dense(x, g.cin), &mut written));
+        (seen, x) = (padded, Numbers::F32(&written));
     }
     let (taps, cols) = taps_and_depth(g);
     let (out_h, out_w) = (g.out_h(), g.out_w());
@@ -335,8 +353,8 @@ pub(super) fn backward_weight(isa: Isa, kind: Kind, g: &Conv2d, x: &[f32], dy: &
     assert!(seen.n * seen.h * seen.w <= u32::MAX as usize, "{g:?}: pixels are counted in u32");
     for group in 0..g.groups {
         let sum = Outer {
-            left: Factor { data: &dy[group * cout..], pitch: g.cout, len: cout },
-            right: Factor { data: &x[group * cols..], pitch: g.cin, len: cols },
+            left: Factor { data: dy.part(group * cout..dy.len()), pitch: g.cout, len: cout },
+            right: Factor { data: x.part(group * cols..x.len()), pitch: g.cin, len: cols },
             depth: g.n * out_h * out_w,
             right_rows: if taps == 1 { g.n * out_h * out_w } else { seen.n * seen.h * seen.w },
             taps,

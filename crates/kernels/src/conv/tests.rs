@@ -6,6 +6,7 @@ use crate::isa::available;
 use proptest::prelude::*;
 
 mod mixed;
+mod step;
 
 /// Numbers between -1 and 1 that look random.
 fn numbers(n: usize, seed: u64) -> Vec<f32> {

@@ -15,9 +15,9 @@
 //! Source: Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks"; Barabasz et al. 2018, "Error Analysis and
 //! Improving the Accuracy of Winograd Convolution", on the points.
 
+use super::Conv2d;
 use super::winograd_line::{line_inputs, line_outputs};
 use super::winograd_points::{EIGHT, Points, SIX, TEN, input_points, kernel_points, output_points};
-use super::{Conv2d, Pixels};
 use crate::gemm::blocks::{pieces, shared, tile_size};
 use crate::gemm::pack::{pack, packed_len, with_buffer};
 use crate::gemm::pairs::Kind;
@@ -135,16 +135,18 @@ pub(super) fn pack_weight(isa: Isa, form: Form, g: &Conv2d, w: &[f32], out: &mut
 
 /// See [`super::conv2d_backward_data`]: the convolution of dy with the kernel turned by half a circle, whose weight is
 /// transformed for it.
-pub(super) fn backward_data(isa: Isa, form: Form, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
+///
+/// # Safety
+/// The target must have room for dx.
+pub(super) unsafe fn backward_data(isa: Isa, form: Form, g: &Conv2d, dy: Numbers, w: &[f32], target: Target) {
     let [top, bottom, left, right] = g.pad;
     let pad = [g.kh - 1 - top, g.kh - 1 - bottom, g.kw - 1 - left, g.kw - 1 - right];
     let turned = Conv2d { h: g.out_h(), w: g.out_w(), cin: g.cout, cout: g.cin, pad, ..*g };
     with_buffer(weight_len(isa, form, &turned), |panels| {
         let size = form.places() * g.cout * tile_size(isa).1;
         panels.par_chunks_mut(size).enumerate().for_each(|(panel, out)| turn_weight(isa, form, g, w, panel, out));
-        let target = Target::new(dx, accumulate, Epilogue::NONE);
-        // SAFETY: dx has the pixels of the turned convolution's result, as the caller has checked.
-        unsafe { forward(isa, form, &turned, Numbers::F32(dy), g.cout, panels, target, g.cin) };
+        // SAFETY: the result of the turned convolution has the pixels of dx.
+        unsafe { forward(isa, form, &turned, dy, g.cout, panels, target, g.cin) };
     });
 }
 
@@ -226,9 +228,9 @@ pub(super) struct Tiles<'a> {
     pub(super) form: Form,
     /// Tiles of an image, each way.
     pub(super) grid: (usize, usize),
-    pub(super) x: Pixels<'a>,
-    /// The numbers of x, if they are bf16.
-    pub(super) narrow: Option<&'a [u16]>,
+    pub(super) x: Numbers<'a>,
+    /// Distance from a pixel of x to the next.
+    pub(super) stride: usize,
     /// Distance of tiles and of places in the transformed input.
     pub(super) apart: (usize, usize),
 }
@@ -266,15 +268,10 @@ pub(super) unsafe fn forward(
     target: Target,
     stride: usize,
 ) {
-    let (data, narrow): (&[f32], _) = match x {
-        Numbers::F32(data) => (data, None),
-        Numbers::Bf16(narrow) => (&[], Some(narrow)),
-    };
-    let x = Pixels { data, stride: x_stride };
     let (grid, places) = (form.grid(g), form.places());
     // [tile][place][pitch]
     let (pitch, size) = (pitch(g.cin), places * pitch(g.cin));
-    let product = Product { tiles: Tiles { g, form, grid, x, narrow, apart: (size, pitch) }, weight };
+    let product = Product { tiles: Tiles { g, form, grid, x, stride: x_stride, apart: (size, pitch) }, weight };
     let tiles = &product.tiles;
     let output = Output { target, stride };
     let (rows, width) = tile_size(isa);
@@ -374,9 +371,9 @@ fn store_places<S: Simd>(s: S, half: &[[S::V; IN]; IN], pitch: usize, v: &mut [f
 
 #[inline(always)]
 fn inputs_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, v: &mut [f32]) {
-    match tiles.narrow {
-        None => inputs_of(s, tiles, tiles.x.data, which, v),
-        Some(narrow) => inputs_of(s, tiles, narrow, which, v),
+    match tiles.x {
+        Numbers::F32(x) => inputs_of(s, tiles, x, which, v),
+        Numbers::Bf16(x) => inputs_of(s, tiles, x, which, v),
     }
 }
 
@@ -393,7 +390,7 @@ fn inputs_of<S: Simd, X: Stored>(s: S, tiles: &Tiles, data: &[X], which: Range<u
 
 #[inline(always)]
 fn square_inputs<S: Simd, X: Stored>(s: S, tiles: &Tiles, numbers: &[X], which: Range<usize>, v: &mut [f32]) {
-    let Tiles { g, x, apart, .. } = tiles;
+    let Tiles { g, stride, apart, .. } = tiles;
     let whole = g.cin / S::LANES * S::LANES;
     for (t, tile) in which.enumerate() {
         let v = &mut v[t * apart.0..];
@@ -402,8 +399,8 @@ fn square_inputs<S: Simd, X: Stored>(s: S, tiles: &Tiles, numbers: &[X], which: 
         let inside = top < g.h && top + IN <= g.h && left < g.w && left + IN <= g.w;
         let mut first = 0;
         if inside {
-            let (row, column) = (g.w * x.stride, x.stride);
-            let data = &numbers[((n * g.h + top) * g.w + left) * x.stride..][..(IN - 1) * (row + column) + g.cin];
+            let (row, column) = (g.w * stride, *stride);
+            let data = &numbers[((n * g.h + top) * g.w + left) * stride..][..(IN - 1) * (row + column) + g.cin];
             first = whole;
             for c in (0..whole).step_by(S::LANES) {
                 let mut half = [[s.zero(); IN]; IN];
@@ -427,7 +424,7 @@ fn square_inputs<S: Simd, X: Stored>(s: S, tiles: &Tiles, numbers: &[X], which: 
             for (x_, pixel) in row.iter_mut().enumerate() {
                 *pixel = g
                     .source(oy + y, ox + x_, 0, 0)
-                    .map(|(iy, ix)| &numbers[((n * g.h + iy) * g.w + ix) * x.stride..][..g.cin]);
+                    .map(|(iy, ix)| &numbers[((n * g.h + iy) * g.w + ix) * stride..][..g.cin]);
             }
         }
         for c in (first..g.cin).step_by(S::LANES) {
@@ -491,6 +488,9 @@ impl<S: Simd> Channels<'_, S> {
         if bf16 {
             // SAFETY: the caller has checked that the target has all channels of all pixels; no other task has these.
             let y = unsafe { std::slice::from_raw_parts_mut(c.cast::<u16>().add(at), self.count) };
+            if accumulate {
+                v = s.add(v, s.load_bf16(y));
+            }
             return s.store_bf16(y, activate_short(s, epilogue.activation, v));
         }
         // SAFETY: as above.

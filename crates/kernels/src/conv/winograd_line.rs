@@ -16,7 +16,7 @@ pub(super) fn line_inputs<S: Simd, X: Stored, const P: usize, const IN: usize>(
     which: Range<usize>,
     v: &mut [f32],
 ) {
-    let Tiles { g, x, apart, .. } = tiles;
+    let Tiles { g, stride, apart, .. } = tiles;
     let whole = g.cin / S::LANES * S::LANES;
     let (down, right) = if g.kh > 1 { (1, 0) } else { (0, 1) };
     for (t, tile) in which.enumerate() {
@@ -26,14 +26,14 @@ pub(super) fn line_inputs<S: Simd, X: Stored, const P: usize, const IN: usize>(
         let mut pixels: [Option<&[X]>; IN] = [None; IN];
         let mut all = true;
         for (i, pixel) in pixels.iter_mut().enumerate() {
-            let at = |(iy, ix)| &numbers[((n * g.h + iy) * g.w + ix) * x.stride..][..g.cin];
+            let at = |(iy, ix)| &numbers[((n * g.h + iy) * g.w + ix) * stride..][..g.cin];
             *pixel = g.source(oy + i * down, ox + i * right, 0, 0).map(at);
             all &= pixel.is_some();
         }
         let mut first = 0;
         if let (true, Some((iy, ix))) = (all, g.source(oy, ox, 0, 0)) {
-            let step = if down == 1 { g.w * x.stride } else { x.stride };
-            let line = &numbers[((n * g.h + iy) * g.w + ix) * x.stride..][..(IN - 1) * step + g.cin];
+            let step = if down == 1 { g.w * stride } else { *stride };
+            let line = &numbers[((n * g.h + iy) * g.w + ix) * stride..][..(IN - 1) * step + g.cin];
             first = whole;
             for c in (0..whole).step_by(S::LANES) {
                 let mut d = [s.zero(); IN];

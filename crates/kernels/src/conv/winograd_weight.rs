@@ -4,15 +4,16 @@
 //! Of Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A the gradient by g is Gᵀ[(A dY Aᵀ) ⊙ (Bᵀ d B)]G. The product ⊙, summed over all tiles, is 36 sums
 //! of outer products, one for each place of the 6×6; Gᵀ and G come once, at the end.
 
+use super::Conv2d;
 use super::winograd::{Form, IN, OUT, PLACES, SQUARE, Tiles, across, pitch, transform_inputs};
 use super::winograd_points::SIX;
-use super::{Conv2d, Pixels};
 use crate::gemm::blocks::pieces;
 use crate::gemm::outer::{Factor, Meeting, Outer, outer};
 use crate::gemm::pack::with_buffer;
 use crate::gemm::pairs::Kind;
 use crate::gemm::tile::load;
 use crate::isa::Isa;
+use crate::numbers::{Numbers, Stored};
 use crate::simd::Simd;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -41,7 +42,7 @@ pub(super) fn pays(g: &Conv2d, kind: Kind) -> bool {
 }
 
 /// See [`super::conv2d_backward_weight`].
-pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: Numbers, dy: Numbers, dw: &mut [f32]) {
     let most = (BUFFER / (PLACES * g.cin)).clamp(1, g.cout);
     for outputs in pieces(0..g.cout, most) {
         let dw = &mut dw[outputs.start * 9 * g.cin..outputs.end * 9 * g.cin];
@@ -50,7 +51,7 @@ pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &
 }
 
 /// The gradient of the kernels of some output channels.
-fn some_outputs(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], outputs: Range<usize>, dw: &mut [f32]) {
+fn some_outputs(isa: Isa, g: &Conv2d, x: Numbers, dy: Numbers, outputs: Range<usize>, dw: &mut [f32]) {
     let grid = (g.out_h().div_ceil(OUT), g.out_w().div_ceil(OUT));
     let (count, cout) = (g.n * grid.0 * grid.1, outputs.len());
     let (right, left) = (pitch(g.cin), pitch(cout));
@@ -64,16 +65,9 @@ fn some_outputs(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], outputs: Range<usiz
                 let tiles = |i: usize| (first + i * BLOCK).min(count)..(first + (i + 1) * BLOCK).min(count);
                 buffer.par_chunks_exact_mut(size).enumerate().for_each(|(i, buffer)| {
                     let (v, u) = buffer.split_at_mut(PLACES * BLOCK * right);
-                    let input = Tiles {
-                        g,
-                        form: SQUARE,
-                        grid,
-                        x: Pixels::dense(x, g.cin),
-                        narrow: None,
-                        apart: (right, BLOCK * right),
-                    };
+                    let input = Tiles { g, form: SQUARE, grid, x, stride: g.cin, apart: (right, BLOCK * right) };
                     transform_inputs(isa, &input, tiles(i), v);
-                    let gradient = Tiles { x: Pixels::dense(dy, g.cout), apart: (left, BLOCK * left), ..input };
+                    let gradient = Tiles { x: dy, stride: g.cout, apart: (left, BLOCK * left), ..input };
                     transform_gradients(isa, &gradient, tiles(i), outputs.clone(), u);
                 });
                 sums.par_chunks_exact_mut(cout * g.cin).enumerate().for_each(|(place, sum)| {
@@ -83,10 +77,11 @@ fn some_outputs(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], outputs: Range<usiz
                             pairs: vec![(0..block.len() as u32).map(|t| (t, t)).collect()],
                             right: block.collect(),
                         };
+                        let rows = |data, pitch, len| Factor { data: Numbers::F32(data), pitch, len };
                         let product = Outer {
                             kind: Kind::Single,
-                            left: Factor { data: &u[place * BLOCK * left..], pitch: left, len: cout },
-                            right: Factor { data: &v[place * BLOCK * right..], pitch: right, len: g.cin },
+                            left: rows(&u[place * BLOCK * left..], left, cout),
+                            right: rows(&v[place * BLOCK * right..], right, g.cin),
                             depth: tiles(i).len(),
                             right_rows: tiles(i).len(),
                             taps: 1,
@@ -118,6 +113,22 @@ fn gradient_points<S: Simd>(s: S, d: [S::V; OUT]) -> [S::V; IN] {
 
 #[inline(always)]
 fn gradients_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, outputs: Range<usize>, u: &mut [f32]) {
+    match tiles.x {
+        Numbers::F32(dy) => gradients_of(s, tiles, dy, which, outputs, u),
+        Numbers::Bf16(dy) => gradients_of(s, tiles, dy, which, outputs, u),
+    }
+}
+
+/// [`gradients_body`] of numbers that lie in one of their ways.
+#[inline(always)]
+fn gradients_of<S: Simd, X: Stored>(
+    s: S,
+    tiles: &Tiles,
+    dy: &[X],
+    which: Range<usize>,
+    outputs: Range<usize>,
+    u: &mut [f32],
+) {
     let (g, (tile_pitch, place_pitch)) = (tiles.g, tiles.apart);
     let (height, width) = (g.out_h(), g.out_w());
     for (t, tile) in which.enumerate() {
@@ -125,8 +136,8 @@ fn gradients_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, outputs: Ra
         let mut pixels = [[None; OUT]; OUT];
         for (y, row) in pixels.iter_mut().enumerate().take(height - oy) {
             for (x, pixel) in row.iter_mut().enumerate().take(width - ox) {
-                let at = ((n * height + oy + y) * width + ox + x) * tiles.x.stride;
-                *pixel = Some(&tiles.x.data[at..][outputs.clone()]);
+                let at = ((n * height + oy + y) * width + ox + x) * tiles.stride;
+                *pixel = Some(&dy[at..][outputs.clone()]);
             }
         }
         let u = &mut u[t * tile_pitch..];
@@ -136,7 +147,7 @@ fn gradients_body<S: Simd>(s: S, tiles: &Tiles, which: Range<usize>, outputs: Ra
                 let mut numbers = [s.zero(); OUT];
                 for (number, row) in numbers.iter_mut().zip(&pixels) {
                     if let Some(pixel) = row[j] {
-                        *number = load(s, &pixel[c..]);
+                        *number = X::load(s, &pixel[c..]);
                     }
                 }
                 *half = gradient_points(s, numbers);

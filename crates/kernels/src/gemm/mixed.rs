@@ -4,7 +4,7 @@ use super::pairs::Kind;
 use super::tile::{Panels, Target};
 use super::{Activation, Mat, Packed, Precision, extent, multiply_to};
 use crate::isa::Isa;
-use crate::numbers::{Numbers, NumbersMut, widen_all};
+use crate::numbers::{Numbers, NumbersMut, with_wide};
 use bytemuck::try_cast_slice;
 
 /// As [`super::Epilogue`], with a residual that may lie as bf16.
@@ -44,10 +44,7 @@ pub(crate) fn with_rows<R>(isa: Isa, kind: Kind, x: Numbers, width: usize, f: im
     };
     match try_cast_slice(&narrow[..narrow.len() / 2 * 2]) {
         Ok(data) if pairs => f(Rows { data, width: width / 2, placed: true }),
-        _ => super::pack::with_buffer(narrow.len(), |wide| {
-            widen_all(isa, narrow, wide);
-            f(Rows { data: wide, width, placed: false })
-        }),
+        _ => with_wide(isa, x, |data| f(Rows { data, width, placed: false })),
     }
 }
 

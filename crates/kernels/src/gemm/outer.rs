@@ -14,6 +14,7 @@ use super::pairs::{Joins, Kind, join};
 use super::tile::NativePairs;
 use super::tile::{MAX_ROWS, Pairs, Product, Single, Sums};
 use crate::isa::Isa;
+use crate::numbers::{Numbers, widen};
 use crate::simd::Simd;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::avx512::Avx512;
@@ -29,11 +30,11 @@ const TASKS: usize = 16;
 /// Multiplications below which a task is not worth starting.
 const SMALL: usize = 1 << 20;
 
-/// Rows of one factor: row i is `data[i * pitch..][..len]`.
+/// Rows of one factor: row i is the `len` numbers of `data` from `i * pitch` on.
 #[derive(Clone, Copy)]
 pub(crate) struct Factor<'a> {
     /// All numbers.
-    pub(crate) data: &'a [f32],
+    pub(crate) data: Numbers<'a>,
     /// Distance from row to row.
     pub(crate) pitch: usize,
     /// Numbers of a row.
@@ -215,8 +216,8 @@ impl Task<'_> {
             let fits = |&(l, r): &(u32, u32)| (l as usize) < block.len() && (r as usize) < seen.len();
             assert!(pairs.len() == taps && pairs.iter().flatten().all(fits), "pairs of rows that are not there");
             let pairs = if kind == Kind::Single {
-                copy(left, block.clone(), &self.rows, copies.left_pitch, &mut copies.left);
-                copy(right, seen.iter().copied(), &self.columns, copies.right_pitch, &mut copies.right);
+                copy(self.isa, left, block.clone(), &self.rows, copies.left_pitch, &mut copies.left);
+                copy(self.isa, right, seen.iter().copied(), &self.columns, copies.right_pitch, &mut copies.right);
                 pairs
             } else {
                 let (mut lefts, mut rights) = (Twos::of(block.len()), Twos::of(seen.len()));
@@ -240,6 +241,7 @@ fn pitch(len: usize, width: usize) -> usize {
 
 /// Copies columns of some rows.
 fn copy(
+    isa: Isa,
     from: Factor,
     rows: impl ExactSizeIterator<Item = usize>,
     columns: &Range<usize>,
@@ -251,7 +253,11 @@ fn copy(
         to.resize(rows.len() * pitch, 0.0);
     }
     for (row, to) in rows.zip(to.chunks_exact_mut(pitch)) {
-        to[..columns.len()].copy_from_slice(&from.data[row * from.pitch..][columns.clone()]);
+        let (start, to) = (row * from.pitch + columns.start, &mut to[..columns.len()]);
+        match from.data {
+            Numbers::F32(data) => to.copy_from_slice(&data[start..][..to.len()]),
+            Numbers::Bf16(data) => widen(isa, &data[start..][..to.len()], to),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::pairs::{Joins, Kind, join, to_pairs};
 use super::{Mat, Precision};
 use crate::Element;
 use crate::isa::Isa;
+use crate::numbers::Numbers;
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -80,7 +81,7 @@ fn join_panel(isa: Isa, kind: Kind, b: &Mat<f32>, width: usize, out: &mut [f32])
     }
     let start = |k: usize| k * b.row_stride;
     let rows: Vec<_> = (0..b.rows).step_by(2).map(|k| (start(k), (k + 1 < b.rows).then(|| start(k + 1)))).collect();
-    join(isa, kind, &Joins { from: b.data, rows: &rows, len: b.cols, pitch: width }, out);
+    join(isa, kind, &Joins { from: Numbers::F32(b.data), rows: &rows, len: b.cols, pitch: width }, out);
 }
 
 /// Calls `f` with a buffer of `len` numbers of any value, which the thread keeps for the next call unless it is large:

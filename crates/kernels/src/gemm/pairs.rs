@@ -6,6 +6,7 @@
 use super::tile::{ENDLESS_CHAIN, LONG_CHAIN};
 use super::{Precision, quads};
 use crate::isa::Isa;
+use crate::numbers::{Numbers, Stored};
 use crate::simd::Simd;
 
 /// What the places of A and B hold.
@@ -152,7 +153,7 @@ fn convert_native(x: &[f32], out: &mut [f32]) {
 #[derive(Clone, Copy)]
 pub(crate) struct Joins<'a> {
     /// Where the rows come from.
-    pub(crate) from: &'a [f32],
+    pub(crate) from: Numbers<'a>,
     /// Where the two rows of each row of pairs begin; without the second it is zeros.
     pub(crate) rows: &'a [(usize, Option<usize>)],
     pub(crate) len: usize,
@@ -162,16 +163,25 @@ pub(crate) struct Joins<'a> {
 
 #[inline(always)]
 fn join_body<S: Simd>(_: S, joins: &Joins, first: usize, out: &mut [f32]) {
-    let Joins { from, rows, len, pitch } = *joins;
+    match joins.from {
+        Numbers::F32(from) => join_of(from, joins, first, out),
+        Numbers::Bf16(from) => join_of(from, joins, first, out),
+    }
+}
+
+/// [`join_body`] of numbers that lie in one of their ways.
+#[inline(always)]
+fn join_of<X: Stored>(from: &[X], joins: &Joins, first: usize, out: &mut [f32]) {
+    let Joins { rows, len, pitch, .. } = *joins;
     for (&(low, high), out) in rows.iter().zip(out.chunks_mut(pitch)) {
         let (low, out) = (&from[low..][first..len], &mut out[first..len]);
         match high {
             Some(high) => {
                 for ((low, high), out) in low.iter().zip(&from[high..][first..len]).zip(out) {
-                    *out = pair(*low, *high);
+                    *out = f32::from_bits(low.short() | high.short() << 16);
                 }
             }
-            None => low.iter().zip(out).for_each(|(low, out)| *out = pair(*low, 0.0)),
+            None => low.iter().zip(out).for_each(|(low, out)| *out = f32::from_bits(low.short())),
         }
     }
 }
@@ -184,9 +194,9 @@ dispatch!(
 pub(crate) fn join(isa: Isa, kind: Kind, joins: &Joins, out: &mut [f32]) {
     assert!(joins.len <= joins.pitch, "rows of {} numbers that are {} apart", joins.len, joins.pitch);
     let mut done = 0;
-    if kind == Kind::NativePairs {
+    if let (Kind::NativePairs, Numbers::F32(from)) = (kind, joins.from) {
         done = joins.len / 16 * 16;
-        join_native(joins, done, out);
+        join_native(from, joins, done, out);
     }
     if done < joins.len {
         join_from(isa, joins, done, out);
@@ -194,20 +204,20 @@ pub(crate) fn join(isa: Isa, kind: Kind, joins: &Joins, out: &mut [f32]) {
 }
 
 /// The first `count` pairs of each row by the processor's instruction, 16 at a time.
-fn join_native(joins: &Joins, count: usize, out: &mut [f32]) {
+fn join_native(from: &[f32], joins: &Joins, count: usize, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::*;
         #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-        fn all(joins: &Joins, count: usize, out: &mut [f32]) {
+        fn all(from: &[f32], joins: &Joins, count: usize, out: &mut [f32]) {
             let order: [u16; 32] = std::array::from_fn(|i| (i / 2 + i % 2 * 16) as u16);
             let zeros = [0.0; 16];
             // SAFETY: the arrays have 16 numbers, and `order` has 32.
             unsafe {
                 let order = _mm512_loadu_epi16(order.as_ptr().cast());
                 for (&(low, high), out) in joins.rows.iter().zip(out.chunks_mut(joins.pitch)) {
-                    let low = joins.from[low..][..count].as_chunks::<16>().0;
-                    let high = high.map(|high| joins.from[high..][..count].as_chunks::<16>().0);
+                    let low = from[low..][..count].as_chunks::<16>().0;
+                    let high = high.map(|high| from[high..][..count].as_chunks::<16>().0);
                     for (i, out) in out[..count].as_chunks_mut::<16>().0.iter_mut().enumerate() {
                         let high = if let Some(high) = high { &high[i] } else { &zeros };
                         let (low, high) = (_mm512_loadu_ps(low[i].as_ptr()), _mm512_loadu_ps(high.as_ptr()));
@@ -220,10 +230,10 @@ fn join_native(joins: &Joins, count: usize, out: &mut [f32]) {
         }
         assert!(native() && Isa::Avx512.is_available());
         // SAFETY: the processor has the instructions, checked above.
-        unsafe { all(joins, count, out) }
+        unsafe { all(from, joins, count, out) }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    unreachable!("no processor of this kind has the instruction: {count} {} {}", joins.len, out.len());
+    unreachable!("no processor of this kind has the instruction: {count} {} {} {}", from.len(), joins.len, out.len());
 }
 
 #[cfg(test)]
@@ -253,7 +263,7 @@ mod tests {
                 for len in [1, 15, 16, 37] {
                     let rows = [(0, Some(3000)), (x.len() - len, None), (2000, Some(1))];
                     let mut out = vec![7.0; 3 * len + 4];
-                    join(isa, kind, &Joins { from: &x, rows: &rows, len, pitch: len + 2 }, &mut out);
+                    join(isa, kind, &Joins { from: Numbers::F32(&x), rows: &rows, len, pitch: len + 2 }, &mut out);
                     let at = |row: Option<usize>, i: usize| row.map_or(0.0, |row| x[row + i]);
                     let row = |&(low, high): &(usize, Option<usize>)| {
                         let pairs: Vec<f32> = (0..len).map(|i| pair(x[low + i], at(high, i))).collect();

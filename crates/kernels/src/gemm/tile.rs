@@ -93,16 +93,25 @@ pub(crate) struct Target<'a> {
     pub(crate) epilogue: Epilogue<'a, f32>,
     /// Is the result likely to be far from the first-level cache?
     pub(crate) far: bool,
-    /// Does the result consist of bf16? Then `c` points to the first of these, and nothing is added to what is there.
+    /// Does the result consist of bf16? Then `c` points to the first of these.
     pub(crate) bf16: bool,
-    /// A residual of bf16, in place of the epilogue's.
+    /// A residual of bf16, in place of the epilogue's; such results are not added to what is there.
     pub(crate) residual: Option<&'a [u16]>,
 }
 
 impl<'a> Target<'a> {
     /// A result of f32 somewhere in memory.
     pub(crate) fn new(c: &mut [f32], accumulate: bool, epilogue: Epilogue<'a, f32>) -> Self {
-        Target { c: c.as_mut_ptr(), accumulate, epilogue, far: true, bf16: false, residual: None }
+        Self::to(NumbersMut::F32(c), accumulate, epilogue)
+    }
+
+    /// A result that lies in either way.
+    pub(crate) fn to(c: NumbersMut, accumulate: bool, epilogue: Epilogue<'a, f32>) -> Self {
+        let (c, bf16) = match c {
+            NumbersMut::F32(c) => (c.as_mut_ptr(), false),
+            NumbersMut::Bf16(c) => (c.as_mut_ptr().cast(), true),
+        };
+        Target { c, accumulate, epilogue, far: true, bf16, residual: None }
     }
 
     /// A result that lies in either way, and perhaps its residual.
@@ -113,12 +122,8 @@ impl<'a> Target<'a> {
             Some(Numbers::Bf16(residual)) => (None, Some(residual)),
             None => (None, None),
         };
-        let (c, bf16) = match c {
-            NumbersMut::F32(c) => (c.as_mut_ptr(), false),
-            NumbersMut::Bf16(c) => (c.as_mut_ptr().cast(), true),
-        };
         let epilogue = Epilogue { bias, residual: wide, activation };
-        Target { c, accumulate: false, epilogue, far: true, bf16, residual: narrow }
+        Target { residual: narrow, ..Self::to(c, false, epilogue) }
     }
 
     /// The same from number `at` on.
@@ -615,8 +620,12 @@ unsafe fn store_mixed<S: Simd, P: Product<S>>(
             // SAFETY: the caller's promise.
             unsafe {
                 if target.bf16 {
+                    let c = target.c.cast::<u16>().add(at);
+                    if target.accumulate {
+                        v = [s.add(v[0], s.load_bf16_ptr(c)), s.add(v[1], s.load_bf16_ptr(c.add(S::LANES)))];
+                    }
                     v = [activate_short(s, activation, v[0]), activate_short(s, activation, v[1])];
-                    P::store_bf16(s, target.c.cast::<u16>().add(at), v);
+                    P::store_bf16(s, c, v);
                 } else {
                     s.store_ptr(target.c.add(at), activate(s, activation, v[0]));
                     s.store_ptr(target.c.add(at + S::LANES), activate(s, activation, v[1]));
@@ -642,6 +651,9 @@ unsafe fn store_mixed<S: Simd, P: Product<S>>(
             unsafe {
                 if target.bf16 {
                     let c = std::slice::from_raw_parts_mut(target.c.cast::<u16>().add(at), cols);
+                    if target.accumulate {
+                        v = s.add(v, s.load_bf16(c));
+                    }
                     s.store_bf16(c, activate_short(s, activation, v));
                 } else {
                     let c = std::slice::from_raw_parts_mut(target.c.add(at), cols);
