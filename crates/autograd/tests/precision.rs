@@ -1,7 +1,7 @@
 //! Gradients in bf16 beside those in f32.
 
 use ukulele_autograd::gradcheck::numbers;
-use ukulele_autograd::{Conv2dOptions, Precision, Result, Tape, Tensor, Value};
+use ukulele_autograd::{BatchNormOptions, Conv2dOptions, Pool2d, Precision, Result, Tape, Tensor, Value};
 
 /// The output of an op and the gradients of its inputs.
 fn all(run: &dyn Fn(&[Value]) -> Result<Value>, inputs: &[Tensor]) -> Vec<Tensor> {
@@ -52,14 +52,72 @@ fn convolutions_are_near_those_in_f32() {
         ("1x1", [3, 16, 5, 5], [8, 16, 1, 1], plain, 3),
         ("stride", [2, 16, 9, 8], [6, 16, 3, 2], Conv2dOptions { stride: [2, 3], padding: [1; 4], ..plain }, 3),
         ("groups", [2, 8, 6, 6], [12, 4, 3, 3], Conv2dOptions { groups: 2, padding: [1; 4], ..plain }, 3),
+        // Products of f32, whose results are rounded where they are kept.
+        ("few channels", [2, 3, 9, 9], [8, 3, 3, 3], plain, 1),
+        ("odd groups", [2, 6, 6, 6], [6, 3, 3, 3], Conv2dOptions { groups: 2, ..plain }, 1),
         // What stays in f32.
-        ("few channels", [2, 3, 9, 9], [8, 3, 3, 3], plain, 0),
         ("depthwise", [2, 8, 6, 6], [8, 1, 3, 3], Conv2dOptions { groups: 8, ..plain }, 0),
-        ("odd groups", [2, 6, 6, 6], [6, 3, 3, 3], Conv2dOptions { groups: 2, ..plain }, 0),
+        ("odd result", [2, 3, 6, 6], [7, 3, 3, 3], plain, 0),
     ] {
         let inputs = [numbers(1, &x), numbers(2, &w), numbers(3, &w[..1])];
         check(what, &|precision, v| v[0].conv2d_in(precision, &v[1], Some(&v[2]), &options), &inputs, rounded);
     }
+}
+
+/// conv, norm, pool, conv and sum of ways with and without a residual: whatever reads and writes bf16, beside ops that do not.
+fn block(precision: Precision, frozen: bool, v: &[Value]) -> Result<Value> {
+    let padded = Conv2dOptions { padding: [1; 4], ..Conv2dOptions::default() };
+    let norm = |x: &Value, residual: Option<&Value>| {
+        let options = BatchNormOptions { residual, relu: true };
+        if frozen {
+            let mean = numbers(11, &[16]);
+            let variance = numbers::<f32>(12, &[16]).to_vec().iter().map(|x| x.abs() + 0.5).collect();
+            let variance = Tensor::from_vec(&[16], variance)?;
+            return x.batch_norm_eval(&v[3], &v[4], &mean, &variance, 1e-3, &options);
+        }
+        Ok(x.batch_norm_train(&v[3], &v[4], 1e-3, &options)?.0)
+    };
+    let first = norm(&v[0].conv2d_in(precision, &v[1], None, &padded)?, None)?;
+    let pool = Pool2d { kernel: [3; 2], stride: [1; 2], padding: [1; 4], ..Pool2d::default() };
+    let pooled = first.max_pool2d(&pool)?;
+    let second = norm(&pooled.conv2d_in(precision, &v[2], None, &padded)?, Some(&pooled))?;
+    // tanh knows nothing of bf16, and both of them read what lies so.
+    let third = norm(&second.conv2d_in(precision, &v[2], None, &padded)?, Some(&second.tanh()?))?;
+    third.mul(&second)?.mean_dims(&[2, 3], false)
+}
+
+#[test]
+fn what_lies_as_bf16_has_the_gradients_of_f32() {
+    let inputs = [
+        numbers(1, &[3, 8, 10, 9]),
+        numbers(2, &[16, 8, 3, 3]),
+        numbers(3, &[16, 16, 3, 3]),
+        numbers(4, &[16]),
+        numbers(5, &[16]),
+    ];
+    for frozen in [false, true] {
+        let exact = all(&|v| block(Precision::F32, frozen, v), &inputs);
+        let got = all(&|v| block(Precision::Bf16, frozen, v), &inputs);
+        for (i, (got, exact)) in got.iter().zip(&exact).enumerate() {
+            let error = relative(got, exact);
+            assert!(error < 0.05 && error > 1e-4, "{frozen} {i}: {error}");
+        }
+    }
+}
+
+/// A gradient lies as its value does, and a value that is read as f32 keeps its own memory.
+#[test]
+fn values_lie_as_the_precision_says() -> Result<()> {
+    let (x, w): (Tensor, Tensor) = (numbers(1, &[1, 4, 5, 5]), numbers(2, &[6, 4, 3, 3]));
+    for (precision, short) in [(Precision::F32, false), (Precision::Bf16, true)] {
+        let y = Value::from(x.clone()).conv2d_in(precision, &w.clone().into(), None, &Conv2dOptions::default())?;
+        assert_eq!(y.data().is_short(), short);
+        let normal = y.batch_norm_train(&numbers(3, &[6]).into(), &numbers(4, &[6]).into(), 1e-5, &Default::default())?.0;
+        assert_eq!(normal.data().is_short(), short);
+        assert!(!normal.tanh()?.data().is_short());
+        assert_eq!(normal.clone().into_tensor().to_vec(), normal.tensor().to_vec());
+    }
+    Ok(())
 }
 
 #[test]
