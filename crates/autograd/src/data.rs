@@ -73,6 +73,26 @@ impl Short {
         tensor.unwrap_or_else(|_| unreachable!("a shape that there is memory for: {:?}", self.shape))
     }
 
+    /// (N, C/2, H, W) of pairs of channels, in the same memory, of an even number of channels.
+    pub(crate) fn pairs(&self) -> Option<Tensor> {
+        match *self.shape() {
+            [n, c, h, w] if c % 2 == 0 => {
+                self.memory.reshape(&[n, h, w, c / 2]).and_then(|pairs| pairs.permute(&[0, 3, 1, 2])).ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// Of pairs of channels (N, C/2, H, W), whose numbers are never touched.
+    ///
+    /// # Errors
+    /// Another shape.
+    pub(crate) fn of_pairs(pairs: &Tensor) -> Result<Self> {
+        let [n, c, h, w] = pairs.dims::<4>("of_pairs", "(N, C/2, H, W)")?;
+        let memory = pairs.channels_last().permute(&[0, 2, 3, 1])?.reshape(&[n * h * w * c])?;
+        Ok(Self { shape: Shape::new(&[n, 2 * c, h, w])?, memory })
+    }
+
     /// The dimensions.
     pub fn shape(&self) -> &[usize] {
         &self.shape
@@ -237,6 +257,19 @@ mod tests {
                 assert_eq!(short.tensor::<f32>().to_vec(), tensor.to_vec(), "a sum changes no other's memory");
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn pairs_of_channels_are_other_names_of_the_same_numbers() -> Result<()> {
+        let x = count(&[2, 6, 3, 2])?;
+        let short = Short::of(&x)?;
+        let pairs = short.pairs().unwrap();
+        assert_eq!(pairs.shape(), [2, 3, 3, 2]);
+        assert_eq!(Short::of_pairs(&pairs)?.tensor::<f32>().to_vec(), x.to_vec());
+        let part = Short::of_pairs(&pairs.narrow(1, 1, 2)?)?.tensor::<f32>();
+        assert_eq!(part.to_vec(), x.narrow(1, 2, 4)?.to_vec());
+        assert!(Short::of(&count(&[2, 3, 1, 1])?)?.pairs().is_none());
         Ok(())
     }
 

@@ -80,7 +80,10 @@ fn block(precision: Precision, frozen: bool, v: &[Value]) -> Result<Value> {
     let first = norm(&v[0].conv2d_in(precision, &v[1], None, &padded)?, None)?;
     let pool = Pool2d { kernel: [3; 2], stride: [1; 2], padding: [1; 4], ..Pool2d::default() };
     let pooled = first.max_pool2d(&pool)?;
-    let second = norm(&pooled.conv2d_in(precision, &v[2], None, &padded)?, Some(&pooled))?;
+    let both = Value::concat(&[&first, &pooled], 1)?;
+    let both = both.conv2d_in(precision, &v[5], None, &Conv2dOptions::default())?.relu()?;
+    assert_eq!(both.data().is_short(), precision == Precision::Bf16);
+    let second = norm(&both.conv2d_in(precision, &v[2], None, &padded)?, Some(&pooled))?;
     // tanh knows nothing of bf16, and both of them read what lies so.
     let third = norm(&second.conv2d_in(precision, &v[2], None, &padded)?, Some(&second.tanh()?))?;
     third.mul(&second)?.mean_dims(&[2, 3], false)
@@ -94,6 +97,7 @@ fn what_lies_as_bf16_has_the_gradients_of_f32() {
         numbers(3, &[16, 16, 3, 3]),
         numbers(4, &[16]),
         numbers(5, &[16]),
+        numbers(6, &[16, 32, 1, 1]),
     ];
     for frozen in [false, true] {
         let exact = all(&|v| block(Precision::F32, frozen, v), &inputs);

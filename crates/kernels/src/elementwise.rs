@@ -1,6 +1,7 @@
 //! Functions of one element at a time: y = f(x), dx = dy f'(x), and products and sums of equal shapes.
 
 pub(crate) mod fast;
+pub(crate) mod mixed;
 #[cfg(test)]
 mod tests;
 
@@ -9,6 +10,7 @@ use crate::element::is_f32;
 use crate::isa::current;
 use crate::naive::elementwise as naive;
 use bytemuck::{cast_slice, cast_slice_mut};
+pub use mixed::{relu_backward_mixed, relu_mixed};
 
 /// A function of one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

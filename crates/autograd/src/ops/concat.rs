@@ -1,7 +1,7 @@
 //! Values put together along one dimension; each gets its part of the gradient.
 
 use crate::gradcheck::{Example, numbers};
-use crate::{Element, Keeps, Kept, Op, Result, Slots, Tensor, Value};
+use crate::{Data, Element, Keeps, Kept, Op, Result, Short, Slots, Tensor, Value};
 
 /// The inputs one after the other along `dim`, in the memory order of the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,23 +29,44 @@ impl<T: Element> Op<T> for Concat {
         self.parts <= MOST
     }
 
-    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
-        let inputs = (0..self.parts).map(|i| kept.input(i)).collect::<Result<Vec<_>>>()?;
-        Tensor::concat(&inputs, self.dim)
+    fn again_data(&self, kept: Kept<T>) -> Result<Data<T>> {
+        self.together(&kept.all_data()?)
     }
 
-    fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
-        Tensor::concat(inputs, self.dim)
+    fn forward_data(&mut self, inputs: &[&Data<T>], _: bool) -> Result<Data<T>> {
+        self.together(inputs)
     }
 
-    fn backward(&self, _: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
+    fn backward_data(&self, _: Kept<T>, grad: Data<T>, slots: &mut Slots<T>) -> Result<()> {
+        let pairs = if (0..self.parts).all(|i| slots.is_short(i)) { self.pairs(&grad) } else { None };
         let mut start = 0;
         for i in 0..self.parts {
             let len = slots.shape(i)[self.dim];
-            slots.add(i, grad.narrow(self.dim, start, len)?)?;
+            match &pairs {
+                Some(pairs) => {
+                    let (start, len) = if self.dim == 1 { (start / 2, len / 2) } else { (start, len) };
+                    slots.add(i, Short::of_pairs(&pairs.narrow(self.dim, start, len)?)?)?;
+                }
+                None => slots.add(i, grad.tensor().narrow(self.dim, start, len)?)?,
+            }
             start += len;
         }
         Ok(())
+    }
+}
+
+impl Concat {
+    /// As pairs where all lie as bf16 and have even channels.
+    fn together<T: Element>(&self, inputs: &[&Data<T>]) -> Result<Data<T>> {
+        if let Some(pairs) = inputs.iter().map(|input| self.pairs(input)).collect::<Option<Vec<_>>>() {
+            return Ok(Short::of_pairs(&Tensor::concat(&pairs.iter().collect::<Vec<_>>(), self.dim)?)?.into());
+        }
+        let tensors: Vec<_> = inputs.iter().map(|input| input.tensor()).collect();
+        Ok(Tensor::concat(&tensors.iter().collect::<Vec<_>>(), self.dim)?.into())
+    }
+
+    fn pairs<T: Element>(&self, data: &Data<T>) -> Option<Tensor> {
+        if let Data::Short(short) = data { short.pairs() } else { None }
     }
 }
 

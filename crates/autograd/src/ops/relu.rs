@@ -2,8 +2,8 @@
 
 use crate::gradcheck::{Example, elementwise};
 use crate::ops::elementwise::{unary, unary_backward};
-use crate::{Element, Keeps, Kept, Op, Result, Slots, Tensor, Value};
-use ukulele_kernels::elementwise::Unary;
+use crate::{Data, Element, Keeps, Kept, Op, Result, Short, Slots, Value};
+use ukulele_kernels::elementwise::{self, Unary};
 
 /// max(x, 0), elementwise.
 #[derive(Debug, Clone, Copy)]
@@ -22,17 +22,34 @@ impl<T: Element> Op<T> for Relu {
         Some(Keeps::first(inputs))
     }
 
-    fn again(&self, kept: &Kept<T>) -> Result<Tensor<T>> {
-        unary(Unary::Relu, kept.input(0)?)
+    fn again_data(&self, kept: Kept<T>) -> Result<Data<T>> {
+        relu(kept.input_data(0)?)
     }
 
-    fn forward(&mut self, inputs: &[&Tensor<T>], _: bool) -> Result<Tensor<T>> {
-        unary(Unary::Relu, inputs[0])
+    fn forward_data(&mut self, inputs: &[&Data<T>], _: bool) -> Result<Data<T>> {
+        relu(inputs[0])
     }
 
-    fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
-        slots.add(0, unary_backward(Unary::Relu, kept.output()?, &grad)?)
+    fn backward_data(&self, kept: Kept<T>, grad: Data<T>, slots: &mut Slots<T>) -> Result<()> {
+        match kept.output_data()? {
+            Data::Full(output) => slots.add(0, unary_backward(Unary::Relu, output, &grad.into_tensor())?),
+            Data::Short(output) => {
+                let grad = grad.into_short()?;
+                let dx = Short::build(output.shape(), |dx| {
+                    elementwise::relu_backward_mixed(output.numbers(), grad.numbers(), dx);
+                });
+                slots.add(0, dx?)
+            }
+        }
     }
+}
+
+/// max(x, 0), lying as x does.
+fn relu<T: Element>(x: &Data<T>) -> Result<Data<T>> {
+    Ok(match x {
+        Data::Full(x) => unary(Unary::Relu, x)?.into(),
+        Data::Short(x) => Short::build(x.shape(), |y| elementwise::relu_mixed(x.numbers(), y))?.into(),
+    })
 }
 
 impl<T: Element> Value<T> {

@@ -38,7 +38,7 @@ pub(crate) fn unary_backward(isa: Isa, op: Unary, kept: &[f32], dy: &[f32], dx: 
     });
 }
 
-dispatch!(pub(crate) fn unary_backward_piece(op: Unary, k: &[f32], dy: &[f32], dx: &mut [f32]) = unary_backward_body);
+dispatch!(fn unary_backward_piece(op: Unary, k: &[f32], dy: &[f32], dx: &mut [f32]) = unary_backward_body);
 #[inline(always)]
 fn unary_backward_body<S: Simd>(s: S, op: Unary, k: &[f32], dy: &[f32], dx: &mut [f32]) {
     let one = s.splat(1.0);

@@ -1,6 +1,7 @@
 //! Batch norm: sums over columns in f64, then one pass over the elements, which lie as f32 or all as bf16.
 
 use super::{BatchNormBackward, BatchNormGradients, Relu};
+use crate::elementwise::mixed::passed_piece;
 use crate::isa::Isa;
 use crate::lanes::{column_totals, piece_rows};
 use crate::numbers::{Numbers, NumbersMut, Stored, convert_with};
@@ -243,25 +244,6 @@ dispatch!(
     fn input_piece(x: Numbers, c: Slopes, passed: Passed, dy: NumbersMut) = input_body
 );
 
-#[inline(always)]
-fn pass_of<S: Simd, X: Stored>(s: S, y: &[X], dy: &[X], out: &mut [X]) {
-    let tiny = s.splat(f32::from_bits(1));
-    lanes!(s, out = [y, dy] s.select(s.less(y, tiny), s.zero(), dy));
-}
-
-#[inline(always)]
-fn pass_body<S: Simd>(s: S, y: Numbers, dy: Numbers, out: NumbersMut) {
-    match (y, dy, out) {
-        (Numbers::F32(y), Numbers::F32(dy), NumbersMut::F32(out)) => pass_of(s, y, dy, out),
-        (Numbers::Bf16(y), Numbers::Bf16(dy), NumbersMut::Bf16(out)) => pass_of(s, y, dy, out),
-        _ => differently(),
-    }
-}
-dispatch!(
-    /// dy where the output is not 0.
-    fn pass_piece(y: Numbers, dy: Numbers, out: NumbersMut) = pass_body
-);
-
 pub(crate) fn backward(
     isa: Isa,
     p: &BatchNormBackward<f32, Numbers>,
@@ -302,7 +284,7 @@ pub(crate) fn backward(
     let pass = |at: usize, dy: Numbers, dresidual: NumbersMut| match p.relu {
         Relu::None => convert_with(isa, dy, dresidual),
         Relu::Beta(_) => unreachable!("checked: there is no residual"),
-        Relu::Output(y) => pass_piece(isa, y.part(at..at + dy.len()), dy, dresidual),
+        Relu::Output(y) => passed_piece(isa, y.part(at..at + dy.len()), dy, dresidual),
     };
     let input = |at: usize, dy: NumbersMut| {
         let piece = at..at + dy.len();
