@@ -1,12 +1,13 @@
 //! Speed of matrix products and of the convolutions of ResNet-50, in GFLOP/s.
 //!
-//! `cargo run --release -p ukulele-kernels --example kernel_speed [gemm] [conv]`; threads by `RAYON_NUM_THREADS`,
+//! `cargo run --release -p ukulele-kernels --example kernel_speed [gemm] [winograd] [conv] [step]`; threads by `RAYON_NUM_THREADS`,
 //! instruction set by `UKULELE_ISA`. Times are the best of several runs, so that other work on the machine counts little.
 
 use std::time::Instant;
 use ukulele_kernels::conv::*;
 use ukulele_kernels::gemm::*;
 use ukulele_kernels::isa;
+use ukulele_kernels::numbers::{Numbers, NumbersMut};
 
 /// Seconds of the fastest run, over at least 5 runs and half a second.
 fn best(mut f: impl FnMut()) -> f64 {
@@ -15,6 +16,22 @@ fn best(mut f: impl FnMut()) -> f64 {
         let run = Instant::now();
         f();
         best = best.min(run.elapsed().as_secs_f64());
+        runs += 1;
+    }
+    best
+}
+
+/// [`best`] of two that take turns.
+fn best_of_both(mut f: impl FnMut(), mut g: impl FnMut()) -> [f64; 2] {
+    let (start, mut best, mut runs) = (Instant::now(), [f64::INFINITY; 2], 0);
+    let time = |f: &mut dyn FnMut(), best: &mut f64| {
+        let run = Instant::now();
+        f();
+        *best = best.min(run.elapsed().as_secs_f64());
+    };
+    while runs < 5 || start.elapsed().as_secs_f64() < 1.0 {
+        time(&mut f, &mut best[0]);
+        time(&mut g, &mut best[1]);
         runs += 1;
     }
     best
@@ -172,6 +189,51 @@ fn conv_speed(batch: usize) {
     }
 }
 
+/// The three passes of a training step in bf16 of images that lie as f32, and as bf16.
+fn step_speed(batch: usize) {
+    println!(
+        "ResNet-50 in bf16, batch {batch}, of f32 and of bf16    forward        backward data   backward weight, ms"
+    );
+    let mut total = [[0.0; 2]; 3];
+    for (size, cin, cout, kernel, stride, count) in RESNET50.into_iter().chain(RESNET50_TAIL) {
+        let (n, h, w, kh, kw) = (batch, size, size, kernel, kernel);
+        let (stride, pad) = ((stride, stride), [kernel / 2; 4]);
+        let g = Conv2d { n, h, w, cin, cout, kh, kw, stride, pad, dilation: (1, 1), groups: 1 };
+        let (x, w, dy) = (numbers(g.x_len()), numbers(g.w_len()), numbers(g.y_len()));
+        let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
+        let bf16 = |x: &[f32]| x.iter().map(|x| (x.to_bits() >> 16) as u16).collect::<Vec<_>>();
+        let (short_x, short_dy) = (bf16(&x), bf16(&dy));
+        let (mut short_y, mut short_dx, mut short_dw) = (short_dy.clone(), short_x.clone(), w.clone());
+        // Images to learn from are f32.
+        let from = if cin == 3 { Numbers::F32(&x) } else { Numbers::Bf16(&short_x) };
+        let rounded = Precision::Bf16;
+        let times = [
+            best_of_both(
+                || conv2d_in(rounded, &g, &x, &w, &mut y, &Epilogue::NONE),
+                || conv2d_mixed(rounded, &g, from, &w, NumbersMut::Bf16(&mut short_y), None),
+            ),
+            best_of_both(
+                || conv2d_backward_data_in(rounded, &g, &dy, &w, &mut dx, false),
+                || {
+                    let (dy, dx) = (Numbers::Bf16(&short_dy), NumbersMut::Bf16(&mut short_dx));
+                    conv2d_backward_data_mixed(rounded, &g, dy, &w, dx, false);
+                },
+            ),
+            best_of_both(
+                || conv2d_backward_weight_in(rounded, &g, &x, &dy, &mut dw),
+                || conv2d_backward_weight_mixed(rounded, &g, from, Numbers::Bf16(&short_dy), &mut short_dw),
+            ),
+        ];
+        print!("{count} x {size:3}² {cin:4} -> {cout:4}, {kernel}x{kernel} / {}    ", stride.0);
+        for (times, total) in times.iter().zip(&mut total) {
+            print!("{:8.3} {:8.3}", times[0] * 1e3, times[1] * 1e3);
+            (0..2).for_each(|i| total[i] += times[i] * count as f64);
+        }
+        println!();
+    }
+    println!("all of them, ms: {:?}", total.map(|total| total.map(|time| (time * 1e4).round() / 10.0)));
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let wants = |what: &str| args.is_empty() || args.iter().any(|arg| arg == what);
@@ -189,5 +251,8 @@ fn main() {
     if wants("conv") {
         conv_speed(1);
         conv_speed(8);
+    }
+    if wants("step") {
+        rayon::scope(|_| step_speed(8));
     }
 }

@@ -159,13 +159,15 @@ pub(crate) fn conv2d_with<T: Element>(
     y: &mut [T],
     epilogue: &Epilogue<T>,
 ) {
-    g.check(kind, x.len(), w.len(), y.len());
-    epilogue.check(g.cout, y.len());
     match (cast(x), cast(w), cast_mut(y), epilogue.cast()) {
         (Some(x), Some(w), Some(y), Some(epilogue)) => {
             mixed::forward(isa, kind, g, Numbers::F32(x), w, NumbersMut::F32(y), epilogue);
         }
-        _ => naive::conv::conv2d(g, x, w, y, epilogue),
+        _ => {
+            g.check(kind, x.len(), w.len(), y.len());
+            epilogue.check(g.cout, y.len());
+            naive::conv::conv2d(g, x, w, y, epilogue);
+        }
     }
 }
 
@@ -205,12 +207,14 @@ pub(crate) fn backward_data_with<T: Element>(
     dx: &mut [T],
     accumulate: bool,
 ) {
-    g.check(kind, dx.len(), w.len(), dy.len());
     match (as_f32(dy), as_f32(w), as_f32_mut(dx)) {
         (Some(dy), Some(w), Some(dx)) => {
             mixed::backward_data(isa, kind, g, Numbers::F32(dy), w, NumbersMut::F32(dx), accumulate);
         }
-        _ => naive::conv::conv2d_backward_data(g, dy, w, dx, accumulate),
+        _ => {
+            g.check(kind, dx.len(), w.len(), dy.len());
+            naive::conv::conv2d_backward_data(g, dy, w, dx, accumulate);
+        }
     }
 }
 
@@ -233,12 +237,14 @@ pub fn conv2d_backward_weight_in<T: Element>(precision: Precision, g: &Conv2d, x
 
 /// [`conv2d_backward_weight_in`] on an instruction set.
 pub(crate) fn backward_weight_with<T: Element>(isa: Isa, kind: Kind, g: &Conv2d, x: &[T], dy: &[T], dw: &mut [T]) {
-    g.check(kind, x.len(), dw.len(), dy.len());
     match (as_f32(x), as_f32(dy), as_f32_mut(dw)) {
         (Some(x), Some(dy), Some(dw)) => {
             mixed::backward_weight(isa, kind, g, Numbers::F32(x), Numbers::F32(dy), dw);
         }
-        _ => naive::conv::conv2d_backward_weight(g, x, dy, dw),
+        _ => {
+            g.check(kind, x.len(), dw.len(), dy.len());
+            naive::conv::conv2d_backward_weight(g, x, dy, dw);
+        }
     }
 }
 

@@ -20,10 +20,8 @@ pub fn lies_short(g: &Conv2d) -> bool {
 /// # Panics
 /// As there.
 pub fn conv2d_mixed(precision: Precision, g: &Conv2d, x: Numbers, w: &[f32], y: NumbersMut, bias: Option<&[f32]>) {
-    let (isa, epilogue) = (isa::current(), Epilogue { bias, ..Epilogue::NONE });
-    g.check(Kind::of(isa, precision), x.len(), w.len(), y.len());
-    epilogue.check(g.cout, y.len());
-    forward(isa, Kind::of(isa, precision), g, x, w, y, epilogue);
+    let isa = isa::current();
+    forward(isa, Kind::of(isa, precision), g, x, w, y, Epilogue { bias, ..Epilogue::NONE });
 }
 
 /// dx (+)= the gradient of the input, as [`super::conv2d_backward_data_in`] computes it; where dx is bf16 what is there is added as
@@ -40,7 +38,6 @@ pub fn conv2d_backward_data_mixed(
     accumulate: bool,
 ) {
     let isa = isa::current();
-    g.check(Kind::of(isa, precision), dx.len(), w.len(), dy.len());
     backward_data(isa, Kind::of(isa, precision), g, dy, w, dx, accumulate);
 }
 
@@ -50,12 +47,13 @@ pub fn conv2d_backward_data_mixed(
 /// As there.
 pub fn conv2d_backward_weight_mixed(precision: Precision, g: &Conv2d, x: Numbers, dy: Numbers, dw: &mut [f32]) {
     let isa = isa::current();
-    g.check(Kind::of(isa, precision), x.len(), dw.len(), dy.len());
     backward_weight(isa, Kind::of(isa, precision), g, x, dy, dw);
 }
 
-/// See [`super::conv2d_in`], which has checked the sizes.
+/// See [`super::conv2d_in`].
 pub(super) fn forward(isa: Isa, kind: Kind, g: &Conv2d, x: Numbers, w: &[f32], y: NumbersMut, epilogue: Epilogue<f32>) {
+    g.check(kind, x.len(), w.len(), y.len());
+    epilogue.check(g.cout, y.len());
     if y.is_empty() {
         return;
     }
@@ -71,13 +69,13 @@ pub(super) fn forward(isa: Isa, kind: Kind, g: &Conv2d, x: Numbers, w: &[f32], y
         let (weight, target) = (dense::Weight { panels, chain: CHAIN, kind }, Target::to(y, false, epilogue));
         with_rows(isa, kind, x, g.cin, |x| {
             let (placed, x) = (x.placed, Pixels { data: x.data, stride: x.width });
-            // SAFETY: y has room for all pixels, as the caller has checked.
+            // SAFETY: y has room for all pixels, checked above.
             unsafe { dense::forward_to(isa, g, x, placed, weight, target, g.cout) };
         });
     });
 }
 
-/// See [`super::conv2d_backward_data_in`], which has checked the sizes.
+/// See [`super::conv2d_backward_data_in`].
 pub(super) fn backward_data(
     isa: Isa,
     kind: Kind,
@@ -87,6 +85,7 @@ pub(super) fn backward_data(
     dx: NumbersMut,
     accumulate: bool,
 ) {
+    g.check(kind, dx.len(), w.len(), dy.len());
     if dx.is_empty() || dy.is_empty() {
         if !accumulate {
             dx.clear();
@@ -101,7 +100,7 @@ pub(super) fn backward_data(
     }
     let (form, target) = (winograd::backward_form(g, kind), Target::to(dx, accumulate, Epilogue::NONE));
     let kind = if dense::supports_backward(g, kind) { kind } else { Kind::Single };
-    // SAFETY: dx has all pixels, as the caller has checked.
+    // SAFETY: dx has all pixels, checked above.
     unsafe {
         match form {
             Some(form) => winograd::backward_data(isa, form, g, dy, w, target),
@@ -110,8 +109,9 @@ pub(super) fn backward_data(
     }
 }
 
-/// See [`super::conv2d_backward_weight_in`], which has checked the sizes.
+/// See [`super::conv2d_backward_weight_in`].
 pub(super) fn backward_weight(isa: Isa, kind: Kind, g: &Conv2d, x: Numbers, dy: Numbers, dw: &mut [f32]) {
+    g.check(kind, x.len(), dw.len(), dy.len());
     if dw.is_empty() || dy.is_empty() || x.is_empty() {
         return dw.fill(0.0);
     }

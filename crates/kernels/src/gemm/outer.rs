@@ -189,11 +189,11 @@ struct Task<'a> {
     c: Target,
 }
 
-/// A block of both factors, copied so that rows do not clash in the cache, and those of the right end in zeros.
-struct Copies {
-    left: Vec<f32>,
+/// A block of both factors, copied so that rows do not clash in the cache, and those of the right are whole vectors.
+struct Copies<'a> {
+    left: &'a [f32],
     left_pitch: usize,
-    right: Vec<f32>,
+    right: &'a [f32],
     right_pitch: usize,
 }
 
@@ -201,13 +201,8 @@ impl Task<'_> {
     /// Sums over the given rows of the left.
     fn run(&self, part: Range<usize>, meeting: &(impl Fn(Range<usize>) -> Meeting + Sync)) {
         let Outer { left, right, taps, kind, .. } = self.sum;
-        let width = tile_size(self.isa).1;
-        let mut copies = Copies {
-            left: Vec::new(),
-            left_pitch: pitch(self.rows.len(), 1),
-            right: Vec::new(),
-            right_pitch: pitch(self.columns.len(), width),
-        };
+        let left_pitch = pitch(self.rows.len(), 1);
+        let right_pitch = pitch(self.columns.len(), tile_size(self.isa).1);
         let mut accumulate = self.c.accumulate;
         // One block even if there is nothing to sum, to set C to zero.
         let blocks = pieces(part.clone(), self.sum.block()).chain(part.is_empty().then_some(part));
@@ -215,20 +210,27 @@ impl Task<'_> {
             let Meeting { right: seen, pairs } = meeting(block.clone());
             let fits = |&(l, r): &(u32, u32)| (l as usize) < block.len() && (r as usize) < seen.len();
             assert!(pairs.len() == taps && pairs.iter().flatten().all(fits), "pairs of rows that are not there");
-            let pairs = if kind == Kind::Single {
-                copy(self.isa, left, block.clone(), &self.rows, copies.left_pitch, &mut copies.left);
-                copy(self.isa, right, seen.iter().copied(), &self.columns, copies.right_pitch, &mut copies.right);
-                pairs
+            let (mut lefts, mut rights) = (Twos::of(block.len()), Twos::of(seen.len()));
+            let (pairs, rows): (Vec<_>, _) = if kind == Kind::Single {
+                (pairs, (block.len(), seen.len()))
             } else {
-                let (mut lefts, mut rights) = (Twos::of(block.len()), Twos::of(seen.len()));
                 let pairs = pairs.iter().map(|pairs| join_pairs(pairs, &mut lefts, &mut rights)).collect();
-                let row = |i: u32| block.start + i as usize;
-                lefts.copy(self.isa, kind, left, row, &self.rows, copies.left_pitch, &mut copies.left);
-                let row = |i: u32| seen[i as usize];
-                rights.copy(self.isa, kind, right, row, &self.columns, copies.right_pitch, &mut copies.right);
-                pairs
+                (pairs, (lefts.rows.len(), rights.rows.len()))
             };
-            run(self.isa, &Step { task: self, copies: &copies, pairs: &pairs, accumulate });
+            with_buffer(rows.0 * left_pitch + rows.1 * right_pitch, |buffer| {
+                let (to_left, to_right) = buffer.split_at_mut(rows.0 * left_pitch);
+                if kind == Kind::Single {
+                    copy(self.isa, left, block, &self.rows, left_pitch, to_left);
+                    copy(self.isa, right, seen.iter().copied(), &self.columns, right_pitch, to_right);
+                } else {
+                    let row = |i: u32| block.start + i as usize;
+                    lefts.copy(self.isa, kind, left, row, &self.rows, left_pitch, to_left);
+                    let row = |i: u32| seen[i as usize];
+                    rights.copy(self.isa, kind, right, row, &self.columns, right_pitch, to_right);
+                }
+                let copies = Copies { left: to_left, left_pitch, right: to_right, right_pitch };
+                run(self.isa, &Step { task: self, copies: &copies, pairs: &pairs, accumulate });
+            });
             accumulate = true;
         }
     }
@@ -243,15 +245,12 @@ fn pitch(len: usize, width: usize) -> usize {
 fn copy(
     isa: Isa,
     from: Factor,
-    rows: impl ExactSizeIterator<Item = usize>,
+    rows: impl Iterator<Item = usize>,
     columns: &Range<usize>,
     pitch: usize,
-    to: &mut Vec<f32>,
+    to: &mut [f32],
 ) {
     assert!(columns.end <= from.len);
-    if to.len() < rows.len() * pitch {
-        to.resize(rows.len() * pitch, 0.0);
-    }
     for (row, to) in rows.zip(to.chunks_exact_mut(pitch)) {
         let (start, to) = (row * from.pitch + columns.start, &mut to[..columns.len()]);
         match from.data {
@@ -304,12 +303,9 @@ impl Twos {
         row: impl Fn(u32) -> usize,
         columns: &Range<usize>,
         pitch: usize,
-        to: &mut Vec<f32>,
+        to: &mut [f32],
     ) {
         assert!(columns.end <= from.len);
-        if to.len() < self.rows.len() * pitch {
-            to.resize(self.rows.len() * pitch, 0.0);
-        }
         let start = |i: u32| row(i) * from.pitch + columns.start;
         let rows: Vec<_> = self.rows.iter().map(|&(a, b)| (start(a), (b != NONE).then(|| start(b)))).collect();
         join(isa, kind, &Joins { from: from.data, rows: &rows, len: columns.len(), pitch }, to);
@@ -327,7 +323,7 @@ fn join_pairs(pairs: &[(u32, u32)], lefts: &mut Twos, rights: &mut Twos) -> Vec<
 /// What a task adds by one block of the left.
 struct Step<'a> {
     task: &'a Task<'a>,
-    copies: &'a Copies,
+    copies: &'a Copies<'a>,
     /// For each tap pairs of rows of the copies.
     pairs: &'a [Vec<(u32, u32)>],
     accumulate: bool,
