@@ -32,8 +32,8 @@ pub struct FitOptions {
     /// Whether most outputs are computed again in backward instead of being kept ([`Pass::with_gradient_checkpointing`]): the
     /// same bits, less memory, at most another forward pass more.
     pub gradient_checkpointing: bool,
-    /// What convolutions and linear layers round their factors to while the model learns ([`Pass::with_precision`]): the weights
-    /// that the optimiser moves, its state and validation stay f32.
+    /// What convolutions and linear layers round their factors to while the model learns, and how what lies between them is kept
+    /// ([`Pass::with_precision`]): the weights that the optimiser moves, its state and validation stay f32.
     pub precision: Precision,
 }
 
