@@ -132,8 +132,8 @@ fn batch_norms(report: &Report) {
             let name = format!("batch_norm backward relu{} {what}", if residual { " residual" } else { "" });
             report.memory(&name, (7 + residual as usize) * n, || {
                 let p = BatchNormBackward {
-                    x: &x,
-                    relu: norm::Relu::Output(&y),
+                    x: &x[..],
+                    relu: norm::Relu::Output(&y[..]),
                     mean,
                     variance,
                     gamma: &gamma,

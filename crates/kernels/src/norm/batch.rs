@@ -154,24 +154,40 @@ fn gradients_of<S: Simd, X: Stored>(
     let n = totals.len() / 2;
     let (sums, dots) = totals.split_at_mut(n);
     let (mean, dots) = (&mean[..n], &mut dots[..n]);
-    // Gradients that the ReLU let pass, of a row.
-    let mut row = vec![0.0; n];
-    let (g, tiny) = (&mut row[..], s.splat(f32::from_bits(1)));
-    for (i, (x, dy)) in x.chunks(cols).zip(dy.chunks(cols)).enumerate() {
-        match passed {
-            Passed::All => lanes!(s, g = [dy] dy),
-            Passed::Output(y) => {
-                let y = &y[i * cols..];
-                lanes!(s, g = [y, dy] s.select(s.less(y, tiny), s.zero(), dy));
+    let rows = x.chunks(cols).zip(dy.chunks(cols)).enumerate();
+    match passed {
+        Passed::All => {
+            for (_, (x, dy)) in rows {
+                let (x, dy) = (&x[..n], &dy[..n]);
+                for j in 0..n {
+                    sums[j] += dy[j].number() as f64;
+                    dots[j] += ((x[j].number() - mean[j]) * dy[j].number()) as f64;
+                }
             }
-            Passed::Columns(Columns { mean, scale, beta }) => lanes!(s, g = [x, dy, mean, scale, beta] {
-                s.select(s.less(s.mul_add(s.sub(x, mean), scale, beta), tiny), s.zero(), dy)
-            }),
         }
-        let (x, g) = (&x[..n], &g[..n]);
-        for j in 0..n {
-            sums[j] += g[j] as f64;
-            dots[j] += ((x[j].number() - mean[j]) * g[j]) as f64;
+        Passed::Output(y) => {
+            for (i, (x, dy)) in rows {
+                let (x, y, dy) = (&x[..n], &y[i * cols..][..n], &dy[..n]);
+                for j in 0..n {
+                    let g = if y[j].number() <= 0.0 { 0.0 } else { dy[j].number() };
+                    sums[j] += g as f64;
+                    dots[j] += ((x[j].number() - mean[j]) * g) as f64;
+                }
+            }
+        }
+        Passed::Columns(Columns { mean, scale, beta }) => {
+            let mut g = vec![0.0; n];
+            let (g, tiny) = (&mut g[..], s.splat(f32::from_bits(1)));
+            for (_, (x, dy)) in rows {
+                lanes!(s, g = [x, dy, mean, scale, beta] {
+                    s.select(s.less(s.mul_add(s.sub(x, mean), scale, beta), tiny), s.zero(), dy)
+                });
+                let (x, g) = (&x[..n], &g[..n]);
+                for j in 0..n {
+                    sums[j] += g[j] as f64;
+                    dots[j] += ((x[j].number() - mean[j]) * g[j]) as f64;
+                }
+            }
         }
     }
 }
@@ -244,10 +260,34 @@ dispatch!(
     fn input_piece(x: Numbers, c: Slopes, passed: Passed, dy: NumbersMut) = input_body
 );
 
+#[inline(always)]
+fn input_from<S: Simd, X: Stored>(s: S, x: &[X], c: Slopes, g: &[X], dx: &mut [X]) {
+    let Slopes { mean, scale, shift, slope } = c;
+    let cols = mean.len();
+    for ((x, g), dx) in x.chunks_exact(cols).zip(g.chunks_exact(cols)).zip(dx.chunks_exact_mut(cols)) {
+        lanes!(s, dx = [x, g, mean, scale, shift, slope] {
+            s.sub(s.mul(s.sub(g, shift), scale), s.mul(s.sub(x, mean), slope))
+        });
+    }
+}
+
+#[inline(always)]
+fn input_from_body<S: Simd>(s: S, x: Numbers, c: Slopes, g: Numbers, dx: NumbersMut) {
+    match (x, g, dx) {
+        (Numbers::F32(x), Numbers::F32(g), NumbersMut::F32(dx)) => input_from(s, x, c, g, dx),
+        (Numbers::Bf16(x), Numbers::Bf16(g), NumbersMut::Bf16(dx)) => input_from(s, x, c, g, dx),
+        _ => differently(),
+    }
+}
+dispatch!(
+    /// dx, given what the ReLU let pass.
+    fn input_from_piece(x: Numbers, c: Slopes, g: Numbers, dx: NumbersMut) = input_from_body
+);
+
 pub(crate) fn backward(
     isa: Isa,
     p: &BatchNormBackward<f32, Numbers>,
-    mut dy: NumbersMut,
+    dy: NumbersMut,
     out: BatchNormGradients<f32, NumbersMut>,
 ) {
     let cols = p.mean.len();
@@ -286,20 +326,20 @@ pub(crate) fn backward(
         Relu::Beta(_) => unreachable!("checked: there is no residual"),
         Relu::Output(y) => passed_piece(isa, y.part(at..at + dy.len()), dy, dresidual),
     };
-    let input = |at: usize, dy: NumbersMut| {
-        let piece = at..at + dy.len();
-        input_piece(isa, p.x.part(piece.clone()), c, passed(piece, 0..cols), dy);
-    };
     match (out.dx_in_dy, out.dresidual) {
         (false, None) => {}
         (false, Some(dresidual)) => {
             let dy = dy.seen();
             dresidual.pieces(size, |at, dresidual| pass(at, dy.part(at..at + dresidual.len()), dresidual));
         }
-        (true, None) => dy.again().pieces(size, input),
-        (true, Some(dresidual)) => dy.pieces2(dresidual, size, |at, dy, dresidual| {
-            pass(at, dy.seen(), dresidual);
-            input(at, dy);
+        (true, None) => dy.pieces(size, |at, dy| {
+            let piece = at..at + dy.len();
+            input_piece(isa, p.x.part(piece.clone()), c, passed(piece, 0..cols), dy);
+        }),
+        // dresidual is what the ReLU let pass, so dx takes it from there.
+        (true, Some(dresidual)) => dy.pieces2(dresidual, size, |at, dy, mut dresidual| {
+            pass(at, dy.seen(), dresidual.again());
+            input_from_piece(isa, p.x.part(at..at + dy.len()), c, dresidual.seen(), dy);
         }),
     }
 }
