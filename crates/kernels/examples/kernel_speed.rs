@@ -1,7 +1,8 @@
 //! Speed of matrix products and of the convolutions of ResNet-50, in GFLOP/s.
 //!
-//! `cargo run --release -p ukulele-kernels --example kernel_speed [gemm] [winograd] [conv] [step]`; threads by `RAYON_NUM_THREADS`,
-//! instruction set by `UKULELE_ISA`. Times are the best of several runs, so that other work on the machine counts little.
+//! `cargo run --release -p ukulele-kernels --example kernel_speed [gemm] [winograd] [conv] [step]`; threads by
+//! `RAYON_NUM_THREADS`, instruction set by `UKULELE_ISA`. Times are the best of several runs, so that other work on the machine
+//! counts little.
 
 use std::time::Instant;
 use ukulele_kernels::conv::*;

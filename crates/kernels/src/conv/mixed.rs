@@ -8,14 +8,14 @@ use crate::gemm::{Epilogue, Precision, with_rows};
 use crate::isa::{self, Isa};
 use crate::numbers::{Numbers, NumbersMut, with_wide, with_wide_mut};
 
-/// Whether results of this convolution are worth keeping as bf16: false for depthwise ones, which take and give f32, and for an odd
-/// number of output channels, which are no pairs.
+/// Whether results of this convolution are worth keeping as bf16: false for depthwise ones, which take and give f32, and for an
+/// odd number of output channels, which are no pairs.
 pub fn lies_short(g: &Conv2d) -> bool {
     !g.is_depthwise() && g.cout.is_multiple_of(2)
 }
 
-/// y = conv(x, w) + bias, one number per output channel, as [`super::conv2d_in`] computes it: the sums are f32, and rounded once
-/// where y is bf16. What it takes as f32 only is widened on the way.
+/// y = conv(x, w) + bias, one number per output channel, as [`super::conv2d_in`] computes it: the sums are f32, and rounded
+/// once where y is bf16. What it takes as f32 only is widened on the way.
 ///
 /// # Panics
 /// As there.
@@ -24,8 +24,8 @@ pub fn conv2d_mixed(precision: Precision, g: &Conv2d, x: Numbers, w: &[f32], y: 
     forward(isa, Kind::of(isa, precision), g, x, w, y, Epilogue { bias, ..Epilogue::NONE });
 }
 
-/// dx (+)= the gradient of the input, as [`super::conv2d_backward_data_in`] computes it; where dx is bf16 what is there is added as
-/// f32, and the sum rounded once.
+/// dx (+)= the gradient of the input, as [`super::conv2d_backward_data_in`] computes it; where dx is bf16 what is there is added
+/// as f32, and the sum rounded once.
 ///
 /// # Panics
 /// As there.

@@ -10,6 +10,8 @@ use std::cell::RefCell;
 
 /// Numbers below which packing is not worth more than one thread.
 const SMALL: usize = 64 * 1024;
+/// Numbers of a cache line.
+const LINE: usize = 16;
 /// The largest buffer, in numbers, that a thread keeps for next time.
 pub(crate) const KEEP: usize = 4 * 1024 * 1024;
 
@@ -85,16 +87,17 @@ fn join_panel(isa: Isa, kind: Kind, b: &Mat<f32>, width: usize, out: &mut [f32])
 }
 
 /// Calls `f` with a buffer of `len` numbers of any value, which the thread keeps for the next call unless it is large:
-/// fresh memory costs as much as packing.
+/// fresh memory costs as much as packing. It begins with a cache line: vectors that lie across two take up to a third longer.
 pub(crate) fn with_buffer<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
     // One for each call within another.
     thread_local!(static SPARE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) });
     let mut buffer = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
-    if buffer.len() < len {
-        buffer = vec![0.0; len];
+    if buffer.len() < len + LINE {
+        buffer = vec![0.0; len + LINE];
     }
-    let result = f(&mut buffer[..len]);
-    if buffer.len() <= KEEP {
+    let first = buffer.as_ptr().align_offset(LINE * size_of::<f32>());
+    let result = f(&mut buffer[first..first + len]);
+    if buffer.len() <= KEEP + LINE {
         SPARE.with_borrow_mut(|spare| spare.push(buffer));
     }
     result
