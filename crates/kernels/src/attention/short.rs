@@ -1,7 +1,7 @@
 //! The forward of attention between queries, keys and values of bf16. Both products take pairs: along a query and a key, and along
 //! the keys, whose weights are rounded. Scores, softmax and sums are f32.
 
-use super::fast::{each_head, first};
+use super::heads::{each_head, first};
 use super::{Attention, Inputs, Layout};
 use crate::gemm::blocks::{pieces, tile_size};
 use crate::gemm::pack::{pack, packed_len};

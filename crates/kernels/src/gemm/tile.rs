@@ -40,10 +40,20 @@ struct Tile {
 
 /// Where the rows of a tile find their numbers at one tap.
 #[derive(Debug)]
-struct Tap {
+pub(crate) struct Tap {
     /// Which matrix of the panel they meet.
     index: usize,
     sources: [*const f32; MAX_ROWS],
+}
+
+impl Tap {
+    /// The sources of some rows.
+    #[inline(always)]
+    pub(crate) fn new(index: usize, rows: impl Iterator<Item = *const f32>) -> Self {
+        let mut tap = Tap { index, sources: [std::ptr::null(); MAX_ROWS] };
+        rows.zip(&mut tap.sources).for_each(|(row, source)| *source = row);
+        tap
+    }
 }
 
 /// A list of tiles.
@@ -73,9 +83,7 @@ impl Block {
 
     /// Adds a tap to the last tile: the sources of its rows.
     pub(crate) fn tap(&mut self, index: usize, rows: impl Iterator<Item = *const f32>) {
-        let mut tap = Tap { index, sources: [std::ptr::null(); MAX_ROWS] };
-        rows.zip(&mut tap.sources).for_each(|(row, source)| *source = row);
-        self.taps.push(tap);
+        self.taps.push(Tap::new(index, rows));
         if let Some(tile) = self.tiles.last_mut() {
             tile.taps.end = self.taps.len();
         }
@@ -307,13 +315,27 @@ impl Product<Avx512> for NativeQuads {
     }
 }
 
+/// What is done with the rows of a tile while they are in registers.
+pub(crate) trait Sink<S: Simd> {
+    /// Takes all rows.
+    fn take<const R: usize>(self, s: S, rows: [[S::V; 2]; R]);
+}
+
+impl<S: Simd> Sink<S> for &mut [[S::V; 2]; MAX_ROWS] {
+    #[inline(always)]
+    fn take<const R: usize>(self, _: S, rows: [[S::V; 2]; R]) {
+        self[..R].copy_from_slice(&rows);
+    }
+}
+
 #[inline(always)]
 fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
     let Job { block, b, panels, target, shift } = job;
     let width = 2 * S::LANES;
     let depth = b.taps * b.depth * width;
     let size = depth + b.kind.trailer() * width;
-    let mut sums = [[s.zero(); 2]; MAX_ROWS];
+    let mut chains = [[s.zero(); 2]; MAX_ROWS];
+    let mut sums = chains;
     let together = (TOGETHER / size.max(1)).max(1);
     for first in panels.clone().step_by(together) {
         for (i, tile) in block.tiles.iter().enumerate() {
@@ -345,6 +367,7 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
                         *shift,
                         (b.depth, b.chain),
                         panel,
+                        &mut chains,
                         &mut sums,
                     );
                 }
@@ -416,12 +439,12 @@ pub(crate) fn run(isa: Isa, job: &Job) {
     }
 }
 
-/// Picks the variant of [`sum_rows`] for the number of rows.
+/// Picks the variant of [`sum_rows`] for the number of rows; `sums` is room for the sums of chains.
 ///
 /// # Safety
 /// The sources of the tile, `shift` numbers further, must be readable for `depth.0` numbers.
 #[inline(always)]
-unsafe fn sum_tile<S: Simd, P: Product<S>>(
+pub(crate) unsafe fn sum_tile<S: Simd, P: Product<S>>(
     s: S,
     rows: usize,
     taps: &[Tap],
@@ -429,12 +452,13 @@ unsafe fn sum_tile<S: Simd, P: Product<S>>(
     depth: (usize, usize),
     panel: &[f32],
     sums: &mut Sums<S>,
+    sink: impl Sink<S>,
 ) {
     macro_rules! variants {
         ($($rows:literal)*) => {
             match rows {
                 // SAFETY: the caller's promise.
-                $($rows if $rows <= S::ROWS => unsafe { sum_rows::<S, P, $rows>(s, taps, shift, depth, panel, sums) },)*
+                $($rows if $rows <= S::ROWS => unsafe { sum_rows::<S, P, $rows>(s, taps, shift, depth, panel, sums, sink) },)*
                 rows => unreachable!("a tile of {rows} rows"),
             }
         };
@@ -461,7 +485,7 @@ const LINE: usize = 16;
 /// Lines of each row of a tile that are asked for before it begins; the processor foresees the rest.
 const LINES: usize = 4;
 
-/// sums[row] = sum over taps and k of source[tap][row][k] * panel[tap][k], in chains of `longest`.
+/// Gives the sink, row by row, the sum over taps and k of source[tap][row][k] * panel[tap][k], in chains of `longest`.
 ///
 /// # Safety
 /// The sources of the tile, `shift` numbers further, must be readable for `depth` numbers.
@@ -473,17 +497,9 @@ unsafe fn sum_rows<S: Simd, P: Product<S>, const R: usize>(
     (depth, longest): (usize, usize),
     panel: &[f32],
     sums: &mut Sums<S>,
+    sink: impl Sink<S>,
 ) {
     let (mut acc, mut chain, mut first) = ([[s.zero(); 2]; R], 0, true);
-    let add = |acc: &[[S::V; 2]; R], sums: &mut Sums<S>, first: bool| {
-        if first {
-            sums[..R].copy_from_slice(acc);
-            return;
-        }
-        for (sum, acc) in sums.iter_mut().zip(acc) {
-            *sum = [s.add(sum[0], acc[0]), s.add(sum[1], acc[1])];
-        }
-    };
     let taps = if depth == 0 { &[] } else { taps };
     for tap in taps {
         let sources: [*const f32; R] = std::array::from_fn(|r| tap.sources[r].wrapping_add(shift));
@@ -491,6 +507,13 @@ unsafe fn sum_rows<S: Simd, P: Product<S>, const R: usize>(
         let (mut b, mut k) = (panel.as_ptr(), 0);
         // Loops that run at least once: around one that may not, compilers move all sums from register to register.
         loop {
+            if chain == longest {
+                if !first {
+                    add(s, &mut acc, sums);
+                }
+                sums[..R].copy_from_slice(&acc);
+                (acc, chain, first) = ([[s.zero(); 2]; R], 0, false);
+            }
             let end = depth.min(k + longest - chain);
             chain += end - k;
             loop {
@@ -513,16 +536,23 @@ unsafe fn sum_rows<S: Simd, P: Product<S>, const R: usize>(
                     break;
                 }
             }
-            if chain == longest {
-                add(&acc, sums, first);
-                (acc, chain, first) = ([[s.zero(); 2]; R], 0, false);
-            }
             if k == depth {
                 break;
             }
         }
     }
-    add(&acc, sums, first);
+    if !first {
+        add(s, &mut acc, sums);
+    }
+    sink.take(s, acc);
+}
+
+/// Adds the sums of the chains before.
+#[inline(always)]
+fn add<S: Simd, const R: usize>(s: S, acc: &mut [[S::V; 2]; R], sums: &Sums<S>) {
+    for (acc, sum) in acc.iter_mut().zip(sums) {
+        *acc = [s.add(sum[0], acc[0]), s.add(sum[1], acc[1])];
+    }
 }
 
 /// Applies the epilogue and writes `cols` columns from `column` on.
@@ -676,4 +706,10 @@ pub(crate) fn activate<S: Simd>(s: S, activation: Activation, v: S::V) -> S::V {
 #[inline(always)]
 pub(crate) fn load<S: Simd>(s: S, x: &[f32]) -> S::V {
     if x.len() >= S::LANES { s.load(x) } else { s.load_partial(x) }
+}
+
+/// Writes a whole vector if the slice has room for one, else what it has room for.
+#[inline(always)]
+pub(crate) fn store<S: Simd>(s: S, x: &mut [f32], v: S::V) {
+    if x.len() >= S::LANES { s.store(x, v) } else { s.store_partial(x, v) }
 }
