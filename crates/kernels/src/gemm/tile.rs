@@ -321,21 +321,17 @@ pub(crate) trait Sink<S: Simd> {
     fn take<const R: usize>(self, s: S, rows: [[S::V; 2]; R]);
 }
 
-impl<S: Simd> Sink<S> for &mut [[S::V; 2]; MAX_ROWS] {
-    #[inline(always)]
-    fn take<const R: usize>(self, _: S, rows: [[S::V; 2]; R]) {
-        self[..R].copy_from_slice(&rows);
-    }
-}
-
 #[inline(always)]
 fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
     let Job { block, b, panels, target, shift } = job;
     let width = 2 * S::LANES;
-    let depth = b.taps * b.depth * width;
-    let size = depth + b.kind.trailer() * width;
+    let size = (b.taps * b.depth + b.kind.trailer()) * width;
     let mut chains = [[s.zero(); 2]; MAX_ROWS];
     let mut sums = chains;
+    let plain = matches!(target.epilogue.activation, Activation::None | Activation::Relu)
+        && !target.bf16
+        && target.residual.is_none()
+        && b.kind.trailer() == 0;
     let together = (TOGETHER / size.max(1)).max(1);
     for first in panels.clone().step_by(together) {
         for (i, tile) in block.tiles.iter().enumerate() {
@@ -358,25 +354,25 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
                         target.prefetch(s, out + p * width);
                     }
                 }
+                let (rows, taps, depth) = (tile.rows, &block.taps[tile.taps.clone()], (b.depth, b.chain));
+                let out = &tile.out[..rows];
+                let whole = plain && cols == width;
+                let sink = Stored { target, out, column: p * width, keep: (!whole).then_some(&mut sums) };
                 // SAFETY: promised to `Job::new`.
-                unsafe {
-                    sum_tile::<S, P>(
-                        s,
-                        tile.rows,
-                        &block.taps[tile.taps.clone()],
-                        *shift,
-                        (b.depth, b.chain),
-                        panel,
-                        &mut chains,
-                        &mut sums,
-                    );
+                unsafe { sum_tile::<S, P>(s, rows, taps, *shift, depth, panel, &mut chains, sink) };
+                if whole {
+                    continue;
                 }
                 if b.kind.trailer() > 0 {
-                    P::finish(s, &mut sums, &block.quanta[tile.first..][..tile.rows], &panel[depth..]);
+                    P::finish(
+                        s,
+                        &mut sums,
+                        &block.quanta[tile.first..][..rows],
+                        &panel[size - b.kind.trailer() * width..],
+                    );
                 }
                 // SAFETY: as above.
                 unsafe {
-                    let out = &tile.out[..tile.rows];
                     if target.bf16 || target.residual.is_some() {
                         store_mixed::<S, P>(s, &sums, out, p * width, cols, target);
                     } else {
@@ -555,6 +551,58 @@ fn add<S: Simd, const R: usize>(s: S, acc: &mut [[S::V; 2]; R], sums: &Sums<S>) 
     }
 }
 
+/// Stores rows of whole vectors out of registers, where the activation is a maximum at most.
+struct Stored<'a, S: Simd> {
+    target: &'a Target<'a>,
+    out: &'a [usize],
+    column: usize,
+    /// Where the rows are kept instead.
+    keep: Option<&'a mut Sums<S>>,
+}
+
+impl<S: Simd> Sink<S> for Stored<'_, S> {
+    #[inline(always)]
+    fn take<const R: usize>(self, s: S, mut rows: [[S::V; 2]; R]) {
+        let Stored { target, out, column, keep } = self;
+        if let Some(keep) = keep {
+            keep[..R].copy_from_slice(&rows);
+            return;
+        }
+        let Epilogue { bias, residual, activation } = target.epilogue;
+        let out: &[usize; R] = out.try_into().expect("a place for each row");
+        let floor = s.splat(if activation == Activation::Relu { 0.0 } else { f32::NEG_INFINITY });
+        let bias = match bias {
+            Some(bias) => [s.load(&bias[column..]), s.load(&bias[column + S::LANES..])],
+            None => [s.zero(); 2],
+        };
+        for row in &mut rows {
+            *row = [s.add(row[0], bias[0]), s.add(row[1], bias[1])];
+        }
+        if target.accumulate {
+            for (row, out) in rows.iter_mut().zip(out) {
+                let c = target.c.wrapping_add(out + column);
+                // SAFETY: promised to `Job::new`.
+                let c = unsafe { [s.load_ptr(c), s.load_ptr(c.add(S::LANES))] };
+                *row = [s.add(row[0], c[0]), s.add(row[1], c[1])];
+            }
+        }
+        if let Some(residual) = residual {
+            for (row, out) in rows.iter_mut().zip(out) {
+                let residual = &residual[out + column..][..2 * S::LANES];
+                *row = [s.add(row[0], s.load(residual)), s.add(row[1], s.load(&residual[S::LANES..]))];
+            }
+        }
+        for (row, out) in rows.iter().zip(out) {
+            let c = target.c.wrapping_add(out + column);
+            // SAFETY: promised to `Job::new`.
+            unsafe {
+                s.store_ptr(c, s.max(floor, row[0]));
+                s.store_ptr(c.add(S::LANES), s.max(floor, row[1]));
+            }
+        }
+    }
+}
+
 /// Applies the epilogue and writes `cols` columns from `column` on.
 ///
 /// # Safety
@@ -562,31 +610,6 @@ fn add<S: Simd, const R: usize>(s: S, acc: &mut [[S::V; 2]; R], sums: &Sums<S>) 
 #[inline(always)]
 unsafe fn store_tile<S: Simd>(s: S, sums: &Sums<S>, out: &[usize], column: usize, cols: usize, target: &Target) {
     let Epilogue { bias, residual, activation } = target.epilogue;
-    if cols == 2 * S::LANES && matches!(activation, Activation::None | Activation::Relu) {
-        let floor = s.splat(if activation == Activation::Relu { 0.0 } else { f32::NEG_INFINITY });
-        let bias = bias.map_or([s.zero(); 2], |bias| {
-            [s.load(&bias[column..]), s.load(&bias[column + S::LANES..column + 2 * S::LANES])]
-        });
-        for (sums, out) in sums.iter().zip(out) {
-            let at = out + column;
-            let (mut low, mut high) = (s.add(sums[0], bias[0]), s.add(sums[1], bias[1]));
-            if target.accumulate {
-                // SAFETY: the caller's promise.
-                let c = unsafe { [s.load_ptr(target.c.add(at)), s.load_ptr(target.c.add(at + S::LANES))] };
-                (low, high) = (s.add(low, c[0]), s.add(high, c[1]));
-            }
-            if let Some(residual) = residual {
-                let residual = &residual[at..at + 2 * S::LANES];
-                (low, high) = (s.add(low, s.load(residual)), s.add(high, s.load(&residual[S::LANES..])));
-            }
-            // SAFETY: the caller's promise.
-            unsafe {
-                s.store_ptr(target.c.add(at), s.max(floor, low));
-                s.store_ptr(target.c.add(at + S::LANES), s.max(floor, high));
-            }
-        }
-        return;
-    }
     for half in 0..cols.div_ceil(S::LANES) {
         let column = column + half * S::LANES;
         let cols = S::LANES.min(cols - half * S::LANES);
