@@ -59,7 +59,9 @@ impl<T: Element> Tape<T> {
         let nodes = nodes.into_iter().map(|node| GraphNode {
             op: node.op,
             inputs: (node.inputs.into_iter().zip(node.kept))
-                .filter_map(|(input, kept)| input.map(GraphInput::Node).or(kept.map(|kept| GraphInput::Constant(kept.into_tensor()))))
+                .filter_map(|(input, kept)| {
+                    input.map(GraphInput::Node).or(kept.map(|kept| GraphInput::Constant(kept.into_tensor())))
+                })
                 .collect(),
             shape: node.shape.to_vec(),
         });

@@ -136,7 +136,8 @@ fn values_lie_as_the_precision_says() -> Result<()> {
     for (precision, short) in [(Precision::F32, false), (Precision::Bf16, true)] {
         let y = Value::from(x.clone()).conv2d_in(precision, &w.clone().into(), None, &Conv2dOptions::default())?;
         assert_eq!(y.data().is_short(), short);
-        let normal = y.batch_norm_train(&numbers(3, &[6]).into(), &numbers(4, &[6]).into(), 1e-5, &Default::default())?.0;
+        let normal =
+            y.batch_norm_train(&numbers(3, &[6]).into(), &numbers(4, &[6]).into(), 1e-5, &Default::default())?.0;
         assert_eq!(normal.data().is_short(), short);
         assert!(!normal.tanh()?.data().is_short());
         assert_eq!(normal.clone().into_tensor().to_vec(), normal.tensor().to_vec());

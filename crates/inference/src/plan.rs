@@ -495,9 +495,8 @@ impl Plan {
                         }
                         (x, out) => {
                             let inputs = fused(wide(x), first, width, length, dim);
-                            let lse = sized(&mut room.scratch, batch * heads * length);
                             let layout = attention::Layout::dense(length, heads, dim);
-                            attention::forward(&g, &inputs, wide_mut(out), layout, lse);
+                            attention::forward(&g, &inputs, wide_mut(out), layout, None);
                         }
                     }
                     done += batch * length;

@@ -1,6 +1,6 @@
-//! Speed of matrix products and of the convolutions of ResNet-50, in GFLOP/s.
+//! Speed of matrix products, of the layers of text models and of the convolutions of ResNet-50, in GFLOP/s.
 //!
-//! `cargo run --release -p ukulele-kernels --example kernel_speed [gemm] [winograd] [conv] [step]`; threads by
+//! `cargo run --release -p ukulele-kernels --example kernel_speed [gemm] [linear] [winograd] [conv] [step]`; threads by
 //! `RAYON_NUM_THREADS`, instruction set by `UKULELE_ISA`. Times are the best of several runs, so that other work on the machine
 //! counts little.
 
@@ -68,6 +68,21 @@ fn gemm_speed(m: usize, n: usize, k: usize) {
         flops / tn,
         flops / rounded_tn
     );
+}
+
+/// A layer of a text model for m tokens: n outputs, k inputs.
+fn linear_speed(m: usize, n: usize, k: usize) {
+    let (a, b, bias, mut c) = (numbers(m * k), numbers(k * n), numbers(n), vec![0.0; m * n]);
+    print!("linear {m:5} x {k:5} -> {n:5}:");
+    for precision in [Precision::F32, Precision::Bf16] {
+        let packed = Packed::with_precision(Mat::new(&b, n, k).t(), precision);
+        for activation in [Activation::None, Activation::GeluErf] {
+            let epilogue = Epilogue { bias: Some(&bias), residual: None, activation };
+            let time = best(|| gemm_packed(Mat::new(&a, m, k), &packed, &mut c, n, false, &epilogue));
+            print!("  {precision:?} {activation:?} {:6.1}", 2e-9 * (m * n * k) as f64 / time);
+        }
+    }
+    println!();
 }
 
 /// Input size, channels in and out, kernel, stride, and how often ResNet-50 has it.
@@ -245,6 +260,22 @@ fn main() {
         {
             gemm_speed(m, n, k);
         }
+    }
+    if wants("linear") {
+        rayon::scope(|_| {
+            for (m, n, k) in [
+                (1024, 1152, 384),
+                (1024, 384, 384),
+                (1024, 1536, 384),
+                (1024, 384, 1536),
+                (4096, 384, 384),
+                (1024, 3072, 768),
+                (1024, 768, 3072),
+                (128, 768, 768),
+            ] {
+                linear_speed(m, n, k);
+            }
+        });
     }
     if wants("winograd") {
         rayon::scope(|_| winograd_speed());

@@ -4,7 +4,9 @@
 //! e^scores of each query (lse), from which the backward computes the weights again.
 //! Source: Vaswani et al., Attention is all you need, 2017; Dao et al., FlashAttention, 2022.
 
-mod fast;
+mod backward;
+mod forward;
+mod heads;
 mod short;
 #[cfg(test)]
 mod tests;
@@ -145,7 +147,7 @@ pub struct Gradients<'a, T> {
 
 impl Attention {
     /// Panics unless everything fits.
-    fn check<T>(&self, x: &Inputs<T>, out: usize, out_layout: Layout, lse: usize) {
+    fn check<T>(&self, x: &Inputs<T>, out: usize, out_layout: Layout, lse: Option<usize>) {
         assert!((0.0..1.0).contains(&self.dropout), "attention: dropout {}", self.dropout);
         product([self.batch, self.heads, self.tq.max(self.tk).max(1), self.dim.max(1)], self);
         x.q_layout.check(self, self.tq, x.q.len(), "q");
@@ -158,20 +160,20 @@ impl Attention {
             self.batch,
             self.tk
         );
-        assert_eq!(lse, self.batch * self.heads * self.tq, "attention: lse");
+        assert!(lse.is_none_or(|lse| lse == self.batch * self.heads * self.tq), "attention: lse");
     }
 }
 
 /// Out = softmax(..)·V is computed as (Σ e^score·v) / Σ e^score: values beyond the largest f32 by the number of keys would overflow.
 ///
-/// Writes `out` (laid out as `out_layout` says) and `lse`, dense `[batch][heads][tq]`.
+/// Writes `out` (laid out as `out_layout` says) and, for a backward, `lse`, dense `[batch][heads][tq]`.
 ///
 /// # Panics
 /// If the sizes do not fit.
-pub fn forward<T: Element>(g: &Attention, x: &Inputs<T>, out: &mut [T], out_layout: Layout, lse: &mut [T]) {
-    g.check(x, out.len(), out_layout, lse.len());
+pub fn forward<T: Element>(g: &Attention, x: &Inputs<T>, out: &mut [T], out_layout: Layout, lse: Option<&mut [T]>) {
+    g.check(x, out.len(), out_layout, lse.as_ref().map(|lse| lse.len()));
     if is_f32::<T>() {
-        fast::forward(current(), g, &x.as_f32(), cast_slice_mut(out), out_layout, cast_slice_mut(lse));
+        forward::forward(current(), g, &x.as_f32(), cast_slice_mut(out), out_layout, lse.map(cast_slice_mut));
     } else {
         naive::forward(g, x, out, out_layout, lse);
     }
@@ -189,7 +191,7 @@ pub fn forward_bf16(g: &Attention, x: &Inputs<u16>, out: &mut [u16], out_layout:
 
 /// [`forward_bf16`] on an instruction set.
 fn forward_bf16_with(isa: Isa, kind: Kind, g: &Attention, x: &Inputs<u16>, out: &mut [u16], out_layout: Layout) {
-    g.check(x, out.len(), out_layout, g.batch * g.heads * g.tq);
+    g.check(x, out.len(), out_layout, None);
     out_layout.check_apart(g, g.tq, "out");
     let even = |layout: Layout| [layout.batch, layout.token, layout.head].iter().all(|distance| distance % 2 == 0);
     assert!(
@@ -218,7 +220,7 @@ pub fn backward<T: Element>(
     dout: &[T],
     grads: Gradients<T>,
 ) {
-    g.check(x, out.len().min(dout.len()), out_layout, lse.len());
+    g.check(x, out.len().min(dout.len()), out_layout, Some(lse.len()));
     assert!(
         grads.dq.len() == x.q.len() && grads.dk.len() == x.k.len() && grads.dv.len() == x.v.len(),
         "attention: gradients"
@@ -226,7 +228,7 @@ pub fn backward<T: Element>(
     if is_f32::<T>() {
         let grads =
             Gradients { dq: cast_slice_mut(grads.dq), dk: cast_slice_mut(grads.dk), dv: cast_slice_mut(grads.dv) };
-        fast::backward(
+        backward::backward(
             current(),
             g,
             &x.as_f32(),

@@ -7,6 +7,7 @@ pub(crate) mod outer;
 pub(crate) mod pack;
 pub(crate) mod pairs;
 pub(crate) mod quads;
+pub(crate) mod store;
 pub(crate) mod tile;
 
 use crate::element::{cast, cast_mut, is_f32};
@@ -21,7 +22,8 @@ use pack::{pack, pack_places, packed_len, with_buffer};
 use pairs::{Kind, to_pairs};
 use quads::{Quantum, extremes, join_quads, quantize};
 use std::ops::Range;
-use tile::{Block, CHAIN, Panels, Target};
+use store::Target;
+use tile::{Block, CHAIN, Panels};
 
 /// Rows whose distance is a multiple of this many numbers (2 KiB) mostly fall into the same few places of the first-level
 /// cache and push each other out.

@@ -179,7 +179,7 @@ impl Stored for f32 {
     }
     #[inline(always)]
     fn load<S: Simd>(s: S, x: &[f32]) -> S::V {
-        crate::gemm::tile::load(s, x)
+        crate::gemm::store::load(s, x)
     }
     #[inline(always)]
     unsafe fn load_ptr<S: Simd>(s: S, x: *const f32) -> S::V {

@@ -109,6 +109,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// a / b
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The lanes of both by turns, a first: the first `LANES` of these, and the others.
+    fn zip(self, a: Self::V, b: Self::V) -> [Self::V; 2];
     /// The lower bf16 of each pair (see `gemm::pairs`), as f32.
     fn low(self, pairs: Self::V) -> Self::V;
     /// The upper bf16 of each pair, as f32.
@@ -136,7 +138,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// The nearest integer, ties to even.
     fn round(self, a: Self::V) -> Self::V;
-    /// 2^n for lanes that hold integers from -126 to 127.
+    /// 2^n for lanes that hold integers from -126 to 127; for -127 it is 0.
     fn pow2(self, n: Self::V) -> Self::V;
     /// a < b; false if either is NaN.
     fn less(self, a: Self::V, b: Self::V) -> Self::M;
@@ -175,6 +177,9 @@ mod tests {
         put("mul", s.mul(a, b));
         put("div", s.div(a, b));
         put("mul_add", s.mul_add(a, b, s.splat(2.0)));
+        let [low, high] = s.zip(a, b);
+        put("zip low", low);
+        put("zip high", high);
         put("neg", s.neg(a));
         put("abs", s.abs(a));
         put("copysign", s.copysign(a, b));
@@ -241,6 +246,8 @@ mod tests {
                         "mul" => a * b,
                         "div" => a / b,
                         "mul_add" => a * b + 2.0,
+                        "zip low" => [&x, &y][i % 2][i / 2],
+                        "zip high" => [&x, &y][i % 2][(lanes + i) / 2],
                         "neg" => -a,
                         "abs" => a.abs(),
                         "copysign" => a.copysign(b),

@@ -1,14 +1,15 @@
 //! The forward of attention between queries, keys and values of bf16. Both products take pairs: along a query and a key, and along
 //! the keys, whose weights are rounded. Scores, softmax and sums are f32.
 
-use super::fast::{each_head, first};
+use super::heads::{each_head, first};
 use super::{Attention, Inputs, Layout};
 use crate::gemm::blocks::{pieces, tile_size};
 use crate::gemm::pack::{pack, packed_len};
 use crate::gemm::pairs::{Kind, native};
+use crate::gemm::store::Target;
 #[cfg(target_arch = "x86_64")]
 use crate::gemm::tile::NativePairs;
-use crate::gemm::tile::{Pairs, Panels, Product, Target};
+use crate::gemm::tile::{Pairs, Panels, Product};
 use crate::gemm::{Epilogue, Mat, multiply_to};
 use crate::isa::Isa;
 use crate::lanes::largest;

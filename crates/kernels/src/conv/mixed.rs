@@ -3,7 +3,8 @@
 use super::{Conv2d, Pixels, dense, depthwise, winograd};
 use crate::gemm::pack::with_buffer;
 use crate::gemm::pairs::Kind;
-use crate::gemm::tile::{CHAIN, Target};
+use crate::gemm::store::Target;
+use crate::gemm::tile::CHAIN;
 use crate::gemm::{Epilogue, Precision, with_rows};
 use crate::isa::{self, Isa};
 use crate::numbers::{Numbers, NumbersMut, with_wide, with_wide_mut};

@@ -2,7 +2,7 @@
 
 use super::{Conv2d, dense, stem, winograd};
 use crate::gemm::pairs::Kind;
-use crate::gemm::tile::Target;
+use crate::gemm::store::Target;
 use crate::gemm::{Epilogue, MixedEpilogue, Precision, at_least, with_rows};
 use crate::isa::{self, Isa};
 use crate::numbers::{Numbers, NumbersMut};

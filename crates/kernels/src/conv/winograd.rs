@@ -21,7 +21,8 @@ use super::winograd_points::{EIGHT, Points, SIX, TEN, input_points, kernel_point
 use crate::gemm::blocks::{pieces, shared, tile_size};
 use crate::gemm::pack::{pack, packed_len, with_buffer};
 use crate::gemm::pairs::Kind;
-use crate::gemm::tile::{Block, CHAIN, Job, Panels, Target, activate, activate_short, load, run};
+use crate::gemm::store::{Target, activate, activate_short, load};
+use crate::gemm::tile::{Block, CHAIN, Job, Panels, run};
 use crate::gemm::{Epilogue, Mat};
 use crate::isa::Isa;
 use crate::numbers::{Numbers, Stored};

@@ -11,7 +11,7 @@ use crate::gemm::blocks::pieces;
 use crate::gemm::outer::{Factor, Meeting, Outer, outer};
 use crate::gemm::pack::with_buffer;
 use crate::gemm::pairs::Kind;
-use crate::gemm::tile::load;
+use crate::gemm::store::load;
 use crate::isa::Isa;
 use crate::numbers::{Numbers, Stored};
 use crate::simd::Simd;

@@ -1,6 +1,7 @@
 //! Cutting a product into tasks of fixed size, so that the result does not depend on the number of threads.
 
-use super::tile::{Block, Job, Panels, Target, run};
+use super::store::Target;
+use super::tile::{Block, Job, Panels, run};
 use crate::isa::Isa;
 use rayon::prelude::*;
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! A few rows of A times a large B that is not packed: to read B once is all that there is to do, and packing it would cost three
 //! times as much.
 
-use super::tile::{activate, load};
+use super::store::{activate, load};
 use super::{Epilogue, Mat};
 use crate::isa::Isa;
 use crate::simd::Simd;

@@ -1,7 +1,8 @@
 //! Products with a prepared matrix whose other numbers lie as f32 or as bf16.
 
 use super::pairs::Kind;
-use super::tile::{Panels, Target};
+use super::store::Target;
+use super::tile::Panels;
 use super::{Activation, Mat, Packed, Precision, extent, multiply_to};
 use crate::isa::Isa;
 use crate::numbers::{Numbers, NumbersMut, with_wide};

@@ -1,10 +1,13 @@
 //! Rearranging B into panels: groups of `width` columns, each `[row][width]`, the last one padded with zeros.
 
 use super::pairs::{Joins, Kind, join, to_pairs};
+use super::store::{load, store};
 use super::{Mat, Precision};
 use crate::Element;
-use crate::isa::Isa;
+use crate::element::cast_mut;
+use crate::isa::{Isa, current};
 use crate::numbers::Numbers;
+use crate::simd::Simd;
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -112,8 +115,8 @@ fn pack_panel<T: Element>(b: &Mat<T>, first: usize, cols: usize, width: usize, o
         for (k, out) in out.chunks_exact_mut(width).enumerate() {
             out[..cols].copy_from_slice(&b.data[k * b.row_stride + first..][..cols]);
         }
-    } else if b.row_stride == 1 {
-        transpose(&b.data[first * b.col_stride..], b.col_stride, b.rows, cols, width, out);
+    } else if let (1, Some(b), Some(out)) = (b.row_stride, b.cast(), cast_mut(out)) {
+        transpose(current(), &b.data[first * b.col_stride..], b.col_stride, b.rows, cols, width, out);
     } else {
         for (k, out) in out.chunks_exact_mut(width).enumerate() {
             (0..cols).for_each(|j| out[j] = b.at(k, first + j));
@@ -121,26 +124,67 @@ fn pack_panel<T: Element>(b: &Mat<T>, first: usize, cols: usize, width: usize, o
     }
 }
 
-/// out[k][j] = columns[j][k], for columns that are `distance` apart and rows of `width`.
-fn transpose<T: Element>(columns: &[T], distance: usize, rows: usize, cols: usize, width: usize, out: &mut [T]) {
-    // Squares of 4 x 4; strips of 16 rows, so that each cache line of the columns is used up before it leaves.
-    let (square_rows, square_cols) = (rows / 4 * 4, cols / 4 * 4);
-    for strip in (0..square_rows).step_by(16) {
-        let strip = strip..square_rows.min(strip + 16);
-        for j in (0..square_cols).step_by(4) {
-            let column = |i: usize| columns[(j + i) * distance..][strip.clone()].as_chunks::<4>().0;
-            let squares = column(0).iter().zip(column(1)).zip(column(2)).zip(column(3));
-            let out = out[strip.start * width..strip.end * width].chunks_exact_mut(4 * width);
-            for ((((a, b), c), d), out) in squares.zip(out) {
-                for i in 0..4 {
-                    out[i * width + j..][..4].copy_from_slice(&[a[i], b[i], c[i], d[i]]);
+#[inline(always)]
+pub(crate) fn transpose_body<S: Simd>(
+    s: S,
+    columns: &[f32],
+    distance: usize,
+    rows: usize,
+    cols: usize,
+    width: usize,
+    out: &mut [f32],
+) {
+    // Squares of vectors.
+    let mut square = [s.zero(); 16];
+    for first in (0..cols).step_by(S::LANES) {
+        let (to, cols) = (first..width.min(first + S::LANES), S::LANES.min(cols - first));
+        for strip in (0..rows).step_by(S::LANES) {
+            let count = S::LANES.min(rows - strip);
+            for (j, column) in square[..S::LANES].iter_mut().enumerate() {
+                *column = match j < cols {
+                    true => load(s, &columns[(first + j) * distance + strip..][..count]),
+                    false => s.zero(),
+                };
+            }
+            for _ in 0..S::LANES.ilog2() {
+                let last = square;
+                for i in 0..S::LANES / 2 {
+                    [square[2 * i], square[2 * i + 1]] = s.zip(last[i], last[i + S::LANES / 2]);
                 }
+            }
+            for (row, out) in square.iter().zip(out[strip * width..].chunks_exact_mut(width).take(count)) {
+                store(s, &mut out[to.clone()], *row);
             }
         }
     }
-    for k in 0..rows {
-        for j in if k < square_rows { square_cols } else { 0 }..cols {
-            out[k * width + j] = columns[j * distance + k];
+}
+dispatch!(
+    /// out[k][j] = columns[j][k], for columns that are `distance` apart and rows of `width`; at least up to the next whole vector
+    /// rows have zeros behind their last column.
+    fn transpose(columns: &[f32], distance: usize, rows: usize, cols: usize, width: usize, out: &mut [f32]) = transpose_body
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::available;
+
+    #[test]
+    fn transposed_is_transposed() {
+        for isa in available() {
+            for (rows, cols, width) in [(1, 1, 1), (5, 3, 8), (16, 16, 32), (37, 29, 32), (70, 21, 21), (33, 32, 32)] {
+                let distance = rows + 3;
+                let columns: Vec<_> = (0..cols * distance).map(|i| i as f32).collect();
+                let mut out = vec![-1.0; rows * width];
+                transpose(isa, &columns, distance, rows, cols, width, &mut out);
+                for (k, row) in out.chunks_exact(width).enumerate() {
+                    let want = |j: usize| (j * distance + k) as f32;
+                    assert!(
+                        row[..cols].iter().enumerate().all(|(j, &x)| x == want(j)),
+                        "{isa:?} {rows}x{cols} row {k}: {row:?}"
+                    );
+                }
+            }
         }
     }
 }

@@ -5,17 +5,17 @@
 //! A; a convolution has one tap per kernel position, whose sources are the pixels that it meets there. So a convolution
 //! needs no matrix of patches: only this list of addresses.
 
+use super::Activation;
 use super::pairs::Kind;
 use super::quads::Quantum;
-use super::{Activation, Epilogue, MixedEpilogue};
+use super::store::{Target, Writer, store_tile};
 use crate::isa::Isa;
-use crate::math::{gelu_erf, gelu_erf_short, gelu_tanh};
-use crate::numbers::{Numbers, NumbersMut};
 use crate::simd::Simd;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::avx512::Avx512;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 #[cfg(target_arch = "x86_64")]
 use std::mem::transmute;
 use std::ops::Range;
@@ -40,10 +40,20 @@ struct Tile {
 
 /// Where the rows of a tile find their numbers at one tap.
 #[derive(Debug)]
-struct Tap {
+pub(crate) struct Tap {
     /// Which matrix of the panel they meet.
     index: usize,
     sources: [*const f32; MAX_ROWS],
+}
+
+impl Tap {
+    /// The sources of some rows.
+    #[inline(always)]
+    pub(crate) fn new(index: usize, rows: impl Iterator<Item = *const f32>) -> Self {
+        let mut tap = Tap { index, sources: [std::ptr::null(); MAX_ROWS] };
+        rows.zip(&mut tap.sources).for_each(|(row, source)| *source = row);
+        tap
+    }
 }
 
 /// A list of tiles.
@@ -73,91 +83,12 @@ impl Block {
 
     /// Adds a tap to the last tile: the sources of its rows.
     pub(crate) fn tap(&mut self, index: usize, rows: impl Iterator<Item = *const f32>) {
-        let mut tap = Tap { index, sources: [std::ptr::null(); MAX_ROWS] };
-        rows.zip(&mut tap.sources).for_each(|(row, source)| *source = row);
-        self.taps.push(tap);
+        self.taps.push(Tap::new(index, rows));
         if let Some(tile) = self.tiles.last_mut() {
             tile.taps.end = self.taps.len();
         }
     }
 }
-
-/// Where the result goes, and what happens to it before.
-#[derive(Clone, Copy)]
-pub(crate) struct Target<'a> {
-    /// First number of the result.
-    pub(crate) c: *mut f32,
-    /// Add to what is there?
-    pub(crate) accumulate: bool,
-    /// Done before storing.
-    pub(crate) epilogue: Epilogue<'a, f32>,
-    /// Is the result likely to be far from the first-level cache?
-    pub(crate) far: bool,
-    /// Does the result consist of bf16? Then `c` points to the first of these.
-    pub(crate) bf16: bool,
-    /// A residual of bf16, in place of the epilogue's; such results are not added to what is there.
-    pub(crate) residual: Option<&'a [u16]>,
-}
-
-impl<'a> Target<'a> {
-    /// A result of f32 somewhere in memory.
-    pub(crate) fn new(c: &mut [f32], accumulate: bool, epilogue: Epilogue<'a, f32>) -> Self {
-        Self::to(NumbersMut::F32(c), accumulate, epilogue)
-    }
-
-    /// A result that lies in either way.
-    pub(crate) fn to(c: NumbersMut, accumulate: bool, epilogue: Epilogue<'a, f32>) -> Self {
-        let (c, bf16) = match c {
-            NumbersMut::F32(c) => (c.as_mut_ptr(), false),
-            NumbersMut::Bf16(c) => (c.as_mut_ptr().cast(), true),
-        };
-        Target { c, accumulate, epilogue, far: true, bf16, residual: None }
-    }
-
-    /// A result that lies in either way, and perhaps its residual.
-    pub(crate) fn of(c: NumbersMut, epilogue: &'a MixedEpilogue<'a>) -> Self {
-        let MixedEpilogue { bias, residual, activation } = *epilogue;
-        let (wide, narrow) = match residual {
-            Some(Numbers::F32(residual)) => (Some(residual), None),
-            Some(Numbers::Bf16(residual)) => (None, Some(residual)),
-            None => (None, None),
-        };
-        let epilogue = Epilogue { bias, residual: wide, activation };
-        Target { residual: narrow, ..Self::to(c, false, epilogue) }
-    }
-
-    /// The same from number `at` on.
-    pub(crate) fn from(self, at: usize) -> Self {
-        let c = if self.bf16 { self.c.cast::<u16>().wrapping_add(at).cast() } else { self.c.wrapping_add(at) };
-        let residual = self.epilogue.residual.map(|residual| &residual[at..]);
-        let epilogue = Epilogue { residual, ..self.epilogue };
-        Target { c, epilogue, residual: self.residual.map(|residual| &residual[at..]), ..self }
-    }
-
-    /// Asks for the lines of two vectors of the result and the residual.
-    #[inline(always)]
-    fn prefetch<S: Simd>(&self, s: S, at: usize) {
-        // Two vectors of bf16 are a line at most.
-        if self.bf16 {
-            s.prefetch(self.c.cast::<u16>().wrapping_add(at).cast());
-        } else {
-            s.prefetch(self.c.wrapping_add(at));
-            s.prefetch(self.c.wrapping_add(at + S::LANES));
-        }
-        if let Some(residual) = self.epilogue.residual {
-            s.prefetch(residual.as_ptr().wrapping_add(at));
-            s.prefetch(residual.as_ptr().wrapping_add(at + S::LANES));
-        }
-        if let Some(residual) = self.residual {
-            s.prefetch_read(residual.as_ptr().wrapping_add(at).cast());
-        }
-    }
-}
-
-// SAFETY: tasks write to different elements of the result through `c`; whoever makes a `Target` sees to it.
-unsafe impl Send for Target<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for Target<'_> {}
 
 /// Panels of B: for each group of 2 vectors of columns `[tap][depth][2 vectors]`, the last one padded with zeros, and behind quads
 /// their [`super::quads::TRAILER`].
@@ -312,13 +243,20 @@ impl Product<Avx512> for NativeQuads {
     }
 }
 
+/// What is done with the rows of a tile while they are in registers.
+pub(crate) trait Sink<S: Simd> {
+    /// Takes all rows.
+    fn take<const R: usize>(self, s: S, rows: [[S::V; 2]; R]);
+}
+
 #[inline(always)]
 fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
     let Job { block, b, panels, target, shift } = job;
     let width = 2 * S::LANES;
-    let depth = b.taps * b.depth * width;
-    let size = depth + b.kind.trailer() * width;
-    let mut sums = [[s.zero(); 2]; MAX_ROWS];
+    let size = (b.taps * b.depth + b.kind.trailer()) * width;
+    let mut chains = [[s.zero(); 2]; MAX_ROWS];
+    let mut sums = chains;
+    let plain = matches!(target.epilogue.activation, Activation::None | Activation::Relu) && b.kind.trailer() == 0;
     let together = (TOGETHER / size.max(1)).max(1);
     for first in panels.clone().step_by(together) {
         for (i, tile) in block.tiles.iter().enumerate() {
@@ -341,30 +279,26 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
                         target.prefetch(s, out + p * width);
                     }
                 }
+                let (rows, taps, depth) = (tile.rows, &block.taps[tile.taps.clone()], (b.depth, b.chain));
+                let out = &tile.out[..rows];
+                let whole = plain && cols == width;
+                let keep = (!whole).then_some(&mut sums);
+                let sink = Writer { target, out, column: p * width, keep, product: PhantomData::<P> };
                 // SAFETY: promised to `Job::new`.
-                unsafe {
-                    sum_tile::<S, P>(
-                        s,
-                        tile.rows,
-                        &block.taps[tile.taps.clone()],
-                        *shift,
-                        (b.depth, b.chain),
-                        panel,
-                        &mut sums,
-                    );
+                unsafe { sum_tile::<S, P>(s, rows, taps, *shift, depth, panel, &mut chains, sink) };
+                if whole {
+                    continue;
                 }
                 if b.kind.trailer() > 0 {
-                    P::finish(s, &mut sums, &block.quanta[tile.first..][..tile.rows], &panel[depth..]);
+                    P::finish(
+                        s,
+                        &mut sums,
+                        &block.quanta[tile.first..][..rows],
+                        &panel[size - b.kind.trailer() * width..],
+                    );
                 }
                 // SAFETY: as above.
-                unsafe {
-                    let out = &tile.out[..tile.rows];
-                    if target.bf16 || target.residual.is_some() {
-                        store_mixed::<S, P>(s, &sums, out, p * width, cols, target);
-                    } else {
-                        store_tile(s, &sums, out, p * width, cols, target);
-                    }
-                }
+                unsafe { store_tile::<S, P>(s, &sums, out, p * width, cols, target) };
             }
         }
     }
@@ -421,12 +355,12 @@ pub(crate) fn run(isa: Isa, job: &Job) {
     }
 }
 
-/// Picks the variant of [`sum_rows`] for the number of rows.
+/// Picks the variant of [`sum_rows`] for the number of rows; `sums` is room for the sums of chains.
 ///
 /// # Safety
 /// The sources of the tile, `shift` numbers further, must be readable for `depth.0` numbers.
 #[inline(always)]
-unsafe fn sum_tile<S: Simd, P: Product<S>>(
+pub(crate) unsafe fn sum_tile<S: Simd, P: Product<S>>(
     s: S,
     rows: usize,
     taps: &[Tap],
@@ -434,12 +368,13 @@ unsafe fn sum_tile<S: Simd, P: Product<S>>(
     depth: (usize, usize),
     panel: &[f32],
     sums: &mut Sums<S>,
+    sink: impl Sink<S>,
 ) {
     macro_rules! variants {
         ($($rows:literal)*) => {
             match rows {
                 // SAFETY: the caller's promise.
-                $($rows if $rows <= S::ROWS => unsafe { sum_rows::<S, P, $rows>(s, taps, shift, depth, panel, sums) },)*
+                $($rows if $rows <= S::ROWS => unsafe { sum_rows::<S, P, $rows>(s, taps, shift, depth, panel, sums, sink) },)*
                 rows => unreachable!("a tile of {rows} rows"),
             }
         };
@@ -466,7 +401,7 @@ const LINE: usize = 16;
 /// Lines of each row of a tile that are asked for before it begins; the processor foresees the rest.
 const LINES: usize = 4;
 
-/// sums[row] = sum over taps and k of source[tap][row][k] * panel[tap][k], in chains of `longest`.
+/// Gives the sink, row by row, the sum over taps and k of source[tap][row][k] * panel[tap][k], in chains of `longest`.
 ///
 /// # Safety
 /// The sources of the tile, `shift` numbers further, must be readable for `depth` numbers.
@@ -478,17 +413,9 @@ unsafe fn sum_rows<S: Simd, P: Product<S>, const R: usize>(
     (depth, longest): (usize, usize),
     panel: &[f32],
     sums: &mut Sums<S>,
+    sink: impl Sink<S>,
 ) {
     let (mut acc, mut chain, mut first) = ([[s.zero(); 2]; R], 0, true);
-    let add = |acc: &[[S::V; 2]; R], sums: &mut Sums<S>, first: bool| {
-        if first {
-            sums[..R].copy_from_slice(acc);
-            return;
-        }
-        for (sum, acc) in sums.iter_mut().zip(acc) {
-            *sum = [s.add(sum[0], acc[0]), s.add(sum[1], acc[1])];
-        }
-    };
     let taps = if depth == 0 { &[] } else { taps };
     for tap in taps {
         let sources: [*const f32; R] = std::array::from_fn(|r| tap.sources[r].wrapping_add(shift));
@@ -496,6 +423,13 @@ unsafe fn sum_rows<S: Simd, P: Product<S>, const R: usize>(
         let (mut b, mut k) = (panel.as_ptr(), 0);
         // Loops that run at least once: around one that may not, compilers move all sums from register to register.
         loop {
+            if chain == longest {
+                if !first {
+                    add(s, &mut acc, sums);
+                }
+                sums[..R].copy_from_slice(&acc);
+                (acc, chain, first) = ([[s.zero(); 2]; R], 0, false);
+            }
             let end = depth.min(k + longest - chain);
             chain += end - k;
             loop {
@@ -518,174 +452,21 @@ unsafe fn sum_rows<S: Simd, P: Product<S>, const R: usize>(
                     break;
                 }
             }
-            if chain == longest {
-                add(&acc, sums, first);
-                (acc, chain, first) = ([[s.zero(); 2]; R], 0, false);
-            }
             if k == depth {
                 break;
             }
         }
     }
-    add(&acc, sums, first);
+    if !first {
+        add(s, &mut acc, sums);
+    }
+    sink.take(s, acc);
 }
 
-/// Applies the epilogue and writes `cols` columns from `column` on.
-///
-/// # Safety
-/// The places `out + column`, for `cols` numbers, must lie inside the result and the residual and belong to the caller.
+/// Adds the sums of the chains before.
 #[inline(always)]
-unsafe fn store_tile<S: Simd>(s: S, sums: &Sums<S>, out: &[usize], column: usize, cols: usize, target: &Target) {
-    let Epilogue { bias, residual, activation } = target.epilogue;
-    if cols == 2 * S::LANES && matches!(activation, Activation::None | Activation::Relu) {
-        let floor = s.splat(if activation == Activation::Relu { 0.0 } else { f32::NEG_INFINITY });
-        let bias = bias.map_or([s.zero(); 2], |bias| {
-            [s.load(&bias[column..]), s.load(&bias[column + S::LANES..column + 2 * S::LANES])]
-        });
-        for (sums, out) in sums.iter().zip(out) {
-            let at = out + column;
-            let (mut low, mut high) = (s.add(sums[0], bias[0]), s.add(sums[1], bias[1]));
-            if target.accumulate {
-                // SAFETY: the caller's promise.
-                let c = unsafe { [s.load_ptr(target.c.add(at)), s.load_ptr(target.c.add(at + S::LANES))] };
-                (low, high) = (s.add(low, c[0]), s.add(high, c[1]));
-            }
-            if let Some(residual) = residual {
-                let residual = &residual[at..at + 2 * S::LANES];
-                (low, high) = (s.add(low, s.load(residual)), s.add(high, s.load(&residual[S::LANES..])));
-            }
-            // SAFETY: the caller's promise.
-            unsafe {
-                s.store_ptr(target.c.add(at), s.max(floor, low));
-                s.store_ptr(target.c.add(at + S::LANES), s.max(floor, high));
-            }
-        }
-        return;
+fn add<S: Simd, const R: usize>(s: S, acc: &mut [[S::V; 2]; R], sums: &Sums<S>) {
+    for (acc, sum) in acc.iter_mut().zip(sums) {
+        *acc = [s.add(sum[0], acc[0]), s.add(sum[1], acc[1])];
     }
-    for half in 0..cols.div_ceil(S::LANES) {
-        let column = column + half * S::LANES;
-        let cols = S::LANES.min(cols - half * S::LANES);
-        let bias = bias.map_or(s.zero(), |bias| load(s, &bias[column..column + cols]));
-        for (sums, out) in sums.iter().zip(out) {
-            let at = out + column;
-            // SAFETY: the caller's promise.
-            let c = unsafe { std::slice::from_raw_parts_mut(target.c.add(at), cols) };
-            let mut v = s.add(sums[half], bias);
-            if target.accumulate {
-                v = s.add(v, load(s, c));
-            }
-            if let Some(residual) = residual {
-                v = s.add(v, load(s, &residual[at..at + cols]));
-            }
-            v = activate(s, activation, v);
-            if cols == S::LANES {
-                s.store(c, v);
-            } else {
-                s.store_partial(c, v);
-            }
-        }
-    }
-}
-
-/// As [`store_tile`], where the result or the residual is bf16.
-///
-/// # Safety
-/// As there.
-#[inline(always)]
-unsafe fn store_mixed<S: Simd, P: Product<S>>(
-    s: S,
-    sums: &Sums<S>,
-    out: &[usize],
-    column: usize,
-    cols: usize,
-    target: &Target,
-) {
-    let Epilogue { bias, residual: wide, activation } = target.epilogue;
-    let narrow = target.residual;
-    if cols == 2 * S::LANES {
-        let bias = bias.map_or([s.zero(); 2], |bias| {
-            [s.load(&bias[column..]), s.load(&bias[column + S::LANES..column + 2 * S::LANES])]
-        });
-        for (sums, out) in sums.iter().zip(out) {
-            let at = out + column;
-            let mut v = [s.add(sums[0], bias[0]), s.add(sums[1], bias[1])];
-            if let Some(residual) = wide {
-                let residual = &residual[at..at + 2 * S::LANES];
-                v = [s.add(v[0], s.load(residual)), s.add(v[1], s.load(&residual[S::LANES..]))];
-            }
-            if let Some(residual) = narrow {
-                let residual = &residual[at..at + 2 * S::LANES];
-                v = [s.add(v[0], s.load_bf16(residual)), s.add(v[1], s.load_bf16(&residual[S::LANES..]))];
-            }
-            // SAFETY: the caller's promise.
-            unsafe {
-                if target.bf16 {
-                    let c = target.c.cast::<u16>().add(at);
-                    if target.accumulate {
-                        v = [s.add(v[0], s.load_bf16_ptr(c)), s.add(v[1], s.load_bf16_ptr(c.add(S::LANES)))];
-                    }
-                    v = [activate_short(s, activation, v[0]), activate_short(s, activation, v[1])];
-                    P::store_bf16(s, c, v);
-                } else {
-                    s.store_ptr(target.c.add(at), activate(s, activation, v[0]));
-                    s.store_ptr(target.c.add(at + S::LANES), activate(s, activation, v[1]));
-                }
-            }
-        }
-        return;
-    }
-    for half in 0..cols.div_ceil(S::LANES) {
-        let column = column + half * S::LANES;
-        let cols = S::LANES.min(cols - half * S::LANES);
-        let bias = bias.map_or(s.zero(), |bias| load(s, &bias[column..column + cols]));
-        for (sums, out) in sums.iter().zip(out) {
-            let at = out + column;
-            let mut v = s.add(sums[half], bias);
-            if let Some(residual) = wide {
-                v = s.add(v, load(s, &residual[at..at + cols]));
-            }
-            if let Some(residual) = narrow {
-                v = s.add(v, s.load_bf16(&residual[at..at + cols]));
-            }
-            // SAFETY: the caller's promise.
-            unsafe {
-                if target.bf16 {
-                    let c = std::slice::from_raw_parts_mut(target.c.cast::<u16>().add(at), cols);
-                    if target.accumulate {
-                        v = s.add(v, s.load_bf16(c));
-                    }
-                    s.store_bf16(c, activate_short(s, activation, v));
-                } else {
-                    let c = std::slice::from_raw_parts_mut(target.c.add(at), cols);
-                    s.store_partial(c, activate(s, activation, v));
-                }
-            }
-        }
-    }
-}
-
-/// As [`activate`], as precisely as results of bf16 need: GELU by [`gelu_erf_short`].
-#[inline(always)]
-pub(crate) fn activate_short<S: Simd>(s: S, activation: Activation, v: S::V) -> S::V {
-    match activation {
-        Activation::GeluErf => gelu_erf_short(s, v),
-        other => activate(s, other, v),
-    }
-}
-
-/// The activation of each lane.
-#[inline(always)]
-pub(crate) fn activate<S: Simd>(s: S, activation: Activation, v: S::V) -> S::V {
-    match activation {
-        Activation::None => v,
-        Activation::Relu => s.max(s.zero(), v),
-        Activation::GeluErf => gelu_erf(s, v),
-        Activation::GeluTanh => gelu_tanh(s, v),
-    }
-}
-
-/// A whole vector if the slice has one, else what it has.
-#[inline(always)]
-pub(crate) fn load<S: Simd>(s: S, x: &[f32]) -> S::V {
-    if x.len() >= S::LANES { s.load(x) } else { s.load_partial(x) }
 }

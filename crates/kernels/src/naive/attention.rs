@@ -29,14 +29,16 @@ fn kept<T: Element>(g: &Attention, b: usize, h: usize, i: usize, j: usize) -> T 
 }
 
 /// See [`crate::attention::forward`].
-pub fn forward<T: Element>(g: &Attention, x: &Inputs<T>, out: &mut [T], out_layout: Layout, lse: &mut [T]) {
+pub fn forward<T: Element>(g: &Attention, x: &Inputs<T>, out: &mut [T], out_layout: Layout, mut lse: Option<&mut [T]>) {
     for b in 0..g.batch {
         for h in 0..g.heads {
             for i in 0..g.tq {
                 let s = scores(g, x, b, h, i);
                 let max = s.iter().fold(T::NEG_INFINITY, |max, &s| max.max(s));
                 let sum: T = s.iter().map(|&s| (s - max).exp()).sum();
-                lse[(b * g.heads + h) * g.tq + i] = max + sum.ln();
+                if let Some(lse) = &mut lse {
+                    lse[(b * g.heads + h) * g.tq + i] = max + sum.ln();
+                }
                 let o = out_layout.at(b, i, h);
                 out[o..o + g.dim].fill(T::ZERO);
                 for j in 0..g.tk {

@@ -94,6 +94,14 @@ impl Simd for Avx2 {
         unsafe { _mm256_maskstore_ps(x.as_mut_ptr(), self.first(x.len()), v) }
     }
     #[inline(always)]
+    fn zip(self, a: __m256, b: __m256) -> [__m256; 2] {
+        with!({
+            // Of each half of 128 bits.
+            let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            [_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high)]
+        })
+    }
+    #[inline(always)]
     fn low(self, pairs: __m256) -> __m256 {
         with!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(pairs))))
     }

@@ -92,6 +92,15 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_storeu_ps(x.as_mut_ptr(), first(x.len()), v) }
     }
     #[inline(always)]
+    fn zip(self, a: __m512, b: __m512) -> [__m512; 2] {
+        // Lanes of a from 0, of b from 16 on.
+        with!({
+            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+            [_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b)]
+        })
+    }
+    #[inline(always)]
     fn low(self, pairs: __m512) -> __m512 {
         with!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(pairs))))
     }

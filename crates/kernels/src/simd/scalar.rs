@@ -47,6 +47,10 @@ impl Simd for Scalar {
         x.iter_mut().zip(v).for_each(|(x, v)| *x = v);
     }
     #[inline(always)]
+    fn zip(self, a: [f32; 4], b: [f32; 4]) -> [[f32; 4]; 2] {
+        [[a[0], b[0], a[1], b[1]], [a[2], b[2], a[3], b[3]]]
+    }
+    #[inline(always)]
     fn low(self, pairs: [f32; 4]) -> [f32; 4] {
         from_fn(|i| f32::from_bits(pairs[i].to_bits() << 16))
     }

@@ -15,15 +15,6 @@ fn exponentials<S: Simd>(s: S, x: &[f32], max: f32, y: &mut [f32]) -> f32 {
     sum_lanes!(s, sum = [y] s.add(sum, y))
 }
 
-/// [`exponentials`] in place.
-#[inline(always)]
-pub(crate) fn exponentials_in_place<S: Simd>(s: S, max: f32, y: &mut [f32]) -> f32 {
-    let m = s.splat(max);
-    lanes!(s, in y = [] exp_nonpositive(s, s.sub(y, m)));
-    let y = &*y;
-    sum_lanes!(s, sum = [y] s.add(sum, y))
-}
-
 #[inline(always)]
 fn softmax_body<S: Simd>(s: S, x: &[f32], cols: usize, y: &mut [f32]) {
     for (x, y) in x.chunks_exact(cols).zip(y.chunks_exact_mut(cols)) {
