@@ -154,10 +154,10 @@ fn gradients_of<S: Simd, X: Stored>(
     let n = totals.len() / 2;
     let (sums, dots) = totals.split_at_mut(n);
     let (mean, dots) = (&mean[..n], &mut dots[..n]);
-    let rows = x.chunks(cols).zip(dy.chunks(cols)).enumerate();
+    let rows = x.chunks(cols).zip(dy.chunks(cols));
     match passed {
         Passed::All => {
-            for (_, (x, dy)) in rows {
+            for (x, dy) in rows {
                 let (x, dy) = (&x[..n], &dy[..n]);
                 for j in 0..n {
                     sums[j] += dy[j].number() as f64;
@@ -166,7 +166,7 @@ fn gradients_of<S: Simd, X: Stored>(
             }
         }
         Passed::Output(y) => {
-            for (i, (x, dy)) in rows {
+            for (i, (x, dy)) in rows.enumerate() {
                 let (x, y, dy) = (&x[..n], &y[i * cols..][..n], &dy[..n]);
                 for j in 0..n {
                     let g = if y[j].number() <= 0.0 { 0.0 } else { dy[j].number() };
@@ -178,7 +178,7 @@ fn gradients_of<S: Simd, X: Stored>(
         Passed::Columns(Columns { mean, scale, beta }) => {
             let mut g = vec![0.0; n];
             let (g, tiny) = (&mut g[..], s.splat(f32::from_bits(1)));
-            for (_, (x, dy)) in rows {
+            for (x, dy) in rows {
                 lanes!(s, g = [x, dy, mean, scale, beta] {
                     s.select(s.less(s.mul_add(s.sub(x, mean), scale, beta), tiny), s.zero(), dy)
                 });
