@@ -194,6 +194,11 @@ pub(super) unsafe fn store_tile<S: Simd, P: Product<S>>(
         for (sums, out) in sums.iter().zip(out) {
             let at = out + column;
             let mut v = [s.add(sums[0], bias[0]), s.add(sums[1], bias[1])];
+            if target.accumulate {
+                // SAFETY: the caller's promise.
+                let c = unsafe { there(s, target, at) };
+                v = [s.add(v[0], c[0]), s.add(v[1], c[1])];
+            }
             if let Some(residual) = wide {
                 let residual = &residual[at..at + 2 * S::LANES];
                 v = [s.add(v[0], s.load(residual)), s.add(v[1], s.load(&residual[S::LANES..]))];
@@ -204,10 +209,6 @@ pub(super) unsafe fn store_tile<S: Simd, P: Product<S>>(
             }
             // SAFETY: the caller's promise.
             unsafe {
-                if target.accumulate {
-                    let c = there(s, target, at);
-                    v = [s.add(v[0], c[0]), s.add(v[1], c[1])];
-                }
                 if target.bf16 {
                     v = [activate_short(s, activation, v[0]), activate_short(s, activation, v[1])];
                     P::store_bf16(s, target.c.cast::<u16>().add(at), v);
@@ -226,6 +227,17 @@ pub(super) unsafe fn store_tile<S: Simd, P: Product<S>>(
         for (sums, out) in sums.iter().zip(out) {
             let at = out + column;
             let mut v = s.add(sums[half], bias);
+            // SAFETY: the caller's promise.
+            let (wide_c, narrow_c): (&mut [f32], &mut [u16]) = unsafe {
+                if target.bf16 {
+                    (&mut [], std::slice::from_raw_parts_mut(target.c.cast::<u16>().add(at), cols))
+                } else {
+                    (std::slice::from_raw_parts_mut(target.c.add(at), cols), &mut [])
+                }
+            };
+            if target.accumulate {
+                v = s.add(v, if target.bf16 { s.load_bf16(narrow_c) } else { load(s, wide_c) });
+            }
             if let Some(residual) = wide {
                 v = s.add(v, load(s, &residual[at..at + cols]));
             }
@@ -233,19 +245,9 @@ pub(super) unsafe fn store_tile<S: Simd, P: Product<S>>(
                 v = s.add(v, s.load_bf16(&residual[at..at + cols]));
             }
             if target.bf16 {
-                // SAFETY: the caller's promise.
-                let c = unsafe { std::slice::from_raw_parts_mut(target.c.cast::<u16>().add(at), cols) };
-                if target.accumulate {
-                    v = s.add(v, s.load_bf16(c));
-                }
-                s.store_bf16(c, activate_short(s, activation, v));
+                s.store_bf16(narrow_c, activate_short(s, activation, v));
             } else {
-                // SAFETY: as above.
-                let c = unsafe { std::slice::from_raw_parts_mut(target.c.add(at), cols) };
-                if target.accumulate {
-                    v = s.add(v, load(s, c));
-                }
-                store(s, c, activate(s, activation, v));
+                store(s, wide_c, activate(s, activation, v));
             }
         }
     }

@@ -210,3 +210,23 @@ fn f64_agrees_with_the_naive_twin() {
         }
     }
 }
+
+/// Whole vectors and the rest of a row have the same numbers added in the same order.
+#[test]
+fn equal_columns_have_equal_bits() {
+    let (rows, cols, k) = (12, 33, 5);
+    let of_rows = |seed| numbers(rows, seed).iter().flat_map(|&x| vec![x; cols]).collect::<Vec<_>>();
+    let (a, b) = (numbers(rows * k, 1), numbers(k, 2).iter().flat_map(|&x| vec![x; cols]).collect::<Vec<_>>());
+    let (c, residual, bias) = (of_rows(3), of_rows(4), vec![0.3; cols]);
+    let (a, b) = (Mat::new(&a, rows, k), Mat::new(&b, k, cols));
+    for isa in available() {
+        for activation in [Activation::None, Activation::Relu] {
+            let epilogue = Epilogue { bias: Some(&bias), residual: Some(&residual), activation };
+            let mut got = c.clone();
+            gemm_packed(a, &Packed::new_with(isa, b), &mut got, cols, true, &epilogue);
+            for row in got.chunks(cols) {
+                assert!(row.iter().all(|x| x.to_bits() == row[0].to_bits()), "{isa:?} {activation:?} {row:?}");
+            }
+        }
+    }
+}
