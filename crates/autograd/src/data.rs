@@ -5,7 +5,7 @@ use ukulele_kernels::element::{as_f32, as_f32_mut};
 use ukulele_kernels::numbers::{self, Numbers, NumbersMut};
 use ukulele_tensor::Shape;
 
-/// A tensor whose numbers are bf16: half the memory of f32, and a relative error of at most 2^-9. It is dense, channels last if it
+/// A tensor whose numbers are bf16: half the memory of f32, and a relative error of at most 2^-8. It is dense, channels last if it
 /// is (N, C, H, W), else row-major.
 #[derive(Debug, Clone)]
 pub struct Short {

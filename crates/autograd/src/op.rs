@@ -23,8 +23,8 @@ pub trait Op<T: Element>: Any + Debug + Send {
     /// # Errors
     /// Shapes that do not fit, checked here once.
     fn forward(&mut self, inputs: &[&Tensor<T>], record: bool) -> Result<Tensor<T>> {
-        let inputs: Vec<Data<T>> = inputs.iter().map(|&input| input.clone().into()).collect();
-        Ok(self.forward_data(&inputs.iter().collect::<Vec<_>>(), record)?.into_tensor())
+        let _ = (inputs, record);
+        Err(Error::argument(self.name(), "the op has neither `forward` nor `forward_data`"))
     }
 
     /// Whether the output costs little to compute again from what [`Op::keeps`] names. Then the tape keeps it for nobody: whoever
@@ -53,11 +53,12 @@ pub trait Op<T: Element>: Any + Debug + Send {
     /// # Errors
     /// None in correct use.
     fn backward(&self, kept: &Kept<T>, grad: Tensor<T>, slots: &mut Slots<T>) -> Result<()> {
-        self.backward_data(kept.clone(), grad.into(), slots)
+        let _ = (kept, grad, slots);
+        Err(Error::argument(self.name(), "the op has neither `backward` nor `backward_data`"))
     }
 
-    /// As [`Op::forward`], of inputs that may lie as bf16. An op has one of the two, and one of [`Op::backward`] and
-    /// [`Op::backward_data`]: for one that has not these, bf16 is widened.
+    /// As [`Op::forward`], of inputs that may lie as bf16; the tape calls this. An op has one of the two, and one of [`Op::backward`] and
+    /// [`Op::backward_data`], and of [`Op::again`] and [`Op::again_data`]: for one that has the plain ones bf16 is widened.
     ///
     /// # Errors
     /// As there.
@@ -160,7 +161,7 @@ impl<T: Element> Kept<T> {
     fn full<'a>(&self, data: &'a Data<T>) -> Result<&'a Tensor<T>> {
         match data {
             Data::Full(tensor) => Ok(tensor),
-            Data::Short(_) => Err(self.missing("numbers that lie as bf16 in another way")),
+            Data::Short(_) => Err(Error::argument(self.op, "backward reads as a tensor what lies as bf16: `input_data` has it")),
         }
     }
 

@@ -253,6 +253,7 @@ impl<T: Element> Tape<T> {
             leaves.insert(leaf, gradient.into_tensor()?);
             Ok(())
         };
+        let gradient = Data::Full(gradient).lying(value.data().is_short())?;
         in_pool(|| self.walk(end, gradient, false, each))?;
         Ok(Gradients { leaves })
     }
@@ -286,14 +287,14 @@ impl<T: Element> Tape<T> {
     ) -> Result<()> {
         let gradient = scalar_gradient(loss)?;
         let end = self.end(loss, &gradient)?;
-        in_pool(|| self.walk(end, gradient, true, each))
+        in_pool(|| self.walk(end, gradient.into(), true, each))
     }
 
     /// The walk from the node `end` back. Large gradients of leaves may be products if the reader is `lazy`.
     fn walk(
         &self,
         end: usize,
-        gradient: Tensor<T>,
+        gradient: Data<T>,
         lazy: bool,
         each: &mut (dyn FnMut(NodeId, Gradient<T>) -> Result<()> + Send),
     ) -> Result<()> {
@@ -302,7 +303,7 @@ impl<T: Element> Tape<T> {
         let is_leaf: Vec<bool> = nodes.iter().map(|node| node.op.is_none()).collect();
         let mut products = BTreeMap::new();
         let mut gradients: Vec<Option<Data<T>>> = vec![None; end + 1];
-        gradients[end] = Some(gradient.into());
+        gradients[end] = Some(gradient);
         for at in (0..=end).rev() {
             let gradient = gradients[at].take();
             if let Some(product) = products.remove(&at) {
@@ -338,7 +339,7 @@ impl<T: Element> Tape<T> {
 
 /// The gradient of a loss by itself.
 fn scalar_gradient<T: Element>(loss: &Value<T>) -> Result<Tensor<T>> {
-    if loss.tensor().numel() != 1 {
+    if loss.numel() != 1 {
         return Err(Error::shape("backward", loss.shape(), "a scalar loss; call sum or mean"));
     }
     Tensor::full(loss.shape(), T::ONE)

@@ -28,7 +28,8 @@ impl<T: Element> Value<T> {
         Self::of(tensor.into(), Some((tape, node)))
     }
 
-    /// The tensor; of what lies as bf16 a copy, made once.
+    /// The tensor. Of what lies as bf16 it is a copy, made once, that lives as long as the value: who wants to know sizes asks
+    /// [`Value::shape`].
     pub fn tensor(&self) -> &Tensor<T> {
         match &self.data {
             Data::Full(tensor) => tensor,
@@ -49,6 +50,19 @@ impl<T: Element> Value<T> {
     /// The dimensions.
     pub fn shape(&self) -> &[usize] {
         self.data.shape()
+    }
+
+    /// The number of elements.
+    pub fn numel(&self) -> usize {
+        self.shape().iter().product()
+    }
+
+    /// The dimensions as an array.
+    ///
+    /// # Errors
+    /// The value has another number of dimensions; `op` and `expected` (e.g. `(N, C, H, W)`) go into the message.
+    pub fn dims<const N: usize>(&self, op: &'static str, expected: &str) -> Result<[usize; N]> {
+        self.shape().try_into().map_err(|_| Error::shape(op, self.shape(), expected))
     }
 
     /// Whether a gradient can flow back through this value.

@@ -1,7 +1,9 @@
 //! Gradients in bf16 beside those in f32.
 
 use ukulele_autograd::gradcheck::numbers;
-use ukulele_autograd::{BatchNormOptions, Conv2dOptions, Pool2d, Precision, Result, Tape, Tensor, Value};
+use ukulele_autograd::{
+    BatchNormOptions, Conv2dOptions, Data, Keeps, Kept, Op, Pool2d, Precision, Result, Slots, Tape, Tensor, Value,
+};
 
 /// The output of an op and the gradients of its inputs.
 fn all(run: &dyn Fn(&[Value]) -> Result<Value>, inputs: &[Tensor]) -> Vec<Tensor> {
@@ -20,7 +22,7 @@ fn relative(a: &Tensor, b: &Tensor) -> f64 {
     norm(&mut a.iter().zip(&b).map(|(a, b)| a - b)) / norm(&mut b.into_iter())
 }
 
-/// Checks that output and gradients in bf16 are those in f32 to 2 %. The first `rounded` of them, which are products, differ.
+/// Checks that output and gradients in bf16 are those in f32 to 2 %. The first `rounded` of them differ.
 fn check(what: &str, run: &dyn Fn(Precision, &[Value]) -> Result<Value>, inputs: &[Tensor], rounded: usize) {
     let exact = all(&|v| run(Precision::F32, v), inputs);
     let got = all(&|v| run(Precision::Bf16, v), inputs);
@@ -48,13 +50,13 @@ fn linear_layers_are_near_those_in_f32() {
 fn convolutions_are_near_those_in_f32() {
     let plain = Conv2dOptions::default();
     for (what, x, w, options, rounded) in [
-        ("3x3", [2, 18, 9, 7], [10, 18, 3, 3], Conv2dOptions { padding: [1; 4], ..plain }, 3),
-        ("1x1", [3, 16, 5, 5], [8, 16, 1, 1], plain, 3),
-        ("stride", [2, 16, 9, 8], [6, 16, 3, 2], Conv2dOptions { stride: [2, 3], padding: [1; 4], ..plain }, 3),
-        ("groups", [2, 8, 6, 6], [12, 4, 3, 3], Conv2dOptions { groups: 2, padding: [1; 4], ..plain }, 3),
-        // Products of f32, whose results are rounded where they are kept.
-        ("few channels", [2, 3, 9, 9], [8, 3, 3, 3], plain, 1),
-        ("odd groups", [2, 6, 6, 6], [6, 3, 3, 3], Conv2dOptions { groups: 2, ..plain }, 1),
+        ("3x3", [2, 18, 9, 7], [10, 18, 3, 3], Conv2dOptions { padding: [1; 4], ..plain }, 4),
+        ("1x1", [3, 16, 5, 5], [8, 16, 1, 1], plain, 4),
+        ("stride", [2, 16, 9, 8], [6, 16, 3, 2], Conv2dOptions { stride: [2, 3], padding: [1; 4], ..plain }, 4),
+        ("groups", [2, 8, 6, 6], [12, 4, 3, 3], Conv2dOptions { groups: 2, padding: [1; 4], ..plain }, 4),
+        // Products of f32; results and gradients lie as bf16.
+        ("few channels", [2, 3, 9, 9], [8, 3, 3, 3], plain, 4),
+        ("odd groups", [2, 6, 6, 6], [6, 3, 3, 3], Conv2dOptions { groups: 2, ..plain }, 4),
         // What stays in f32.
         ("depthwise", [2, 8, 6, 6], [8, 1, 3, 3], Conv2dOptions { groups: 8, ..plain }, 0),
         ("odd result", [2, 3, 6, 6], [7, 3, 3, 3], plain, 0),
@@ -129,7 +131,70 @@ fn what_lies_as_bf16_has_the_gradients_of_f32() {
     }
 }
 
-/// A gradient lies as its value does, and a value that is read as f32 keeps its own memory.
+/// Passes bf16 on and finds its gradient so.
+#[derive(Debug)]
+struct Probe;
+
+impl Op<f32> for Probe {
+    fn name(&self) -> &'static str {
+        "probe"
+    }
+    fn keeps(&self, _: &[bool]) -> Keeps {
+        Keeps::OUTPUT
+    }
+    fn forward_data(&mut self, inputs: &[&Data], _: bool) -> Result<Data> {
+        assert!(inputs[0].is_short());
+        Ok(inputs[0].clone())
+    }
+    fn backward_data(&self, kept: Kept<f32>, grad: Data, slots: &mut Slots<f32>) -> Result<()> {
+        assert!(grad.is_short() && slots.is_short(0) && kept.output_data()?.is_short() && kept.output().is_err());
+        slots.add(0, grad.into_tensor())
+    }
+}
+
+/// Whatever reads a value that lies as bf16, its gradient comes back so; a weight may lie so as well.
+#[test]
+fn gradients_lie_as_their_values_do() -> Result<()> {
+    let run = |precision, v: &[Value]| {
+        let plain = Conv2dOptions::default();
+        let w = v[1].conv2d_in(precision, &v[2], None, &plain)?;
+        let y = v[0].conv2d_in(precision, &w, None, &plain)?;
+        if precision == Precision::F32 { y.mul(&y)?.add(&y) } else { Value::apply(Probe, &[&y])?.mul(&y)?.add(&y) }
+    };
+    check("a weight of bf16", &run, &[numbers(1, &[2, 4, 5, 5]), numbers(2, &[6, 3, 2, 2]), numbers(3, &[4, 3, 1, 1])], 4);
+    // The end of the walk itself.
+    let tape = Tape::new();
+    let (x, w): (Tensor, Tensor) = (numbers(1, &[1, 4, 3, 3]), numbers(2, &[6, 4, 1, 1]));
+    let y = tape.leaf("x", x).conv2d_in(Precision::Bf16, &w.into(), None, &Conv2dOptions::default())?;
+    let y = Value::apply(Probe, &[&y])?;
+    tape.backward_from(&y, numbers(3, y.shape()))?;
+    Ok(())
+}
+
+#[test]
+fn what_is_empty_goes_through() -> Result<()> {
+    let x: Value = numbers(1, &[0, 4, 5, 5]).into();
+    let (w, one): (Value, Value) = (numbers(2, &[6, 4, 1, 1]).into(), Tensor::ones(&[6])?.into());
+    let y = x.conv2d_in(Precision::Bf16, &w, Some(&one), &Conv2dOptions::default())?.relu()?;
+    let options = BatchNormOptions { residual: Some(&y), relu: true };
+    let y = y.batch_norm_eval(&one, &one, one.tensor(), one.tensor(), 1e-5, &options)?;
+    let y = Value::concat(&[&y, &y], 1)?.max_pool2d(&Pool2d::default())?;
+    assert_eq!((y.shape(), y.data().is_short(), y.numel()), (&[0, 12, 2, 2][..], true, 0));
+    Ok(())
+}
+
+#[test]
+fn messages_tell_the_shapes_of_values() -> Result<()> {
+    let of = |shape: &[usize], out: usize| {
+        let (x, w): (Value, Value) = (numbers(1, shape).into(), numbers(2, &[out, shape[1], 1, 1]).into());
+        x.conv2d_in(Precision::Bf16, &w, None, &Conv2dOptions::default())
+    };
+    let error = Value::concat(&[&of(&[1, 2, 3, 3], 6)?, &of(&[1, 2, 3, 2], 6)?], 1).unwrap_err().to_string();
+    assert!(error.contains("[1, 6, 3, 3] and [1, 6, 3, 2]"), "{error}");
+    Ok(())
+}
+
+/// A value that is read as f32 stays what it is.
 #[test]
 fn values_lie_as_the_precision_says() -> Result<()> {
     let (x, w): (Tensor, Tensor) = (numbers(1, &[1, 4, 5, 5]), numbers(2, &[6, 4, 3, 3]));
@@ -141,6 +206,7 @@ fn values_lie_as_the_precision_says() -> Result<()> {
         assert_eq!(normal.data().is_short(), short);
         assert!(!normal.tanh()?.data().is_short());
         assert_eq!(normal.clone().into_tensor().to_vec(), normal.tensor().to_vec());
+        assert_eq!(normal.data().is_short(), short);
     }
     Ok(())
 }
@@ -161,4 +227,8 @@ fn f64_stays_as_it_is() {
     let (x, w) = (value(1, &[5, 3]), value(2, &[4, 3]));
     let rounded = x.linear_in(Precision::Bf16, &w, None).unwrap();
     assert_eq!(rounded.tensor().to_vec(), x.linear(&w, None).unwrap().tensor().to_vec());
+    let (x, w, plain) = (value(1, &[2, 4, 5, 5]), value(2, &[6, 4, 3, 3]), Conv2dOptions::default());
+    let rounded = x.conv2d_in(Precision::Bf16, &w, None, &plain).unwrap();
+    assert!(!rounded.data().is_short());
+    assert_eq!(rounded.tensor().to_vec(), x.conv2d(&w, None, &plain).unwrap().tensor().to_vec());
 }

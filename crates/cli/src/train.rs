@@ -221,7 +221,7 @@ pub(crate) fn can_hold<N: Classifier>(
     narrow: bool,
 ) -> Result<bool> {
     let value = net.below(example, groups, &mut Pass::eval())?;
-    let bytes = value.tensor().numel() as f64 * times * if narrow { 2.0 } else { 4.0 };
+    let bytes = value.numel() as f64 * times * if narrow { 2.0 } else { 4.0 };
     let fits = bytes <= HELD;
     if narrow && !fits {
         let gigabytes = bytes / 1e9;

@@ -502,12 +502,9 @@ impl Plan {
                     done += batch * length;
                 }
             }
-            (Kernel::MaxPool(g), _) => match (source, y.part(dense)) {
-                (Numbers::F32(x), NumbersMut::F32(y)) => {
-                    pool::max_pool2d(&pool::Pool2d { n: count, ..*g }, x, y);
-                }
-                (x, y) => pool::max_pool2d_mixed(&pool::Pool2d { n: count, ..*g }, x, y),
-            },
+            (Kernel::MaxPool(g), _) => {
+                pool::max_pool2d_mixed(&pool::Pool2d { n: count, ..*g }, source, y.part(dense));
+            }
             (Kernel::AvgPool(g), _) => match (source, y.part(dense)) {
                 (Numbers::F32(x), NumbersMut::F32(y)) => pool::avg_pool2d(&pool::Pool2d { n: count, ..*g }, x, y),
                 (x, y) => pool::avg_pool2d_mixed(&pool::Pool2d { n: count, ..*g }, x, y),

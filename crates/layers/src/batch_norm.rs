@@ -75,7 +75,7 @@ impl BatchNorm2d {
     }
 
     fn normalise(&self, x: &Value, residual: Option<&Value>, relu: bool, pass: &mut Pass) -> Result<Value> {
-        let channels = x.tensor().dims::<4>("batch_norm", "(N, C, H, W)")?[1];
+        let channels = x.dims::<4>("batch_norm", "(N, C, H, W)")?[1];
         check_len("batch_norm", &self.running_mean, channels)?;
         let (gamma, beta) = (pass.param(&self.weight), pass.param(&self.bias));
         let options = BatchNormOptions { residual, relu };

@@ -100,7 +100,7 @@ impl Pass {
     /// The pass in another precision than f32. In [`Precision::Bf16`] the convolutions and linear layers of any module multiply
     /// factors that are rounded to bf16, in backward too: each product has a relative error of at most 2^-7. Convolutions write bf16
     /// ([`ukulele_autograd::Data`]), which norms, ReLU, max pools and concatenations keep, and gradients lie as their values do:
-    /// each is off by at most 2^-9 of itself. Sums, results of linear layers, parameters and their gradients, attention and losses
+    /// each rounding is off by at most 2^-8 of the number. Sums, results of linear layers, parameters and their gradients, attention and losses
     /// stay f32, and so do the products that [`ukulele_kernels::conv::conv2d_in`] names. In [`Precision::Int8`] nothing learns: those
     /// layers return an error.
     ///

@@ -12,7 +12,7 @@ pub(crate) fn no_group<T>(model: &'static str, at: usize) -> Result<T> {
 
 /// Checks that x is (N, C, H, W) with at least `least` pixels in both directions.
 pub(crate) fn check_image(model: &'static str, x: &Value, least: usize) -> Result<()> {
-    let [_, _, h, w] = x.tensor().dims::<4>(model, "images (N, C, H, W)")?;
+    let [_, _, h, w] = x.dims::<4>(model, "images (N, C, H, W)")?;
     if h >= least && w >= least {
         return Ok(());
     }

@@ -387,7 +387,7 @@ impl InceptionAux {
     }
 
     fn forward(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
-        let [_, _, h, w] = x.tensor().dims::<4>("inception", "(N, C, H, W)")?;
+        let [_, _, h, w] = x.dims::<4>("inception", "(N, C, H, W)")?;
         if h < AUX_MAP || w < AUX_MAP {
             let message = format!(
                 "in training the auxiliary head needs images of at least {AUX_IMAGE}x{AUX_IMAGE} pixels; \

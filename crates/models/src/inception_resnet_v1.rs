@@ -207,7 +207,7 @@ impl InceptionResNetV1 {
             6 => self.block8.forward(x, pass)?.adaptive_avg_pool2d([1, 1])?.flatten(1),
             7 => {
                 let y = self.last_linear.forward(&self.dropout.forward(x, pass)?, pass)?;
-                let [n, width] = y.tensor().dims::<2>("inception_resnet_v1", "embeddings (N, 512)")?;
+                let [n, width] = y.dims::<2>("inception_resnet_v1", "embeddings (N, 512)")?;
                 self.last_bn.forward(&y.reshape(&[n, width, 1, 1])?, pass)?.flatten(1)
             }
             _ => no_group("inception_resnet_v1", at),
@@ -219,9 +219,9 @@ impl InceptionResNetV1 {
     /// # Errors
     /// Another number of features.
     pub fn head(&self, features: &Value, pass: &mut Pass) -> Result<Value> {
-        let [_, width] = features.tensor().dims::<2>("inception_resnet_v1", "embeddings (N, 512)")?;
+        let [_, width] = features.dims::<2>("inception_resnet_v1", "embeddings (N, 512)")?;
         if width != InceptionResNetV1Config::EMBEDDING {
-            return Err(Error::shape("inception_resnet_v1", features.tensor().shape(), "embeddings (N, 512)"));
+            return Err(Error::shape("inception_resnet_v1", features.shape(), "embeddings (N, 512)"));
         }
         match &self.logits {
             Some(logits) => logits.forward(features, pass),

@@ -198,7 +198,7 @@ impl Unit {
         match self {
             Self::Conv { conv, same: false, .. } => conv.forward(x, pass),
             Self::Conv { conv, .. } => {
-                let [_, _, h, w] = x.tensor().dims::<4>("keras_net", "(N, C, H, W)")?;
+                let [_, _, h, w] = x.dims::<4>("keras_net", "(N, C, H, W)")?;
                 let [kh, kw] = [conv.weight.value.shape()[2], conv.weight.value.shape()[3]];
                 let [sh, sw] = conv.options.stride;
                 let ((top, bottom), (left, right)) = (same(h, kh, sh), same(w, kw, sw));
@@ -206,7 +206,7 @@ impl Unit {
                 conv.forward_with(x, &options, pass)
             }
             Self::Dense { linear, .. } => linear.forward(x, pass),
-            Self::Norm { norm, .. } => match *x.tensor().shape() {
+            Self::Norm { norm, .. } => match *x.shape() {
                 [n, c] => norm.forward(&x.reshape(&[n, c, 1, 1])?, pass)?.reshape(&[n, c]),
                 _ => norm.forward(x, pass),
             },
@@ -290,9 +290,9 @@ mod tests {
         ];
         assert_eq!(names, want.map(|(name, shape)| (name.to_owned(), shape.to_vec())));
         let x: Value = Tensor::ones(&[2, 3, 9, 8]).unwrap().into();
-        assert_eq!(net.forward(&x, &mut Pass::eval()).unwrap().tensor().shape(), [2, 5]);
+        assert_eq!(net.forward(&x, &mut Pass::eval()).unwrap().shape(), [2, 5]);
         net.replace_head(2, &mut Init::new(0));
-        assert_eq!(net.forward(&x, &mut Pass::eval()).unwrap().tensor().shape(), [2, 2]);
+        assert_eq!(net.forward(&x, &mut Pass::eval()).unwrap().shape(), [2, 2]);
         let small: Value = Tensor::ones(&[2, 3, 5, 5]).unwrap().into();
         assert!(net.forward(&small, &mut Pass::eval()).is_err());
     }

@@ -176,7 +176,7 @@ impl CifarBlock {
 
     /// The first convolution, which pads by the size of x if it pads as TensorFlow.
     fn first(&self, x: &Value, pass: &mut Pass) -> Result<Value> {
-        let [_, _, h, w] = x.tensor().dims::<4>("cifar_resnet", "(N, C, H, W)")?;
+        let [_, _, h, w] = x.dims::<4>("cifar_resnet", "(N, C, H, W)")?;
         let mut conv = Conv2dOptions { ..self.conv1.options };
         if self.same_padding && conv.stride == [2; 2] {
             // Windows of 3 at every second pixel reach one beyond an even size, and one on both sides of an odd one.
@@ -207,7 +207,7 @@ impl CifarBlock {
 /// Every second pixel, with half as many channels of zeros on either side.
 fn padded(x: &Value) -> Result<Value> {
     let y = x.max_pool2d(&Pool2d { kernel: [1; 2], stride: [2; 2], ..Default::default() })?;
-    let [n, c, h, w] = y.tensor().dims::<4>("cifar_resnet", "(N, C, H, W)")?;
+    let [n, c, h, w] = y.dims::<4>("cifar_resnet", "(N, C, H, W)")?;
     let zeros = |channels: usize| -> Result<Value> { Ok(Tensor::zeros(&[n, channels, h, w])?.into()) };
     Value::concat(&[&zeros(c / 2)?, &y, &zeros(c - c / 2)?], 1)
 }

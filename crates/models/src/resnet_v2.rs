@@ -262,7 +262,7 @@ impl ResNetV2Stem {
         if let Some(conv) = &self.conv3 {
             y = conv.forward(&y, pass)?;
         }
-        let [n, c, h, w] = y.tensor().dims::<4>("resnet_v2", "images (N, C, H, W)")?;
+        let [n, c, h, w] = y.dims::<4>("resnet_v2", "images (N, C, H, W)")?;
         let padding = match self.pool {
             StemPool::Nothing => [1; 4],
             StemPool::Same => [h % 2, 1, w % 2, 1],
@@ -498,7 +498,7 @@ impl ResNetV2 {
     /// # Errors
     /// Another number of features.
     pub fn head(&self, features: &Value, pass: &mut Pass) -> Result<Value> {
-        let [n, c] = features.tensor().dims::<2>("resnet_v2", "features (N, F)")?;
+        let [n, c] = features.dims::<2>("resnet_v2", "features (N, F)")?;
         let y = self.head.fc.forward(&features.reshape(&[n, c, 1, 1])?, pass)?.flatten(1)?;
         Ok(pass.tap(&self.head, y))
     }

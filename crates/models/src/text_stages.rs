@@ -28,7 +28,7 @@ pub(crate) trait TextStages {
             (Some(_), 0) => return wrong("the first stage takes tokens alone".to_owned()),
             (Some(x), start) => {
                 tokens.check()?;
-                let [batch, length, _] = x.tensor().dims::<3>("stages", "hidden states (B, T, D)")?;
+                let [batch, length, _] = x.dims::<3>("stages", "hidden states (B, T, D)")?;
                 if [batch, length] != [tokens.batch, tokens.length] {
                     let expected = format!("({}, {}, D), as the tokens have it", tokens.batch, tokens.length);
                     return Err(Error::shape("stages", x.shape(), expected));

@@ -109,7 +109,7 @@ impl TextOutput {
         let logits = self.logits();
         let rows = |logits: &Value| {
             let classes = logits.shape().last().copied().unwrap_or(1);
-            logits.reshape(&[logits.tensor().numel() / classes.max(1), classes])
+            logits.reshape(&[logits.numel() / classes.max(1), classes])
         };
         match (self.task, labels) {
             (

@@ -107,7 +107,7 @@ pub fn multiply_adds(net: &mut impl Module, pass: &Pass) -> u64 {
         if !name.ends_with("embeddings.weight") {
             // Layers that share their weights are gone through several times.
             let taps = pass.taps().iter().filter(|(tapped, _)| tapped == layer);
-            let outputs: usize = taps.map(|(_, y)| y.tensor().numel()).sum();
+            let outputs: usize = taps.map(|(_, y)| y.numel()).sum();
             total += (outputs * param.value.numel() / shape[0].max(1)) as u64;
         }
     });

@@ -206,7 +206,7 @@ impl Classifier for TextModel {
     }
 
     fn above(&self, value: &Value, mask: Option<&Tensor>, boundary: usize, pass: &mut Pass) -> Result<Value> {
-        let [batch, length, _] = value.tensor().dims::<3>("boundary", "hidden states (B, T, D)")?;
+        let [batch, length, _] = value.dims::<3>("boundary", "hidden states (B, T, D)")?;
         let mask = mask.map_or_else(|| vec![1.0; batch * length], Tensor::to_vec);
         // Behind the embeddings nothing is seen of the tokens but their mask.
         let tokens = TokenBatch { mask, ..TokenBatch::unpadded(batch, length, vec![0; batch * length])? };

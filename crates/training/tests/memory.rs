@@ -3,6 +3,7 @@
 mod common;
 
 use common::{bert, images, resnet, tokens};
+use ukulele_layers::{BatchNorm2d, Pass, Precision, Tensor, Value};
 use ukulele_models::Pooling;
 use ukulele_tensor::memory;
 use ukulele_training::{AdamW, Classifier, CrossEntropy, Labelled, Optimizer, Sgd, loss_and_gradients};
@@ -29,4 +30,29 @@ fn every_step_gives_back_what_it_took() {
     frozen.freeze_trunk();
     check(frozen, AdamW::new(1e-3), &[tokens(4, 8, 0)]);
     assert_eq!(memory::usage().live, before);
+    bf16_takes_half();
+    assert_eq!(memory::usage().live, before);
+}
+
+/// What a network of images takes at most in forward and backward, and a norm beside its result: nobody keeps f32 of what lies as bf16.
+fn bf16_takes_half() {
+    let net = resnet(16);
+    let photos = images(8, 64, 0);
+    let [full, short] = [Precision::F32, Precision::Bf16].map(|precision| {
+        let start = memory::reset_peak();
+        let mut pass = Pass::train(1).with_precision(precision);
+        let logits = net.forward(&photos.inputs.clone().into(), &mut pass).unwrap();
+        let loss = logits.cross_entropy(&photos.labels).unwrap();
+        drop(logits);
+        pass.backward(&loss).unwrap();
+        memory::usage().peak - start
+    });
+    assert!(short * 10 < full * 6, "{short} bytes at most in bf16, {full} in f32");
+    let weight: Value = Tensor::full(&[8, 2, 1, 1], 0.5).unwrap().into();
+    let x = Value::from(Tensor::full(&[2, 2, 32, 32], 0.5).unwrap());
+    let y = x.conv2d_in(Precision::Bf16, &weight, None, &Default::default()).unwrap();
+    let start = memory::usage().live;
+    let normal = BatchNorm2d::new(8, 1e-5).forward(&y, &mut Pass::train(1)).unwrap();
+    let grown = memory::usage().live - start;
+    assert!(normal.data().is_short() && grown < 2 * 2 * 8 * 32 * 32 + 4096, "{grown} bytes");
 }

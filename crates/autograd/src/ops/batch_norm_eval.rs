@@ -94,7 +94,7 @@ impl<T: Element> Value<T> {
 /// Where the op is proven.
 pub fn examples<T: Element>() -> Vec<Example<T>> {
     let run = |v: &[Value<T>], options: &BatchNormOptions<T>| {
-        let channels = v[1].tensor().numel();
+        let channels = v[1].numel();
         let [mean, variance] = [0.1, 0.6].map(|start| {
             let values = (0..channels).map(|c| T::from_f64(start + 0.2 * c as f64)).collect();
             Tensor::from_vec(&[channels], values)

@@ -58,8 +58,11 @@ impl<T: Element> Op<T> for Concat {
 impl Concat {
     /// As pairs where all lie as bf16 and have even channels.
     fn together<T: Element>(&self, inputs: &[&Data<T>]) -> Result<Data<T>> {
-        if let Some(pairs) = inputs.iter().map(|input| self.pairs(input)).collect::<Option<Vec<_>>>() {
-            return Ok(Short::of_pairs(&Tensor::concat(&pairs.iter().collect::<Vec<_>>(), self.dim)?)?.into());
+        // What does not fit is told of the values, not of their pairs.
+        if let Some(pairs) = inputs.iter().map(|input| self.pairs(input)).collect::<Option<Vec<_>>>()
+            && let Ok(whole) = Tensor::concat(&pairs.iter().collect::<Vec<_>>(), self.dim)
+        {
+            return Ok(Short::of_pairs(&whole)?.into());
         }
         let tensors: Vec<_> = inputs.iter().map(|input| input.tensor()).collect();
         Ok(Tensor::concat(&tensors.iter().collect::<Vec<_>>(), self.dim)?.into())

@@ -113,7 +113,7 @@ impl<T: Element> Op<T> for Conv2d {
         let dy = grad.channels_last();
         let g = self.geometry(slots.shape(0), slots.shape(1))?;
         if slots.wants(0) {
-            let w = kept.input(1)?.channels_last();
+            let w = kept.input_data(1)?.tensor().channels_last();
             let w = w.dense_memory();
             let sum = slots.take(0).map(Data::channels_last);
             let accumulate = sum.is_some();
@@ -196,8 +196,8 @@ impl<T: Element> Value<T> {
         self.conv2d_in(Precision::F32, weight, bias, options)
     }
 
-    /// [`Value::conv2d`] whose products, in backward too, are of factors rounded to a precision; sums and results are f32. What
-    /// stays in f32: [`ukulele_kernels::conv::conv2d_in`].
+    /// [`Value::conv2d`] whose products, in backward too, are of factors rounded to a precision; sums are f32. In bf16 the result lies
+    /// as bf16 ([`Data`]) where [`ukulele_kernels::conv::lies_short`] says so. What stays in f32: [`ukulele_kernels::conv::conv2d_in`].
     ///
     /// # Errors
     /// As there, and [`Precision::Int8`], in which nothing learns.

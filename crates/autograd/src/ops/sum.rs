@@ -54,7 +54,7 @@ impl<T: Element> Value<T> {
     /// # Errors
     /// None.
     pub fn mean(&self) -> Result<Self> {
-        self.sum()?.scale(1.0 / self.tensor().numel() as f64)
+        self.sum()?.scale(1.0 / self.numel() as f64)
     }
 }
 

@@ -93,7 +93,10 @@ impl Pool2d {
 
 /// As [`super::max_pool2d`], of and to numbers that lie as f32 or as bf16.
 pub fn max_pool2d_mixed(g: &Pool2d, x: Numbers, y: NumbersMut) {
-    max_pool2d_with(current(), g, x, y);
+    match (x, y) {
+        (Numbers::F32(x), NumbersMut::F32(y)) => super::max_pool2d(g, x, y),
+        (x, y) => max_pool2d_with(current(), g, x, y),
+    }
 }
 
 /// [`max_pool2d_mixed`] on an instruction set.
