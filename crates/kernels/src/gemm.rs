@@ -250,7 +250,7 @@ impl Packed<f32> {
         b.check();
         let width = tile_size(isa).1;
         let mut panels = vec![0.0; packed_len(1, b.rows, b.cols, width)];
-        pack(false, &[b], width, &mut panels);
+        pack(isa, false, &[b], width, &mut panels);
         let panels = join_quads(&panels, b.cols.div_ceil(width), 1, b.rows, width);
         Packed { len: panels.len(), panels, rows: b.rows, cols: b.cols, isa, kind }
     }
@@ -285,7 +285,7 @@ impl<T: Element> Packed<T> {
         let width = if is_f32::<T>() { tile_size(isa).1 } else { b.cols.max(1) };
         let len = packed_len(1, b.rows, b.cols, width);
         let mut panels = at_least(memory, len);
-        pack(false, &[b], width, &mut panels[..len]);
+        pack(isa, false, &[b], width, &mut panels[..len]);
         Packed { panels, len, rows: b.rows, cols: b.cols, isa, kind: Kind::Single }
     }
 

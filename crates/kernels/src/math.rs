@@ -45,7 +45,7 @@ pub fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     s.mul(s.mul(p, s.pow2(half)), s.pow2(s.sub(n, half)))
 }
 
-/// e^x for x <= 0, at most 1.1 ulp wrong; results below 2^-126.5 (x < -87.7) are 0. For softmax and the like.
+/// e^x for x <= 0, at most 1.1 ulp wrong; results below 2^-126.5 (x < -87.683) are 0. For softmax and the like.
 #[inline(always)]
 pub fn exp_nonpositive<S: Simd>(s: S, x: S::V) -> S::V {
     // For n = -127 the bits of the power are those of 0.

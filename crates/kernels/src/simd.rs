@@ -188,6 +188,7 @@ mod tests {
         put("min", s.min(a, b));
         put("round", s.round(a));
         put("pow2", s.pow2(s.round(a)));
+        put("pow2(-127)", s.pow2(s.splat(-127.0)));
         put("select", s.select(s.less(a, b), a, b));
         put("sum", s.splat(s.sum(a)));
         put("max_lane", s.splat(s.max_lane(a)));
@@ -256,6 +257,7 @@ mod tests {
                         "min" | "select" => a.min(b),
                         "round" => a.round_ties_even(),
                         "pow2" => a.round_ties_even().exp2(),
+                        "pow2(-127)" => 0.0,
                         "sum" => first.iter().sum(),
                         "max_lane" => first.iter().copied().fold(f32::MIN, f32::max),
                         _ if i < partial[which] => a,

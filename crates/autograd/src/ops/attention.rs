@@ -105,7 +105,7 @@ impl<T: Element> Op<T> for Attention<T> {
             mask: self.options.mask.as_ref().map(Tensor::dense_memory),
         };
         let [output, log_sum_exp] = Tensor::build_all([q.shape(), &[g.batch, g.heads, g.tq]], |[out, lse]| {
-            attention::forward(&g, &x, out, Layout::dense(g.tq, g.heads, g.dim), Some(lse));
+            attention::forward(&g, &x, out, Layout::dense(g.tq, g.heads, g.dim), record.then_some(lse));
         })?;
         self.log_sum_exp = record.then_some(log_sum_exp);
         Ok(output)

@@ -12,6 +12,7 @@ use std::ops::Range;
 
 /// Queries in a block of the backward: its scores against 512 keys are 256 KiB, a quarter of the second cache.
 const BLOCK: usize = 128;
+
 /// c = a·b (+ c) on the calling thread.
 fn multiply(isa: Isa, a: Mat<f32>, b: Mat<f32>, c: &mut [f32], accumulate: bool) {
     let ldc = b.cols;

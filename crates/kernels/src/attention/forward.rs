@@ -1,5 +1,5 @@
-//! The forward of attention in f32: a head per task, and of it a tile of queries at a time, whose scores stay in the first-level
-//! cache until they have become results.
+//! The forward of attention in f32: a head per task, and of it a tile of queries at a time, whose scores, at most 12 * tk * 4 bytes,
+//! stay in the first-level cache until they have become results: up to about 680 keys on AVX-512.
 
 use super::heads::{Place, Shared, live_mask, tokens};
 use super::{Attention, Inputs, Layout};
@@ -10,6 +10,7 @@ use crate::gemm::store::{load, store};
 use crate::gemm::tile::{CHAIN, MAX_ROWS, Single, Sink, Tap, sum_tile};
 use crate::isa::Isa;
 use crate::math::exp_nonpositive;
+use crate::naive::attention as naive;
 use crate::random::keep_mask;
 use crate::simd::Simd;
 use rayon::prelude::*;
@@ -35,7 +36,7 @@ fn take<'a>(memory: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
     memory.split_off_mut(..len).expect("`room` counted it")
 }
 
-/// Numbers of memory that a head needs, and of a row of scores: whole panels of keys.
+/// Numbers of memory that a head needs.
 fn room(isa: Isa, g: &Attention, keys: usize) -> usize {
     let (rows, width) = tile_size(isa);
     let pitch = keys.next_multiple_of(width);
@@ -114,11 +115,20 @@ impl<S: Simd> Sink<S> for Scores<'_, S> {
 /// Where some columns of results go.
 struct Results<'a> {
     out: &'a Shared,
-    /// Nobody else may use these tokens.
     place: Place,
     cols: Range<usize>,
     /// What they are multiplied with.
     inverse: [f32; MAX_ROWS],
+}
+
+impl<'a> Results<'a> {
+    /// # Safety
+    /// The place must exist in the sizes of `out`, with a token for each row of the tile, and no one else may use it as long as
+    /// this lives.
+    #[inline(always)]
+    unsafe fn new(out: &'a Shared, place: Place, cols: Range<usize>, inverse: [f32; MAX_ROWS]) -> Self {
+        Results { out, place, cols, inverse }
+    }
 }
 
 impl<S: Simd> Sink<S> for Results<'_> {
@@ -126,7 +136,7 @@ impl<S: Simd> Sink<S> for Results<'_> {
     fn take<const R: usize>(self, s: S, rows: [[S::V; 2]; R]) {
         for (i, sums) in rows.iter().enumerate() {
             let inverse = s.splat(self.inverse[i]);
-            // SAFETY: who made this has these tokens alone.
+            // SAFETY: promised to `new`.
             let out = unsafe { self.out.token(self.place, self.place.first + i) };
             let out = &mut out[self.cols.clone()];
             let (low, high) = out.split_at_mut(out.len().min(S::LANES));
@@ -193,12 +203,9 @@ fn head_body<S: Simd>(s: S, head: &Head, mut memory: &mut [f32]) {
         let weights = [Tap::new(0, (0..tile.len()).map(|i| scores[i * pitch..].as_ptr()))];
         for p in 0..g.dim.div_ceil(width) {
             let panel = &values[p * k.rows * width..][..k.rows * width];
-            let sink = Results {
-                out,
-                place: Place { first: tile.start, ..place },
-                cols: p * width..g.dim.min((p + 1) * width),
-                inverse,
-            };
+            let place = Place { first: tile.start, count: tile.len(), ..place };
+            // SAFETY: this task alone has this head, and the tile lies within the queries.
+            let sink = unsafe { Results::new(out, place, p * width..g.dim.min((p + 1) * width), inverse) };
             // SAFETY: there are as many weights as keys.
             unsafe { sum_tile::<S, Single>(s, tile.len(), &weights, 0, (k.rows, CHAIN), panel, &mut sums, sink) };
         }
@@ -215,8 +222,12 @@ pub(crate) fn forward(
     out_layout: Layout,
     lse: Option<&mut [f32]>,
 ) {
-    if g.batch * g.heads * g.tq * g.dim == 0 {
+    if g.batch * g.heads * g.tq == 0 {
         return;
+    }
+    if g.dim == 0 {
+        // No sums, so no panels whose scores could be stored: only lse is left.
+        return naive::forward(g, x, out, out_layout, lse);
     }
     let lse_layout = Layout { batch: g.heads * g.tq, token: 1, head: g.tq };
     let lse = lse.map(|lse| Shared::new(lse, lse_layout, &Attention { dim: 1, ..*g }, g.tq, "lse"));

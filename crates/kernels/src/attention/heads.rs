@@ -66,7 +66,9 @@ impl Shared {
 /// out, unless all are: e^score would round to 0.
 pub(super) fn live_mask<'a>(g: &Attention, x: &Inputs<'a, f32>, b: usize, no_mask: &'a [f32]) -> &'a [f32] {
     let mask = x.mask.map_or(no_mask, |mask| &mask[b * g.tk..(b + 1) * g.tk]);
-    let live = mask.iter().rposition(|&m| m > -1e9).map_or(g.tk, |last| last + 1);
+    // NaN is no padding.
+    #[allow(clippy::neg_cmp_op_on_partial_ord)]
+    let live = mask.iter().rposition(|&m| !(m <= -1e9)).map_or(g.tk, |last| last + 1);
     &mask[..live]
 }
 
@@ -82,7 +84,7 @@ pub(super) struct Scratch {
     /// Panels, or gradients, of all keys and values.
     pub(super) keys: Vec<f32>,
     pub(super) values: Vec<f32>,
-    /// lse and 1 / sum, or out · dout, of each query of a block.
+    /// out · dout, or 1 / sum, of each query of a block.
     pub(super) per_query: Vec<f32>,
 }
 

@@ -155,7 +155,7 @@ pub(super) fn forward(isa: Isa, kind: Kind, g: &Attention, x: &Inputs<u16>, out:
     each_head(g, |scratch, b, h| {
         let panels = first(&mut scratch.keys, packed_len(1, depth, g.tk, width));
         let keys = self::rows(places[1], x.k_layout.at(b, 0, h), x.k_layout, g.tk, depth);
-        pack(true, &[keys.t()], width, panels);
+        pack(isa, true, &[keys.t()], width, panels);
         let keys = Panels { data: panels, taps: 1, depth, cols: g.tk, chain: kind.chain(), kind };
         let values = Tokens { data: &x.v[x.v_layout.at(b, 0, h)..], pitch: x.v_layout.token, count: g.tk, dim: g.dim };
         let panels = first(&mut scratch.values, packed_len(1, pairs, g.dim, width));

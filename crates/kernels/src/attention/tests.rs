@@ -44,45 +44,96 @@ fn run(g: &Attention, how: How, seed: u64, masked: bool, fused: bool) -> Results
         v = numbers(seed ^ 4, g.batch * g.tk * width, -2.0, 2.0);
     }
     let x = Inputs { q: &q, q_layout: ql, k: &k, k_layout: kl, v: &v, v_layout: kl, mask: masked.then_some(&mask) };
-    let ol = Layout::dense(g.tq, g.heads, g.dim);
-    let n = g.batch * g.tq * width;
+    run_on(g, how, &x, Layout::dense(g.tq, g.heads, g.dim), g.batch * g.tq * width, true, seed)
+}
+
+/// Forward and perhaps backward, with `n` numbers of results.
+fn run_on(g: &Attention, how: How, x: &Inputs<f32>, ol: Layout, n: usize, back: bool, seed: u64) -> Results {
     let (mut out, mut lse) = (vec![7.0; n], vec![7.0; g.batch * g.heads * g.tq]);
-    let [mut dq, mut dk, mut dv] = [&q, &k, &v].map(|x| vec![7.0; x.len()]);
-    let dout = numbers(seed ^ 5, n, -1.0, 1.0);
-    let grads = Gradients { dq: &mut dq, dk: &mut dk, dv: &mut dv };
+    let [mut dq, mut dk, mut dv] = [x.q, x.k, x.v].map(|x| vec![7.0; x.len()]);
     match how {
-        How::Naive => {
-            naive::forward(g, &x, &mut out, ol, Some(&mut lse));
-            naive::backward(g, &x, &out, ol, &lse, &dout, grads);
-        }
+        How::Naive => naive::forward(g, x, &mut out, ol, Some(&mut lse)),
         How::Fast(isa) => {
-            forward::forward(isa, g, &x, &mut out, ol, Some(&mut lse));
+            forward::forward(isa, g, x, &mut out, ol, Some(&mut lse));
             let mut same = vec![7.0; n];
-            forward::forward(isa, g, &x, &mut same, ol, None);
-            assert_eq!(out, same, "{isa:?} {g:?} without lse");
-            backward::backward(isa, g, &x, &out, ol, &lse, &dout, grads);
+            forward::forward(isa, g, x, &mut same, ol, None);
+            let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert!(bits(&out) == bits(&same), "{isa:?} {g:?} without lse");
         }
-        How::Public => {
-            forward(g, &x, &mut out, ol, Some(&mut lse));
-            backward(g, &x, &out, ol, &lse, &dout, grads);
+        How::Public => forward(g, x, &mut out, ol, Some(&mut lse)),
+    }
+    if back {
+        let dout = numbers(seed ^ 5, n, -1.0, 1.0);
+        let grads = Gradients { dq: &mut dq, dk: &mut dk, dv: &mut dv };
+        match how {
+            How::Naive => naive::backward(g, x, &out, ol, &lse, &dout, grads),
+            How::Fast(isa) => backward::backward(isa, g, x, &out, ol, &lse, &dout, grads),
+            How::Public => backward(g, x, &out, ol, &lse, &dout, grads),
         }
     }
     [out, lse, dq, dk, dv]
 }
 
-/// Compares all instruction sets with the naive twin.
-fn check(g: &Attention, seed: u64, masked: bool, fused: bool) {
-    let want = run(g, How::Naive, seed, masked, fused);
+/// Compares what all instruction sets make of a case with what the naive twin does.
+fn compare(what: &str, run: impl Fn(How) -> Results) {
+    let want = run(How::Naive);
     for isa in available() {
-        let got = run(g, How::Fast(isa), seed, masked, fused);
-        for (name, (got, want)) in ["out", "lse", "dq", "dk", "dv"].iter().zip(got.iter().zip(&want)) {
-            assert_close(got, want, 2e-5, &format!("{isa:?} {g:?} {name}"));
+        for (name, (got, want)) in ["out", "lse", "dq", "dk", "dv"].iter().zip(run(How::Fast(isa)).iter().zip(&want)) {
+            assert_close(got, want, 2e-5, &format!("{isa:?} {what} {name}"));
         }
     }
 }
 
+fn check(g: &Attention, seed: u64, masked: bool, fused: bool) {
+    compare(&format!("{g:?}"), |how| run(g, how, seed, masked, fused));
+}
+
+/// Results with gaps, of inputs that a function has changed.
 #[test]
-fn more_keys_than_a_block_has_scores() {
+fn edges_are_naive() {
+    const INF: f32 = f32::INFINITY;
+    const NAN: f32 = f32::NAN;
+    /// Changes q, k, v and the mask.
+    type Edit = fn([&mut [f32]; 4]);
+    let g = sizes(2, 2, 13, 35, 20, 0.0);
+    let scaled = |scale| Attention { scale, ..g };
+    let same: Edit = |_| ();
+    // The name, the sizes, whether the backward makes sense.
+    let cases: [(&str, Attention, bool, Edit); 17] = [
+        ("plain", g, true, same),
+        ("no keys", Attention { tk: 0, ..g }, true, same),
+        ("no queries", Attention { tq: 0, ..g }, true, same),
+        ("no batch", Attention { batch: 0, ..g }, true, same),
+        ("no dimensions", Attention { dim: 0, ..g }, true, same),
+        ("-inf inside the mask", g, true, |[_, _, _, mask]| mask[3..20].fill(-INF)),
+        ("-inf at its end", g, true, |[_, _, _, mask]| mask[20..35].fill(-INF)),
+        ("all keys at -inf", g, true, |[_, _, _, mask]| mask[..35].fill(-INF)),
+        ("NaN inside the mask", g, true, |[_, _, _, mask]| mask[5] = NAN),
+        ("NaN at its end", g, true, |[_, _, _, mask]| mask[34] = NAN),
+        ("scale 0", scaled(0.0), true, same),
+        ("negative scale", scaled(-0.3), true, |[_, _, _, mask]| mask[30..35].fill(-1e9)),
+        ("inf in q", g, false, |[q, ..]| q[7] = INF),
+        ("inf in k", g, false, |[_, k, ..]| k[7] = INF),
+        ("inf in v", g, false, |[_, _, v, _]| (v[7], v[48]) = (INF, -INF)),
+        ("NaN in q and k", g, false, |[q, k, ..]| (q[7], k[1405]) = (NAN, NAN)),
+        ("NaN in v", g, false, |[_, _, v, _]| v[7] = NAN),
+    ];
+    for (name, g, back, edit) in cases {
+        let (width, keys) = (g.heads * g.dim, g.batch * g.tk);
+        let mut q = numbers(1, g.batch * g.tq * width, -2.0, 2.0);
+        let [mut k, mut v] = [2, 3].map(|seed| numbers(seed, keys * width, -2.0, 2.0));
+        let mut mask = numbers(4, keys, -1.0, 1.0);
+        edit([&mut q, &mut k, &mut v, &mut mask]);
+        let (ql, kl) = (Layout::dense(g.tq, g.heads, g.dim), Layout::dense(g.tk, g.heads, g.dim));
+        let x = Inputs { q: &q, q_layout: ql, k: &k, k_layout: kl, v: &v, v_layout: kl, mask: Some(&mask) };
+        let (head, token) = (g.dim + 2, g.heads * (g.dim + 2) + 3);
+        let ol = Layout { batch: g.tq * token + 5, token, head };
+        compare(name, |how| run_on(&g, how, &x, ol, g.batch * ol.batch, back, 6));
+    }
+}
+
+#[test]
+fn many_keys() {
     check(&sizes(1, 1, 2, 8200, 2, 0.0), 3, false, false);
 }
 
@@ -175,4 +226,17 @@ fn a_result_that_overlaps_itself_panics() {
     let x = Inputs { q: &data, q_layout: l, k: &data, k_layout: l, v: &data, v_layout: l, mask: None };
     let (mut out, mut lse) = (vec![0.0f32; 24], vec![0.0f32; 6]);
     forward(&g, &x, &mut out, Layout { token: 7, ..l }, Some(&mut lse));
+}
+
+#[test]
+fn a_mask_that_ends_with_nan_is_no_padding() {
+    let g = Attention { scale: 1.0, ..sizes(1, 1, 1, 4, 1, 0.0) };
+    let l = Layout { batch: 0, token: 0, head: 0 };
+    let live = |mask: &[f32]| {
+        let x = Inputs { q: &[], q_layout: l, k: &[], k_layout: l, v: &[], v_layout: l, mask: Some(mask) };
+        heads::live_mask(&g, &x, 0, &[]).len()
+    };
+    assert_eq!(live(&[0.0, -1e9, 0.0, f32::NAN]), 4);
+    assert_eq!(live(&[0.0, f32::NAN, -1e9, f32::NEG_INFINITY]), 2);
+    assert_eq!(live(&[-1e9; 4]), 4);
 }

@@ -131,7 +131,7 @@ pub(super) fn pack_weight(isa: Isa, form: Form, g: &Conv2d, w: &[f32], out: &mut
     }
     let places: Vec<_> =
         all.chunks_exact((g.cin * g.cout).max(1)).map(|place| Mat::new(place, g.cin, g.cout)).collect();
-    pack(false, &places, tile_size(isa).1, out);
+    pack(isa, false, &places, tile_size(isa).1, out);
 }
 
 /// See [`super::conv2d_backward_data`]: the convolution of dy with the kernel turned by half a circle, whose weight is

@@ -5,7 +5,7 @@ use super::store::{load, store};
 use super::{Mat, Precision};
 use crate::Element;
 use crate::element::cast_mut;
-use crate::isa::{Isa, current};
+use crate::isa::Isa;
 use crate::numbers::Numbers;
 use crate::simd::Simd;
 use rayon::prelude::*;
@@ -24,14 +24,14 @@ pub(crate) fn packed_len(taps: usize, rows: usize, cols: usize, width: usize) ->
 }
 
 /// Writes the panels of the matrices of some taps, `[panel][tap][row][width]`. All matrices have the same size.
-pub(crate) fn pack<T: Element>(serial: bool, taps: &[Mat<T>], width: usize, out: &mut [T]) {
+pub(crate) fn pack<T: Element>(isa: Isa, serial: bool, taps: &[Mat<T>], width: usize, out: &mut [T]) {
     let (Some(first), false) = (taps.first(), out.is_empty()) else { return };
     let (rows, cols) = (first.rows, first.cols);
     assert_eq!(out.len(), packed_len(taps.len(), rows, cols, width));
     let panel = |(p, out): (usize, &mut [T])| {
         let cols = width.min(cols - p * width);
         for (b, out) in taps.iter().zip(out.chunks_exact_mut(rows * width)) {
-            pack_panel(b, p * width, cols, width, out);
+            pack_panel(isa, b, p * width, cols, width, out);
         }
     };
     let size = taps.len() * rows * width;
@@ -46,7 +46,7 @@ pub(crate) fn pack<T: Element>(serial: bool, taps: &[Mat<T>], width: usize, out:
 pub(crate) fn pack_places(isa: Isa, kind: Kind, serial: bool, taps: &[Mat<f32>], width: usize, out: &mut [f32]) {
     assert!(kind.precision() != Precision::Int8, "integers are packed with their scales");
     if kind == Kind::Single {
-        return pack(serial, taps, width, out);
+        return pack(isa, serial, taps, width, out);
     }
     let (Some(first), false) = (taps.first(), out.is_empty()) else { return };
     let (rows, places) = (first.rows, kind.places(first.rows));
@@ -64,9 +64,9 @@ pub(crate) fn pack_places(isa: Isa, kind: Kind, serial: bool, taps: &[Mat<f32>],
                         to_pairs(isa, kind, &b.data[(first + j) * b.col_stride..][..rows], pairs);
                     }
                     let pairs = Mat { data: numbers, rows: places, cols, row_stride: 1, col_stride: places };
-                    return pack_panel(&pairs, 0, cols, width, out);
+                    return pack_panel(isa, &pairs, 0, cols, width, out);
                 }
-                pack_panel(b, first, cols, width, &mut numbers[..rows * width]);
+                pack_panel(isa, b, first, cols, width, &mut numbers[..rows * width]);
                 join_panel(isa, kind, &Mat::new(&numbers[..rows * width], rows, width), width, out);
             });
         }
@@ -107,7 +107,7 @@ pub(crate) fn with_buffer<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
 }
 
 /// One panel: columns `first..first + cols` of b.
-fn pack_panel<T: Element>(b: &Mat<T>, first: usize, cols: usize, width: usize, out: &mut [T]) {
+fn pack_panel<T: Element>(isa: Isa, b: &Mat<T>, first: usize, cols: usize, width: usize, out: &mut [T]) {
     if cols < width {
         out.chunks_exact_mut(width).for_each(|out| out[cols..].fill(T::ZERO));
     }
@@ -116,7 +116,7 @@ fn pack_panel<T: Element>(b: &Mat<T>, first: usize, cols: usize, width: usize, o
             out[..cols].copy_from_slice(&b.data[k * b.row_stride + first..][..cols]);
         }
     } else if let (1, Some(b), Some(out)) = (b.row_stride, b.cast(), cast_mut(out)) {
-        transpose(current(), &b.data[first * b.col_stride..], b.col_stride, b.rows, cols, width, out);
+        transpose(isa, &b.data[first * b.col_stride..], b.col_stride, b.rows, cols, width, out);
     } else {
         for (k, out) in out.chunks_exact_mut(width).enumerate() {
             (0..cols).for_each(|j| out[j] = b.at(k, first + j));
@@ -167,6 +167,7 @@ dispatch!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gemm::blocks::tile_size;
     use crate::isa::available;
 
     #[test]
@@ -178,9 +179,14 @@ mod tests {
                 let mut out = vec![-1.0; rows * width];
                 transpose(isa, &columns, distance, rows, cols, width, &mut out);
                 for (k, row) in out.chunks_exact(width).enumerate() {
-                    let want = |j: usize| (j * distance + k) as f32;
+                    let zeros = cols.next_multiple_of(tile_size(isa).1 / 2);
+                    let want = |j: usize| match j {
+                        _ if j < cols => (j * distance + k) as f32,
+                        _ if j < zeros => 0.0,
+                        _ => -1.0,
+                    };
                     assert!(
-                        row[..cols].iter().enumerate().all(|(j, &x)| x == want(j)),
+                        row.iter().enumerate().all(|(j, &x)| x == want(j)),
                         "{isa:?} {rows}x{cols} row {k}: {row:?}"
                     );
                 }

@@ -86,12 +86,26 @@ unsafe impl Sync for Target<'_> {}
 
 /// Rows of whole vectors, stored out of registers if the activation is a maximum at most, else kept for [`store_tile`].
 pub(super) struct Writer<'a, S: Simd, P> {
-    pub(super) target: &'a Target<'a>,
-    pub(super) out: &'a [usize],
-    pub(super) column: usize,
+    target: &'a Target<'a>,
+    out: &'a [usize],
+    column: usize,
     /// Where the rows are kept instead.
-    pub(super) keep: Option<&'a mut Sums<S>>,
-    pub(super) product: PhantomData<P>,
+    keep: Option<&'a mut Sums<S>>,
+    product: PhantomData<P>,
+}
+
+impl<'a, S: Simd, P> Writer<'a, S, P> {
+    /// # Safety
+    /// Unless rows are kept, the places `out + column`, for two vectors, must lie inside the result and belong to the caller.
+    #[inline(always)]
+    pub(super) unsafe fn new(
+        target: &'a Target<'a>,
+        out: &'a [usize],
+        column: usize,
+        keep: Option<&'a mut Sums<S>>,
+    ) -> Self {
+        Writer { target, out, column, keep, product: PhantomData }
+    }
 }
 
 impl<S: Simd, P: Product<S>> Sink<S> for Writer<'_, S, P> {
@@ -111,7 +125,7 @@ impl<S: Simd, P: Product<S>> Sink<S> for Writer<'_, S, P> {
         }
         if target.accumulate {
             for (row, out) in rows.iter_mut().zip(out) {
-                // SAFETY: promised to `Job::new`.
+                // SAFETY: promised to `new`.
                 let c = unsafe { there(s, target, out + column) };
                 *row = [s.add(row[0], c[0]), s.add(row[1], c[1])];
             }

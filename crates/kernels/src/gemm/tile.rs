@@ -15,7 +15,6 @@ use crate::simd::Simd;
 use crate::simd::avx512::Avx512;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
-use std::marker::PhantomData;
 #[cfg(target_arch = "x86_64")]
 use std::mem::transmute;
 use std::ops::Range;
@@ -283,9 +282,11 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
                 let out = &tile.out[..rows];
                 let whole = plain && cols == width;
                 let keep = (!whole).then_some(&mut sums);
-                let sink = Writer { target, out, column: p * width, keep, product: PhantomData::<P> };
                 // SAFETY: promised to `Job::new`.
-                unsafe { sum_tile::<S, P>(s, rows, taps, *shift, depth, panel, &mut chains, sink) };
+                unsafe {
+                    let sink = Writer::<S, P>::new(target, out, p * width, keep);
+                    sum_tile::<S, P>(s, rows, taps, *shift, depth, panel, &mut chains, sink);
+                }
                 if whole {
                     continue;
                 }
@@ -401,7 +402,7 @@ const LINE: usize = 16;
 /// Lines of each row of a tile that are asked for before it begins; the processor foresees the rest.
 const LINES: usize = 4;
 
-/// Gives the sink, row by row, the sum over taps and k of source[tap][row][k] * panel[tap][k], in chains of `longest`.
+/// Gives the sink, for all rows together, the sum over taps and k of source[tap][row][k] * panel[tap][k], in chains of `longest`.
 ///
 /// # Safety
 /// The sources of the tile, `shift` numbers further, must be readable for `depth` numbers.
