@@ -161,7 +161,9 @@ impl<T: Element> Kept<T> {
     fn full<'a>(&self, data: &'a Data<T>) -> Result<&'a Tensor<T>> {
         match data {
             Data::Full(tensor) => Ok(tensor),
-            Data::Short(_) => Err(Error::argument(self.op, "backward reads as a tensor what lies as bf16: `input_data` has it")),
+            Data::Short(_) => {
+                Err(Error::argument(self.op, "backward reads as a tensor what lies as bf16: `input_data` has it"))
+            }
         }
     }
 

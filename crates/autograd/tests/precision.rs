@@ -161,7 +161,12 @@ fn gradients_lie_as_their_values_do() -> Result<()> {
         let y = v[0].conv2d_in(precision, &w, None, &plain)?;
         if precision == Precision::F32 { y.mul(&y)?.add(&y) } else { Value::apply(Probe, &[&y])?.mul(&y)?.add(&y) }
     };
-    check("a weight of bf16", &run, &[numbers(1, &[2, 4, 5, 5]), numbers(2, &[6, 3, 2, 2]), numbers(3, &[4, 3, 1, 1])], 4);
+    check(
+        "a weight of bf16",
+        &run,
+        &[numbers(1, &[2, 4, 5, 5]), numbers(2, &[6, 3, 2, 2]), numbers(3, &[4, 3, 1, 1])],
+        4,
+    );
     // The end of the walk itself.
     let tape = Tape::new();
     let (x, w): (Tensor, Tensor) = (numbers(1, &[1, 4, 3, 3]), numbers(2, &[6, 4, 1, 1]));
