@@ -84,7 +84,8 @@ unsafe impl Send for Target<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Target<'_> {}
 
-/// Rows of whole vectors, stored out of registers if the activation is a maximum at most, else kept for [`store_tile`].
+/// Rows of whole vectors: those of a full tile stored out of registers, if the product is so and the activation a maximum at most;
+/// all others kept for [`store_tile`].
 pub(super) struct Writer<'a, S: Simd, P> {
     target: &'a Target<'a>,
     out: &'a [usize],
@@ -95,6 +96,8 @@ pub(super) struct Writer<'a, S: Simd, P> {
 }
 
 impl<'a, S: Simd, P> Writer<'a, S, P> {
+    /// Without `keep` the tile must be full and the product [`Product::DIRECT`], else nothing is written.
+    ///
     /// # Safety
     /// Unless rows are kept, the places `out + column`, for two vectors, must lie inside the result and belong to the caller.
     #[inline(always)]
@@ -112,8 +115,10 @@ impl<S: Simd, P: Product<S>> Sink<S> for Writer<'_, S, P> {
     #[inline(always)]
     fn take<const R: usize>(self, s: S, mut rows: [[S::V; 2]; R]) {
         let Writer { target, out, column, keep, .. } = self;
-        if let Some(keep) = keep {
-            keep[..R].copy_from_slice(&rows);
+        if !P::DIRECT || R < S::ROWS || keep.is_some() {
+            if let Some(keep) = keep {
+                keep[..R].copy_from_slice(&rows);
+            }
             return;
         }
         let Epilogue { bias, residual, activation } = target.epilogue;

@@ -146,6 +146,8 @@ impl<'a> Job<'a> {
 
 /// How the places of A and B are multiplied.
 pub(crate) trait Product<S: Simd> {
+    /// Whether full tiles are stored out of registers: code that only the products that count most are worth.
+    const DIRECT: bool = false;
     /// a·b + sum
     fn multiply_add(s: S, a: S::V, b: S::V, sum: S::V) -> S::V;
     /// Makes numbers of the sums of rows of these quanta, if they are integers; the trailer is that of the panel.
@@ -168,6 +170,7 @@ pub(crate) trait Product<S: Simd> {
 /// Of [`Kind::Single`].
 pub(crate) struct Single;
 impl<S: Simd> Product<S> for Single {
+    const DIRECT: bool = true;
     #[inline(always)]
     fn multiply_add(s: S, a: S::V, b: S::V, sum: S::V) -> S::V {
         s.mul_add(a, b, sum)
@@ -188,6 +191,7 @@ impl<S: Simd> Product<S> for Pairs {
 pub(crate) struct NativePairs;
 #[cfg(target_arch = "x86_64")]
 impl Product<Avx512> for NativePairs {
+    const DIRECT: bool = true;
     #[inline(always)]
     fn multiply_add(_: Avx512, a: __m512, b: __m512, sum: __m512) -> __m512 {
         // SAFETY: only functions use it that run where the processor has the instruction; the types are of one size.
@@ -255,7 +259,7 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
     let size = (b.taps * b.depth + b.kind.trailer()) * width;
     let mut chains = [[s.zero(); 2]; MAX_ROWS];
     let mut sums = chains;
-    let plain = matches!(target.epilogue.activation, Activation::None | Activation::Relu) && b.kind.trailer() == 0;
+    let plain = P::DIRECT && matches!(target.epilogue.activation, Activation::None | Activation::Relu);
     let together = (TOGETHER / size.max(1)).max(1);
     for first in panels.clone().step_by(together) {
         for (i, tile) in block.tiles.iter().enumerate() {
@@ -280,7 +284,7 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
                 }
                 let (rows, taps, depth) = (tile.rows, &block.taps[tile.taps.clone()], (b.depth, b.chain));
                 let out = &tile.out[..rows];
-                let whole = plain && cols == width;
+                let whole = plain && cols == width && rows == S::ROWS;
                 let keep = (!whole).then_some(&mut sums);
                 // SAFETY: promised to `Job::new`.
                 unsafe {
