@@ -159,7 +159,7 @@ impl<T: Element> Data<T> {
         }
     }
 
-    /// The numbers, if they are dense in memory and lie as f32 or as bf16, so that they are not f64.
+    /// The numbers, if they lie as f32 or as bf16; none of f64.
     ///
     /// # Panics
     /// They are a view with gaps: a bug of the caller.

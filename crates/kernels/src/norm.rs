@@ -11,7 +11,7 @@ use crate::Element;
 use crate::element::is_f32;
 use crate::isa::current;
 use crate::naive::norm as naive;
-use crate::numbers::{Numbers, NumbersMut};
+use crate::numbers::{Numbers, NumbersMut, alike};
 use crate::reduce::check;
 use bytemuck::{cast_slice, cast_slice_mut};
 pub use mixed::layer_norm_mixed;
@@ -93,13 +93,6 @@ fn check_apply(x: usize, columns: [usize; 4], residual: Option<usize>, y: usize)
     assert_eq!(x, y, "batch_norm");
     assert!(residual.is_none_or(|r| r == y), "batch_norm: residual");
     assert_eq!(columns, [columns[0]; 4], "batch_norm: columns");
-}
-
-/// Whether all that there are lie as f32, or all as bf16.
-fn alike<const N: usize>(numbers: [Option<Numbers>; N]) -> bool {
-    let mut short = numbers.iter().flatten().map(|numbers| matches!(numbers, Numbers::Bf16(_)));
-    let first = short.next();
-    short.all(|short| Some(short) == first)
 }
 
 /// Whether the forward of batch norm applied ReLU, and how its backward knows what that let pass.

@@ -149,6 +149,13 @@ impl<'a> NumbersMut<'a> {
     }
 }
 
+/// Whether all that there are lie as f32, or all as bf16.
+pub(crate) fn alike<const N: usize>(numbers: [Option<Numbers>; N]) -> bool {
+    let mut short = numbers.iter().flatten().map(|numbers| matches!(numbers, Numbers::Bf16(_)));
+    let first = short.next();
+    short.all(|short| Some(short) == first)
+}
+
 /// A number in memory.
 pub(crate) trait Stored: Copy + Send + Sync + Default {
     /// As f32.
@@ -268,6 +275,7 @@ pub fn convert(x: Numbers, y: NumbersMut) {
 /// If there are not as many, or they lie differently.
 pub fn add(x: Numbers, y: NumbersMut) {
     assert_eq!(x.len(), y.len(), "numbers to add");
+    assert!(alike([Some(x), Some(y.seen())]), "numbers to add that lie differently");
     y.pieces(PIECE, |at, y| add_piece(current(), x.part(at..at + y.len()), y));
 }
 
@@ -281,7 +289,7 @@ fn add_body<S: Simd>(s: S, x: Numbers, y: NumbersMut) {
     match (x, y) {
         (Numbers::F32(x), NumbersMut::F32(y)) => add_to(s, x, y),
         (Numbers::Bf16(x), NumbersMut::Bf16(y)) => add_to(s, x, y),
-        _ => panic!("numbers to add that lie differently"),
+        _ => unreachable!("checked by `add`"),
     }
 }
 dispatch!(fn add_piece(x: Numbers, y: NumbersMut) = add_body);

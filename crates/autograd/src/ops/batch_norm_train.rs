@@ -51,7 +51,7 @@ pub struct BatchNormTrain<T: Element> {
 /// x with its channels last in memory: (N, C, H, W) or (N, C).
 pub(crate) fn channels_last<T: Element>(op: &'static str, x: &Data<T>) -> Result<Data<T>> {
     match x.shape().len() {
-        // Only f32 is computed where it lies as bf16.
+        // In f64 nothing is computed where it lies as bf16: whoever finds `Data::numbers` of the result computes in f32.
         2 | 4 => Ok(x.clone().lying(x.is_short() && is_f32::<T>())?.channels_last()),
         _ => Err(Error::shape(op, x.shape(), "(N, C, H, W) or (N, C)")),
     }
@@ -75,12 +75,9 @@ pub(crate) fn enter<T: Element>(op: &'static str, inputs: &[&Data<T>]) -> Result
 
 /// Mean and biased variance of each channel of x, which has them last in memory.
 fn statistics<T: Element>(x: &Data<T>, channels: usize) -> Result<(Tensor<T>, Tensor<T>)> {
-    let [mean, variance] = Tensor::build_all([&[channels]; 2], |[mean, variance]| {
-        if let (Some(x), true) = (x.numbers(), is_f32::<T>()) {
-            norm::batch_norm_statistics_mixed(x, cast_slice_mut(mean), cast_slice_mut(variance));
-        } else {
-            norm::batch_norm_statistics(x.tensor().dense_memory(), mean, variance);
-        }
+    let [mean, variance] = Tensor::build_all([&[channels]; 2], |[mean, variance]| match x.numbers() {
+        Some(x) => norm::batch_norm_statistics_mixed(x, cast_slice_mut(mean), cast_slice_mut(variance)),
+        None => norm::batch_norm_statistics(x.tensor().dense_memory(), mean, variance),
     })?;
     Ok((mean, variance))
 }
@@ -98,7 +95,7 @@ pub(crate) fn apply<T: Element>(
     let columns = [mean, variance, &parameters[0], &parameters[1]].map(Tensor::dense_memory);
     let mut y = Data::room(x.shape(), x.is_short())?;
     match (x.numbers(), y.numbers_mut()) {
-        (Some(x), Some(y)) if is_f32::<T>() => {
+        (Some(x), Some(y)) => {
             let [mean, variance, gamma, beta] = columns.map(cast_slice);
             let residual = residual.and_then(Data::numbers);
             norm::batch_norm_apply_mixed(x, mean, variance, gamma, beta, eps, residual, relu, y);
@@ -191,7 +188,7 @@ impl<T: Element> Normalised<'_, T> {
         let (gamma, beta) = (self.gamma.dense_memory(), self.beta.map(Tensor::dense_memory));
         let (eps, batch_statistics, dx_in_dy) = (self.eps, self.batch_statistics, self.wants_dx);
         Tensor::build_all([self.gamma.shape(); 2], |[dgamma, dbeta]| {
-            if let (Some(x), Some(dy), true) = (self.x.numbers(), dy.numbers_mut(), is_f32::<T>()) {
+            if let (Some(x), Some(dy)) = (self.x.numbers(), dy.numbers_mut()) {
                 let output = self.output.and_then(Data::numbers);
                 let p = BatchNormBackward {
                     x,

@@ -203,22 +203,25 @@ proptest! {
     }
 }
 
+/// A pointwise layer, which the others of these tests are made of.
+const PRODUCT: Conv2d = Conv2d {
+    n: 2,
+    h: 9,
+    w: 10,
+    cin: 64,
+    cout: 50,
+    kh: 1,
+    kw: 1,
+    stride: (1, 1),
+    pad: [0; 4],
+    dilation: (1, 1),
+    groups: 1,
+};
+
 /// The first layers and the pointwise layer whose pixels are 2 KiB apart, which take their own ways.
 #[test]
 fn special_cases_agree_with_the_naive_twin() {
-    let stem = Conv2d {
-        n: 2,
-        h: 29,
-        w: 31,
-        cin: 3,
-        cout: 40,
-        kh: 7,
-        kw: 7,
-        stride: (2, 2),
-        pad: [3; 4],
-        dilation: (1, 1),
-        groups: 1,
-    };
+    let stem = Conv2d { h: 29, w: 31, cin: 3, cout: 40, kh: 7, kw: 7, stride: (2, 2), pad: [3; 4], ..PRODUCT };
     let wide = Conv2d { h: 6, w: 5, cin: 512, cout: 33, kh: 1, kw: 1, pad: [0; 4], ..stem };
     let large = Conv2d { h: 40, w: 40, cin: 40, kh: 3, kw: 3, stride: (1, 1), pad: [1; 4], ..stem };
     let strided = Conv2d { stride: (2, 2), groups: 4, ..large };

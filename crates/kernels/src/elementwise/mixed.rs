@@ -2,7 +2,7 @@
 
 use crate::isa::{Isa, current};
 use crate::lanes::PIECE;
-use crate::numbers::{Numbers, NumbersMut, Stored};
+use crate::numbers::{Numbers, NumbersMut, Stored, alike};
 use crate::simd::Simd;
 
 #[inline(always)]
@@ -15,7 +15,7 @@ fn relu_body<S: Simd>(s: S, x: Numbers, y: NumbersMut) {
     match (x, y) {
         (Numbers::F32(x), NumbersMut::F32(y)) => relu_of(s, x, y),
         (Numbers::Bf16(x), NumbersMut::Bf16(y)) => relu_of(s, x, y),
-        _ => panic!("relu: numbers that lie differently"),
+        _ => unreachable!("checked by the entries"),
     }
 }
 dispatch!(fn relu_piece(x: Numbers, y: NumbersMut) = relu_body);
@@ -32,7 +32,7 @@ fn passed_body<S: Simd>(s: S, y: Numbers, dy: Numbers, dx: NumbersMut) {
     match (y, dy, dx) {
         (Numbers::F32(y), Numbers::F32(dy), NumbersMut::F32(dx)) => passed_of(s, y, dy, dx),
         (Numbers::Bf16(y), Numbers::Bf16(dy), NumbersMut::Bf16(dx)) => passed_of(s, y, dy, dx),
-        _ => panic!("relu: numbers that lie differently"),
+        _ => unreachable!("checked by the entries"),
     }
 }
 dispatch!(
@@ -50,6 +50,7 @@ pub fn relu_mixed(x: Numbers, y: NumbersMut) {
 
 pub(super) fn relu_with(isa: Isa, x: Numbers, y: NumbersMut) {
     assert_eq!(x.len(), y.len(), "relu");
+    assert!(alike([Some(x), Some(y.seen())]), "relu: numbers that lie differently");
     y.pieces(PIECE, |at, y| relu_piece(isa, x.part(at..at + y.len()), y));
 }
 
@@ -63,6 +64,7 @@ pub fn relu_backward_mixed(y: Numbers, dy: Numbers, dx: NumbersMut) {
 
 pub(super) fn relu_backward_with(isa: Isa, y: Numbers, dy: Numbers, dx: NumbersMut) {
     assert_eq!((y.len(), dy.len()), (dx.len(), dx.len()), "relu");
+    assert!(alike([Some(y), Some(dy), Some(dx.seen())]), "relu: numbers that lie differently");
     dx.pieces(PIECE, |at, dx| {
         let piece = at..at + dx.len();
         passed_piece(isa, y.part(piece.clone()), dy.part(piece), dx);

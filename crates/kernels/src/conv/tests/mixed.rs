@@ -66,19 +66,7 @@ proptest! {
 
 #[test]
 fn sizes_of_networks_agree_with_the_naive_twin() {
-    let wide = Conv2d {
-        n: 2,
-        h: 9,
-        w: 10,
-        cin: 1024,
-        cout: 64,
-        kh: 1,
-        kw: 1,
-        stride: (1, 1),
-        pad: [0; 4],
-        dilation: (1, 1),
-        groups: 1,
-    };
+    let wide = Conv2d { cin: 1024, cout: 64, ..PRODUCT };
     let three = Conv2d { cin: 64, cout: 96, kh: 3, kw: 3, pad: [1; 4], ..wide };
     let strided = Conv2d { stride: (2, 2), ..wide };
     let grouped = Conv2d { groups: 4, ..three };

@@ -124,25 +124,12 @@ fn assert_same(got: &[f32], want: &[f32], rounded: bool, what: &str) {
 
 /// Those that take ways of their own.
 fn geometries() -> Vec<Conv2d> {
-    let product = Conv2d {
-        n: 2,
-        h: 9,
-        w: 10,
-        cin: 64,
-        cout: 50,
-        kh: 1,
-        kw: 1,
-        stride: (1, 1),
-        pad: [0; 4],
-        dilation: (1, 1),
-        groups: 1,
-    };
-    let three = Conv2d { cout: 96, kh: 3, kw: 3, pad: [1; 4], ..product };
-    let first = Conv2d { h: 29, w: 31, cin: 3, kh: 7, kw: 7, stride: (2, 2), pad: [3, 2, 3, 1], ..product };
+    let three = Conv2d { cout: 96, kh: 3, kw: 3, pad: [1; 4], ..PRODUCT };
+    let first = Conv2d { h: 29, w: 31, cin: 3, kh: 7, kw: 7, stride: (2, 2), pad: [3, 2, 3, 1], ..PRODUCT };
     vec![
-        product,
-        Conv2d { cin: 1024, ..product },
-        Conv2d { stride: (2, 2), ..product },
+        PRODUCT,
+        Conv2d { cin: 1024, ..PRODUCT },
+        Conv2d { stride: (2, 2), ..PRODUCT },
         three,
         Conv2d { stride: (2, 2), ..three },
         Conv2d { dilation: (2, 1), cin: 30, ..three },
@@ -152,7 +139,7 @@ fn geometries() -> Vec<Conv2d> {
         Conv2d { cin: 33, cout: 35, ..three },
         first,
         Conv2d { stride: (1, 1), cout: 41, ..first },
-        Conv2d { h: 33, w: 35, cin: 36, cout: 40, kh: 1, kw: 7, pad: [0, 0, 3, 3], ..product },
+        Conv2d { h: 33, w: 35, cin: 36, cout: 40, kh: 1, kw: 7, pad: [0, 0, 3, 3], ..PRODUCT },
         Conv2d { n: 1, h: 56, w: 56, cout: 34, ..three },
     ]
 }
