@@ -27,7 +27,7 @@ use tile::{Block, CHAIN, Panels};
 
 /// Rows whose distance is a multiple of this many numbers (2 KiB) mostly fall into the same few places of the first-level
 /// cache and push each other out.
-pub(crate) const CLASH: usize = 512;
+pub(crate) const CLASH: usize = 1024;
 
 /// A view of a matrix: element (i, j) is `data[i * row_stride + j * col_stride]`.
 #[derive(Clone, Copy, Debug)]
