@@ -21,6 +21,7 @@ use outer::{Factor, Meeting, Outer, outer};
 use pack::{pack, pack_places, packed_len, with_buffer};
 use pairs::{Kind, to_pairs};
 use quads::{Quantum, extremes, join_quads, quantize};
+use std::mem::take;
 use std::ops::Range;
 use store::Target;
 use tile::{Block, CHAIN, Panels};
@@ -487,8 +488,8 @@ pub(crate) unsafe fn multiply_to(
 ) {
     let tile_rows = tile_size(isa).0;
     let block = |rows: Range<usize>| {
-        let mut block = Block::default();
-        let (mut scratch, mut quanta) = (Vec::new(), Vec::new());
+        let mut block = Block::new();
+        let (mut scratch, mut quanta) = (take(&mut block.scratch), take(&mut block.quanta));
         let a = match b.kind {
             Kind::Single => a.rows_contiguous(rows.clone(), &mut scratch),
             _ if placed => a.rows_contiguous(rows.clone(), &mut scratch),

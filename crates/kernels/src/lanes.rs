@@ -1,6 +1,7 @@
 //! Loops that other kernels share: over the vectors of slices, and over pieces of fixed size on all threads.
 
 use crate::simd::Simd;
+use crate::team::each_chunk;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -22,7 +23,7 @@ pub(crate) fn pieces<T: Send>(y: &mut [T], size: usize, f: impl Fn(usize, &mut [
             f(i * size, y);
         }
     } else {
-        y.par_chunks_mut(size).enumerate().for_each(|(i, y)| f(i * size, y));
+        each_chunk(y, size, |i, y| f(i * size, y));
     }
 }
 

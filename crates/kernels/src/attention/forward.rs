@@ -13,7 +13,7 @@ use crate::math::exp_nonpositive;
 use crate::naive::attention as naive;
 use crate::random::keep_mask;
 use crate::simd::Simd;
-use rayon::prelude::*;
+use crate::team::each;
 use std::ops::Range;
 
 /// A head and where its results go.
@@ -233,7 +233,7 @@ pub(crate) fn forward(
     let lse = lse.map(|lse| Shared::new(lse, lse_layout, &Attention { dim: 1, ..*g }, g.tq, "lse"));
     let out = &Shared::new(out, out_layout, g, g.tq, "out");
     let no_mask = vec![0.0; g.tk];
-    (0..g.batch * g.heads).into_par_iter().for_each(|i| {
+    each(g.batch * g.heads, |i| {
         let (b, h) = (i / g.heads, i % g.heads);
         let place = Place { b, h, first: 0, count: g.tq };
         let mask = live_mask(g, x, b, &no_mask);

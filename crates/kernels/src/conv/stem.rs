@@ -13,7 +13,7 @@ use crate::gemm::pairs::{Kind, to_pairs};
 use crate::gemm::store::Target;
 use crate::gemm::tile::{Block, Job, Panels, run};
 use crate::isa::Isa;
-use rayon::prelude::*;
+use crate::team::each;
 use std::ops::Range;
 
 /// Numbers of the input that a task copies, about.
@@ -36,7 +36,7 @@ pub(super) unsafe fn forward(isa: Isa, g: &Conv2d, x: Pixels, weight: Weight, ta
     let step = (g.stride.0 * (g.w + g.pad[2] + g.pad[3]) * g.cin).max(1);
     let most = (STRIP / step).min((g.n * g.out_h()).div_ceil(TASKS)).max(1);
     let strips: Vec<_> = pieces(0..g.out_h(), shared(g.out_h(), most)).collect();
-    (0..g.n * strips.len()).into_par_iter().with_max_len(1).for_each(|i| {
+    each(g.n * strips.len(), |i| {
         let (n, rows) = (i / strips.len(), strips[i % strips.len()].clone());
         // SAFETY: the caller's promise; tasks have different rows.
         unsafe { strip(isa, g, x, n, rows, weight, target, stride) };
@@ -72,7 +72,7 @@ unsafe fn strip(
                 }
             }
         });
-        let mut block = Block::default();
+        let mut block = Block::new();
         // What a source points to goes on to the end of the buffer, for the rows below.
         let source = &*source;
         assert!(kind.places((g.out_w() - 1) * g.stride.1 * g.cin) + depth <= pitch);

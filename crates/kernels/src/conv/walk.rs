@@ -4,7 +4,8 @@ use super::Conv2d;
 use crate::gemm::CLASH;
 use crate::gemm::blocks::pieces;
 use crate::gemm::quads::Quantum;
-use crate::gemm::tile::Block;
+use crate::gemm::tile::{Block, MAX_ROWS};
+use std::mem::take;
 use std::ops::Range;
 
 /// An image in channels-last memory, or some of its channels.
@@ -128,20 +129,21 @@ impl Walk {
     }
 
     /// Some pixels of the grid. On small grids the images run fastest, so that the rows of a tile meet padding together.
-    fn pixels(&self, rows: Range<usize>) -> Vec<(usize, usize, usize)> {
+    fn pixels(&self, rows: Range<usize>) -> impl Iterator<Item = (usize, usize, usize)> {
         let (height, width) = self.grid;
+        let images = self.images;
         let (area, images_first) = (height * width, height * width <= 256);
         let (mut n, at) = if images_first {
-            (rows.start % self.images, rows.start / self.images)
+            (rows.start % images, rows.start / images)
         } else {
             (rows.start / area, rows.start % area)
         };
         let (mut y, mut x) = (at / width, at % width);
-        let step = |_| {
+        let step = move |_| {
             let here = (n, y, x);
             if images_first {
                 n += 1;
-                (n, x) = if n == self.images { (0, x + 1) } else { (n, x) };
+                (n, x) = if n == images { (0, x + 1) } else { (n, x) };
                 (x, y) = if x == width { (0, y + 1) } else { (x, y) };
             } else {
                 x += 1;
@@ -150,7 +152,7 @@ impl Walk {
             }
             here
         };
-        rows.map(step).collect()
+        rows.map(step)
     }
 
     /// `depth` zeros, or as many for each image where the numbers are integers.
@@ -167,17 +169,20 @@ impl Walk {
         let Image { h, w, channels, .. } = self.source;
         let clash = self.taps.len() == 1 && (channels * self.step.1).is_multiple_of(CLASH);
         let copied = self.depth + 16;
-        let mut block = Block::default();
-        let mut scratch = vec![0.0; if clash { rows.len() * copied } else { 0 }];
+        let mut block = Block::new();
+        let mut scratch = take(&mut block.scratch);
+        scratch.resize(if clash { rows.len() * copied } else { 0 }, 0.0);
         let mut free = scratch.chunks_exact_mut(copied);
-        let pixels = self.pixels(rows.clone());
+        let mut walk = self.pixels(rows.clone());
         let everywhere = self.is_inside_everywhere();
         let skips = self.quanta.iter().all(|quantum| quantum.zero == 0);
-        if !self.quanta.is_empty() {
-            block.quanta.extend(pixels.iter().map(|&(n, ..)| self.quanta[n]));
-        }
+        let mut pixels = [(0, 0, 0); MAX_ROWS];
         for tile in pieces(0..rows.len(), tile_rows) {
-            let pixels = &pixels[tile];
+            let pixels = &mut pixels[..tile.len()];
+            pixels.iter_mut().zip(walk.by_ref()).for_each(|(pixel, here)| *pixel = here);
+            if !self.quanta.is_empty() {
+                block.quanta.extend(pixels.iter().map(|&(n, ..)| self.quanta[n]));
+            }
             block.tile(pixels.iter().map(|&(n, y, x)| {
                 let (y, x) = (y * self.out_step.0 + self.out_first.0, x * self.out_step.1 + self.out_first.1);
                 self.out.place(n, y, x)

@@ -27,7 +27,7 @@ use crate::gemm::{Epilogue, Mat};
 use crate::isa::Isa;
 use crate::numbers::{Numbers, Stored};
 use crate::simd::Simd;
-use rayon::prelude::*;
+use crate::team::{each, each_chunk};
 use std::ops::Range;
 
 /// Outputs of a tile of 3×3 kernels, each way.
@@ -145,7 +145,7 @@ pub(super) unsafe fn backward_data(isa: Isa, form: Form, g: &Conv2d, dy: Numbers
     let turned = Conv2d { h: g.out_h(), w: g.out_w(), cin: g.cout, cout: g.cin, pad, ..*g };
     with_buffer(weight_len(isa, form, &turned), |panels| {
         let size = form.places() * g.cout * tile_size(isa).1;
-        panels.par_chunks_mut(size).enumerate().for_each(|(panel, out)| turn_weight(isa, form, g, w, panel, out));
+        each_chunk(panels, size, |panel, out| turn_weight(isa, form, g, w, panel, out));
         // SAFETY: the result of the turned convolution has the pixels of dx.
         unsafe { forward(isa, form, &turned, dy, g.cout, panels, target, g.cin) };
     });
@@ -279,23 +279,23 @@ pub(super) unsafe fn forward(
     let (count, panels) = (g.n * grid.0 * grid.1, g.cout.div_ceil(width));
     if count >= FEW * rows {
         let most = (BLOCK / size).min(count / TASKS).max(rows) / rows * rows;
-        return pieces(0..count, shared(count, most)).collect::<Vec<_>>().into_par_iter().with_max_len(1).for_each(
-            |block| {
-                with_buffer(block.len() * (size + places * width), |buffer| {
-                    let (v, products) = buffer.split_at_mut(block.len() * size);
-                    transform_inputs(isa, tiles, block.clone(), v);
-                    product.multiply(isa, block, v, products, 0..panels, output);
-                });
-            },
-        );
+        let blocks: Vec<_> = pieces(0..count, shared(count, most)).collect();
+        return each(blocks.len(), |i| {
+            let block = blocks[i].clone();
+            with_buffer(block.len() * (size + places * width), |buffer| {
+                let (v, products) = buffer.split_at_mut(block.len() * size);
+                transform_inputs(isa, tiles, block.clone(), v);
+                product.multiply(isa, block, v, products, 0..panels, output);
+            });
+        });
     }
     // Few tiles: the panels are cut instead, and all tasks see the same transformed input.
     with_buffer(count * size, |v| {
-        v.par_chunks_mut(2 * size).enumerate().for_each(|(i, v)| {
+        each_chunk(v, 2 * size, |i, v| {
             transform_inputs(isa, tiles, 2 * i..2 * i + v.len() / size, v);
         });
         let (v, chunks) = (&*v, panels.min(TASKS));
-        (0..chunks).into_par_iter().with_max_len(1).for_each(|i| {
+        each(chunks, |i| {
             with_buffer(count * places * width, |products| {
                 product.multiply(isa, 0..count, v, products, panels * i / chunks..panels * (i + 1) / chunks, output);
             });
@@ -326,7 +326,7 @@ impl Product<'_> {
         let (tile_rows, width) = tile_size(isa);
         let (cin, (size, pitch)) = (self.tiles.g.cin, self.tiles.apart);
         let (count, places) = (tiles.len(), self.tiles.form.places());
-        let mut block = Block::default();
+        let mut block = Block::new();
         for place in 0..places {
             for rows in pieces(0..count, tile_rows) {
                 block.tile(rows.clone().map(|t| (place * count + t) * width));

@@ -3,8 +3,9 @@
 use super::store::Target;
 use super::tile::{Block, Job, Panels, run};
 use crate::isa::Isa;
-use rayon::prelude::*;
+use crate::team::each;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// Numbers of A that one task works on: a quarter of a typical second-level cache of 1 MiB.
 const BLOCK: usize = 64 * 1024;
@@ -66,11 +67,12 @@ pub(crate) unsafe fn run_blocks(
     if small {
         blocks.into_iter().for_each(|rows| task(&block(rows), 0));
     } else if chunks == 1 {
-        blocks.into_par_iter().with_max_len(1).for_each(|rows| task(&block(rows), 0));
+        each(blocks.len(), |i| task(&block(blocks[i].clone()), 0));
     } else {
         // Made once for all tasks. All blocks meet some panels before the next ones come from memory.
-        let blocks: Vec<Block> = blocks.into_par_iter().with_max_len(1).map(&block).collect();
-        let tasks = (0..blocks.len() * chunks).into_par_iter().with_max_len(1);
-        tasks.for_each(|i| task(&blocks[i % blocks.len()], i / blocks.len()));
+        let made: Vec<OnceLock<Block>> = blocks.iter().map(|_| OnceLock::new()).collect();
+        each(blocks.len(), |i| drop(made[i].set(block(blocks[i].clone()))));
+        let made: Vec<Block> = made.into_iter().filter_map(OnceLock::into_inner).collect();
+        each(made.len() * chunks, |i| task(&made[i % made.len()], i / made.len()));
     }
 }

@@ -18,6 +18,7 @@ use crate::numbers::{Numbers, widen};
 use crate::simd::Simd;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::avx512::Avx512;
+use crate::team::each;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -104,12 +105,12 @@ pub(crate) fn outer(
     pieces.refine(tile_rows);
     if pieces.by_depth == 1 {
         let target = target(c, sum.row_stride, sum.accumulate);
-        return (0..pieces.count()).into_par_iter().with_max_len(1).for_each(|i| task(&pieces, i, target));
+        return each(pieces.count(), |i| task(&pieces, i, target));
     }
     // Each piece of the depth has its own C; they are added in their order.
     with_buffer(pieces.by_depth * rows * cols, |parts| {
         let targets: Vec<_> = parts.chunks_exact_mut(rows * cols).map(|part| target(part, cols, false)).collect();
-        (0..pieces.count()).into_par_iter().with_max_len(1).for_each(|i| {
+        each(pieces.count(), |i| {
             task(&pieces, i, targets[i / (pieces.by_row * pieces.by_panel)]);
         });
         let parts = &*parts;

@@ -18,6 +18,7 @@ use std::arch::x86_64::*;
 #[cfg(target_arch = "x86_64")]
 use std::mem::transmute;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 /// The most rows that a tile can have.
 pub(crate) const MAX_ROWS: usize = 12;
@@ -55,7 +56,8 @@ impl Tap {
     }
 }
 
-/// A list of tiles.
+/// A list of tiles. Its memory serves the next ones: lists begin and end on all threads at once, where an allocator would have them
+/// wait for each other.
 #[derive(Debug, Default)]
 pub(crate) struct Block {
     tiles: Vec<Tile>,
@@ -71,7 +73,32 @@ unsafe impl Send for Block {}
 // SAFETY: as above.
 unsafe impl Sync for Block {}
 
+/// Memory of lists that have ended.
+static SPARE: Mutex<Vec<Block>> = Mutex::new(Vec::new());
+/// How many are kept.
+const SPARES: usize = 32;
+/// Numbers copied for a list whose memory is kept.
+const KEPT: usize = 128 * 1024;
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARES && self.scratch.capacity() <= KEPT {
+            spare.push(std::mem::take(self));
+        }
+    }
+}
+
 impl Block {
+    /// An empty list; its scratch has any numbers.
+    pub(crate) fn new() -> Self {
+        let mut block = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        block.tiles.clear();
+        block.taps.clear();
+        block.quanta.clear();
+        block
+    }
+
     /// Begins a tile whose rows have their first columns at these places of the result.
     pub(crate) fn tile(&mut self, rows: impl ExactSizeIterator<Item = usize>) {
         let first = self.tiles.last().map_or(0, |tile| tile.first + tile.rows);
