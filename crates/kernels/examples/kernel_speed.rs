@@ -7,6 +7,7 @@
 use std::time::Instant;
 use ukulele_kernels::conv::*;
 use ukulele_kernels::gemm::*;
+use ukulele_kernels::in_pool;
 use ukulele_kernels::isa;
 use ukulele_kernels::numbers::{Numbers, NumbersMut};
 
@@ -262,7 +263,7 @@ fn main() {
         }
     }
     if wants("linear") {
-        rayon::scope(|_| {
+        in_pool(|| {
             for (m, n, k) in [
                 (1024, 1152, 384),
                 (1024, 384, 384),
@@ -278,13 +279,13 @@ fn main() {
         });
     }
     if wants("winograd") {
-        rayon::scope(|_| winograd_speed());
+        in_pool(winograd_speed);
     }
     if wants("conv") {
         conv_speed(1);
         conv_speed(8);
     }
     if wants("step") {
-        rayon::scope(|_| step_speed(8));
+        in_pool(|| step_speed(8));
     }
 }

@@ -26,7 +26,7 @@ use std::ops::Range;
 use store::Target;
 use tile::{Block, CHAIN, Panels};
 
-/// Rows whose distance is a multiple of this many numbers (2 KiB) mostly fall into the same few places of the first-level
+/// Rows whose distance is a multiple of this many numbers (4 KiB) all fall into the same few places of the first-level
 /// cache and push each other out.
 pub(crate) const CLASH: usize = 1024;
 
@@ -96,7 +96,7 @@ impl<'a> Mat<'a, f32> {
         }
         let stride = if self.cols.is_multiple_of(CLASH) { self.cols + 16 } else { self.cols };
         scratch.clear();
-        scratch.reserve(rows.len() * stride);
+        scratch.reserve_exact(rows.len() * stride);
         for i in 0..rows.len() {
             if self.col_stride == 1 {
                 scratch.extend_from_slice(&view.data[i * self.row_stride..][..self.cols]);
@@ -121,6 +121,7 @@ impl Mat<'_, f32> {
     ) -> Mat<'b, f32> {
         let places = kind.places(self.cols);
         let stride = if places.is_multiple_of(CLASH) { places + 16 } else { places };
+        scratch.reserve_exact((rows.len() * stride).saturating_sub(scratch.len()));
         scratch.resize(rows.len() * stride, 0.0);
         let mut row = Vec::new();
         for (i, out) in rows.clone().zip(scratch.chunks_exact_mut(stride.max(1))) {

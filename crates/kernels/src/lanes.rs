@@ -1,7 +1,7 @@
 //! Loops that other kernels share: over the vectors of slices, and over pieces of fixed size on all threads.
 
 use crate::simd::Simd;
-use crate::team::each_chunk;
+use crate::team::{each_chunk, each_result};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -45,15 +45,15 @@ pub(crate) fn pieces2<T: Send>(
 }
 
 /// The results of `f(range)` for the ranges of `size` that `0..len` consists of, in order, computed on all threads.
-pub(crate) fn map_pieces<R: Send>(len: usize, size: usize, f: impl Fn(Range<usize>) -> R + Send + Sync) -> Vec<R> {
+pub(crate) fn map_pieces<R: Send + Sync>(
+    len: usize,
+    size: usize,
+    f: impl Fn(Range<usize>) -> R + Send + Sync,
+) -> Vec<R> {
     let size = size.max(1);
     let range = |i: usize| i * size..len.min((i + 1) * size);
     let count = len.div_ceil(size);
-    if count <= 2 {
-        (0..count).map(|i| f(range(i))).collect()
-    } else {
-        (0..count).into_par_iter().map(|i| f(range(i))).collect()
-    }
+    if count <= 2 { (0..count).map(|i| f(range(i))).collect() } else { each_result(count, |i| f(range(i))) }
 }
 
 /// `lanes!(s, y = [a, b] expression)` computes the expression for each vector of the slices a, b, ... (all at least as

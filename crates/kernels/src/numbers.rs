@@ -8,8 +8,8 @@ use crate::gemm::pairs::rounded;
 use crate::isa::{Isa, current};
 use crate::lanes::{PIECE, pieces2};
 use crate::simd::Simd;
+use crate::team::each_chunk;
 use bytemuck::{cast_slice, cast_slice_mut};
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// Numbers to read.
@@ -307,7 +307,7 @@ pub(crate) fn convert_with(isa: Isa, x: Numbers, y: NumbersMut) {
 
 /// x as f32 in `memory`, which is as large, on all threads.
 pub(crate) fn widen_all(isa: Isa, x: &[u16], memory: &mut [f32]) {
-    memory.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| widen(isa, x, y));
+    each_chunk(memory, PIECE, |i, y| widen(isa, &x[i * PIECE..][..y.len()], y));
 }
 
 /// Calls `f` with x as f32.
@@ -330,7 +330,7 @@ pub(crate) fn with_wide_mut(isa: Isa, y: NumbersMut, read: bool, f: impl FnOnce(
                 widen_all(isa, y, wide);
             }
             f(wide);
-            y.par_chunks_mut(PIECE).zip(wide.par_chunks(PIECE)).for_each(|(y, x)| narrow(isa, x, y));
+            each_chunk(y, PIECE, |i, y| narrow(isa, &wide[i * PIECE..][..y.len()], y));
         }),
     }
 }

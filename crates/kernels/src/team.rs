@@ -10,12 +10,12 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// For so long a member watches when there is nothing to do: longer than a thread works alone within a network.
 const PATIENCE: Duration = Duration::from_millis(2);
-/// Looks at the place between two at the clock and the queues of the pool.
+/// Looks between two into the queues of the pool.
 const LOOKS: usize = 64;
 
 /// Tasks that are being done.
@@ -40,10 +40,19 @@ impl Tasks<'_> {
         };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
             self.taken.store(self.count, Ordering::Relaxed);
-            self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
+            let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
+            match *first {
+                None => *first = Some(panic),
+                // To drop it could panic as well.
+                Some(_) => std::mem::forget(panic),
+            }
         }
     }
 }
+
+/// A number that all write, away from those that they watch.
+#[repr(align(128))]
+struct Apart(AtomicUsize);
 
 /// What a leader shares with its members.
 struct Team {
@@ -53,8 +62,8 @@ struct Team {
     /// Lists so far; the present one, or null; members that may be looking at it.
     lists: AtomicUsize,
     tasks: AtomicPtr<Tasks<'static>>,
-    inside: AtomicUsize,
-    /// Members that watch, or will.
+    inside: Apart,
+    /// Members that watch, or have been called to.
     members: AtomicUsize,
     done: AtomicBool,
 }
@@ -69,10 +78,11 @@ thread_local! {
 impl Team {
     /// Does all tasks, together with the members that come; called by the leader, while there is no other list.
     fn lead(self: &Arc<Self>, count: usize, task: &(dyn Fn(usize) + Sync)) {
-        while self.members.load(Ordering::Relaxed) < self.others {
-            self.members.fetch_add(1, Ordering::Relaxed);
+        if self.members.load(Ordering::Relaxed) < self.others {
+            // Those who watch already do not mind; a call to each thread is one that nobody can take from another.
+            self.members.store(self.others, Ordering::Relaxed);
             let team = self.clone();
-            rayon::spawn(move || team.watch());
+            rayon::spawn_broadcast(move |_| team.watch());
         }
         let tasks = Tasks {
             task,
@@ -86,7 +96,7 @@ impl Team {
         tasks.work(true);
         self.tasks.store(std::ptr::null_mut(), Ordering::SeqCst);
         let mut looks = 0usize;
-        while self.inside.load(Ordering::SeqCst) > 0 {
+        while self.inside.0.load(Ordering::SeqCst) > 0 {
             looks += 1;
             wait(looks);
         }
@@ -97,43 +107,49 @@ impl Team {
 
     /// Takes part in the present list, if there is one.
     fn help(&self) {
-        self.inside.fetch_add(1, Ordering::SeqCst);
+        self.inside.0.fetch_add(1, Ordering::SeqCst);
         // SAFETY: the tasks live as long as the leader is in `lead`. It takes the pointer back before it looks whether anybody is
         // inside; who was counted there later than it looked finds no pointer (all four in the one order of SeqCst).
         if let Some(tasks) = unsafe { self.tasks.load(Ordering::SeqCst).as_ref() } {
             tasks.work(false);
         }
-        self.inside.fetch_sub(1, Ordering::SeqCst);
+        self.inside.0.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Helps until the network has run, or nothing has come for a while: a thread that waits for a task of its own may have got here,
-    /// which has to go back and see to it. The leader calls for another then.
+    /// which has to go back and see to it. The leader calls again then.
     fn watch(&self) {
-        if rayon::current_thread_index() != Some(self.leader) && !WATCHES.replace(true) {
-            let (mut seen, mut since) = (0, Instant::now());
-            while !self.done.load(Ordering::Relaxed) && since.elapsed() < PATIENCE {
+        if rayon::current_thread_index() == Some(self.leader) || WATCHES.replace(true) {
+            return;
+        }
+        let (mut seen, mut looks, mut since) = (0, 0, Instant::now());
+        while !self.done.load(Ordering::Relaxed) {
+            let lists = self.lists.load(Ordering::SeqCst);
+            if lists != seen {
+                self.help();
+                (seen, since) = (lists, Instant::now());
+                continue;
+            }
+            if looks % LOOKS == 0 {
                 if rayon::yield_now() == Some(rayon::Yield::Executed) {
                     since = Instant::now();
+                    continue;
                 }
-                for looks in 0..LOOKS {
-                    let lists = self.lists.load(Ordering::SeqCst);
-                    if lists != seen {
-                        seen = lists;
-                        self.help();
-                        since = Instant::now();
-                    }
-                    wait(looks);
+                if since.elapsed() > PATIENCE {
+                    break;
                 }
             }
-            WATCHES.set(false);
+            looks += 1;
+            wait(looks);
         }
+        WATCHES.set(false);
         self.members.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// A moment; once in a while it lets other threads of this processor go ahead.
 fn wait(looks: usize) {
-    if looks % 4096 == 4095 {
+    if looks.is_multiple_of(4 * LOOKS) {
         std::thread::yield_now();
     } else {
         std::hint::spin_loop();
@@ -159,7 +175,7 @@ pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
 }
 
 /// Runs `f` on this thread of the pool, which leads all others.
-fn with_team<R>(f: impl FnOnce() -> R) -> R {
+pub(crate) fn with_team<R>(f: impl FnOnce() -> R) -> R {
     /// Dismisses the team, however `f` ends.
     struct Dismiss(Arc<Team>);
     impl Drop for Dismiss {
@@ -173,7 +189,7 @@ fn with_team<R>(f: impl FnOnce() -> R) -> R {
         others: rayon::current_num_threads() - 1,
         lists: AtomicUsize::new(0),
         tasks: AtomicPtr::default(),
-        inside: AtomicUsize::new(0),
+        inside: Apart(AtomicUsize::new(0)),
         members: AtomicUsize::new(0),
         done: AtomicBool::new(false),
     });
@@ -184,13 +200,18 @@ fn with_team<R>(f: impl FnOnce() -> R) -> R {
 
 /// Calls `task` with each number below `count`, on all threads.
 pub(crate) fn each(count: usize, task: impl Fn(usize) + Send + Sync) {
+    // Compiled once, not for every kind of task.
+    each_of(count, &task);
+}
+
+fn each_of(count: usize, task: &(dyn Fn(usize) + Send + Sync)) {
     if count <= 1 {
         return (0..count).for_each(task);
     }
     let led = LED.with_borrow(|team| match team {
         // A task that has tasks of its own leaves them to the pool.
         Some(team) if team.tasks.load(Ordering::Relaxed).is_null() => {
-            team.lead(count, &task);
+            team.lead(count, task);
             true
         }
         _ => false,
@@ -198,6 +219,13 @@ pub(crate) fn each(count: usize, task: impl Fn(usize) + Send + Sync) {
     if !led {
         (0..count).into_par_iter().with_max_len(1).for_each(task);
     }
+}
+
+/// What `task` gives for each number below `count`, in order, computed on all threads.
+pub(crate) fn each_result<R: Send + Sync>(count: usize, task: impl Fn(usize) -> R + Send + Sync) -> Vec<R> {
+    let results: Vec<OnceLock<R>> = (0..count).map(|_| OnceLock::new()).collect();
+    each(count, |i| drop(results[i].set(task(i))));
+    results.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
 /// Calls `task` with the number and the numbers of each chunk of `size` that `y` consists of, on all threads.

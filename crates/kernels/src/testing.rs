@@ -1,6 +1,7 @@
 //! What the tests of this crate share.
 
 use crate::random;
+use crate::team::with_team;
 
 /// Random numbers in [low, high), a function of the seed.
 pub(crate) fn numbers(seed: u64, len: usize, low: f64, high: f64) -> Vec<f32> {
@@ -30,7 +31,7 @@ pub(crate) fn assert_close(got: &[f32], want: &[f32], tolerance: f32, what: &str
 pub(crate) fn same_on_1_and_2_threads<R: PartialEq + Send>(what: &str, f: impl Fn() -> R + Sync) -> R {
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        pool.expect("a pool of threads").install(&f)
+        pool.expect("a pool of threads").install(|| with_team(&f))
     };
     let one = on(1);
     assert!(one == on(2), "{what}: 1 and 2 threads differ");

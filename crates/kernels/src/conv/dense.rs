@@ -13,6 +13,7 @@ use crate::gemm::tile::{CHAIN, Panels};
 use crate::gemm::{self, Epilogue, Mat, Precision, Rows, with_rows};
 use crate::isa::Isa;
 use crate::numbers::{Numbers, with_wide};
+use crate::team::each_chunk;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -164,7 +165,7 @@ pub(super) unsafe fn forward_to(
     with_buffer(fewer.x_len(), |places| {
         let pixels = (RUN / fewer.cin).max(1);
         let image = g.h * g.w;
-        places.par_chunks_mut(pixels * fewer.cin).enumerate().for_each(|(i, places)| {
+        each_chunk(places, pixels * fewer.cin, |i, places| {
             let x = x.data[i * pixels * x.stride..].chunks(x_stride);
             for (k, (x, places)) in x.zip(places.chunks_exact_mut(fewer.cin)).enumerate() {
                 match quanta.get((i * pixels + k) / image) {

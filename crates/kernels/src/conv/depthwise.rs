@@ -8,7 +8,7 @@ use crate::gemm::Epilogue;
 use crate::isa::Isa;
 use crate::naive::gemm::finish;
 use crate::simd::Simd;
-use rayon::prelude::*;
+use crate::team::{each_chunk, each_result};
 use std::borrow::Cow;
 
 /// Pieces that the rows of the output are cut into for the gradient of the weight.
@@ -66,7 +66,7 @@ fn row_places(g: &Conv2d, row: usize) -> Vec<Place> {
 /// See [`super::conv2d`]; `w` comes from [`pack`].
 pub(super) fn forward(isa: Isa, g: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32], epilogue: &Epilogue<f32>) {
     let (x, size) = (spread(g, x), g.out_w() * g.cout);
-    y.par_chunks_mut(size.max(1)).enumerate().for_each(|(row, y)| {
+    each_chunk(y, size.max(1), |row, y| {
         y.fill(0.0);
         products(isa, y, w, &x, &row_places(g, row), g.cout);
         for (i, y) in y.iter_mut().enumerate() {
@@ -79,7 +79,7 @@ pub(super) fn forward(isa: Isa, g: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32],
 pub(super) fn backward_data(isa: Isa, g: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
     let (times, image) = (g.cout / g.cin, g.h * g.w * g.cin);
     let rows = g.out_h();
-    dx.par_chunks_mut(image.max(1)).enumerate().for_each(|(n, dx)| {
+    each_chunk(dx, image.max(1), |n, dx| {
         let mut sum = vec![0.0; g.h * g.w * g.cout];
         for row in n * rows..(n + 1) * rows {
             let place = |[ox, tap, ix]: Place| [ix - n * sum.len(), tap, row * g.out_w() * g.cout + ox];
@@ -106,7 +106,7 @@ pub(super) fn backward_weight(isa: Isa, g: &Conv2d, x: &[f32], dy: &[f32], dw: &
         }
         sum
     };
-    let sums: Vec<Vec<f32>> = (0..PIECES).into_par_iter().map(piece).collect();
+    let sums = each_result(PIECES, piece);
     for (i, dw) in dw.iter_mut().enumerate() {
         *dw = sums.iter().map(|sum| sum[i % taps * g.cout + i / taps]).sum();
     }

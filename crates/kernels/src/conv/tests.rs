@@ -3,6 +3,7 @@
 use super::*;
 use crate::gemm::{Activation, Precision};
 use crate::isa::available;
+use crate::team::with_team;
 use proptest::prelude::*;
 
 mod mixed;
@@ -218,7 +219,7 @@ const PRODUCT: Conv2d = Conv2d {
     groups: 1,
 };
 
-/// The first layers and the pointwise layer whose pixels are 2 KiB apart, which take their own ways.
+/// The first layers and the pointwise layer whose pixels are 4 KiB apart, which take their own ways.
 #[test]
 fn special_cases_agree_with_the_naive_twin() {
     let stem = Conv2d { h: 29, w: 31, cin: 3, cout: 40, kh: 7, kw: 7, stride: (2, 2), pad: [3; 4], ..PRODUCT };
@@ -226,7 +227,7 @@ fn special_cases_agree_with_the_naive_twin() {
     let large = Conv2d { h: 40, w: 40, cin: 40, kh: 3, kw: 3, stride: (1, 1), pad: [1; 4], ..stem };
     let strided = Conv2d { stride: (2, 2), groups: 4, ..large };
     let images = Conv2d { n: 40, h: 7, w: 7, cin: 64, ..large };
-    let product = Conv2d { stride: (1, 1), cout: 34, ..wide };
+    let product = Conv2d { stride: (1, 1), cin: 1024, cout: 34, ..wide };
     for g in [stem, wide, product, Conv2d { pad: [1, 0, 0, 2], ..product }, large, strided, images] {
         check(&g, 7, true, Activation::Relu);
     }
@@ -429,25 +430,27 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
         let (x, w, dy) = (numbers(g.x_len(), 1), numbers(g.w_len(), 2), numbers(g.y_len(), 3));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
-            conv2d_with(isa, kind, g, &x, &w, &mut y, &Epilogue::NONE);
-            let mut winograd = dy.clone();
-            if Algorithm::Winograd.supports(g) {
-                let packed = PackedConv::new_with(isa, Kind::Single, g, &w, Algorithm::Winograd);
-                conv2d_packed(g, Pixels::dense(&x, g.cin), &packed, &mut winograd, g.cout, &Epilogue::NONE);
-            }
-            backward_data_with(isa, kind, g, &dy, &w, &mut dx, false);
-            backward_data_with(isa, kind, g, &dy, &w, &mut dx, true);
-            backward_weight_with(isa, kind, g, &x, &dy, &mut dw);
-            let places = [Kind::pairs(isa), Kind::quads(isa)].map(|kind| {
-                let mut y = dy.clone();
-                if dense::supports(g, kind) {
-                    let packed = PackedConv::new_with(isa, kind, g, &w, Algorithm::Direct);
-                    conv2d_packed(g, Pixels::dense(&x, g.cin), &packed, &mut y, g.cout, &Epilogue::NONE);
+            with_team(|| {
+                let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
+                conv2d_with(isa, kind, g, &x, &w, &mut y, &Epilogue::NONE);
+                let mut winograd = dy.clone();
+                if Algorithm::Winograd.supports(g) {
+                    let packed = PackedConv::new_with(isa, Kind::Single, g, &w, Algorithm::Winograd);
+                    conv2d_packed(g, Pixels::dense(&x, g.cin), &packed, &mut winograd, g.cout, &Epilogue::NONE);
                 }
-                y
-            });
-            (y, winograd, dx, dw, places)
+                backward_data_with(isa, kind, g, &dy, &w, &mut dx, false);
+                backward_data_with(isa, kind, g, &dy, &w, &mut dx, true);
+                backward_weight_with(isa, kind, g, &x, &dy, &mut dw);
+                let places = [Kind::pairs(isa), Kind::quads(isa)].map(|kind| {
+                    let mut y = dy.clone();
+                    if dense::supports(g, kind) {
+                        let packed = PackedConv::new_with(isa, kind, g, &w, Algorithm::Direct);
+                        conv2d_packed(g, Pixels::dense(&x, g.cin), &packed, &mut y, g.cout, &Epilogue::NONE);
+                    }
+                    y
+                });
+                (y, winograd, dx, dw, places)
+            })
         })
     };
     for isa in available() {

@@ -171,7 +171,9 @@ impl Walk {
         let copied = self.depth + 16;
         let mut block = Block::new();
         let mut scratch = take(&mut block.scratch);
-        scratch.resize(if clash { rows.len() * copied } else { 0 }, 0.0);
+        let len = if clash { rows.len() * copied } else { 0 };
+        scratch.reserve_exact(len.saturating_sub(scratch.len()));
+        scratch.resize(len, 0.0);
         let mut free = scratch.chunks_exact_mut(copied);
         let mut walk = self.pixels(rows.clone());
         let everywhere = self.is_inside_everywhere();

@@ -15,7 +15,7 @@ use crate::gemm::store::load;
 use crate::isa::Isa;
 use crate::numbers::{Numbers, Stored};
 use crate::simd::Simd;
-use rayon::prelude::*;
+use crate::team::each_chunk;
 use std::ops::Range;
 
 /// Numbers of the sums, about: what a thread keeps.
@@ -63,14 +63,14 @@ fn some_outputs(isa: Isa, g: &Conv2d, x: Numbers, dy: Numbers, outputs: Range<us
         with_buffer(blocks * size, |buffer| {
             for first in (0..count).step_by(blocks * BLOCK) {
                 let tiles = |i: usize| (first + i * BLOCK).min(count)..(first + (i + 1) * BLOCK).min(count);
-                buffer.par_chunks_exact_mut(size).enumerate().for_each(|(i, buffer)| {
+                each_chunk(buffer, size, |i, buffer| {
                     let (v, u) = buffer.split_at_mut(PLACES * BLOCK * right);
                     let input = Tiles { g, form: SQUARE, grid, x, stride: g.cin, apart: (right, BLOCK * right) };
                     transform_inputs(isa, &input, tiles(i), v);
                     let gradient = Tiles { x: dy, stride: g.cout, apart: (left, BLOCK * left), ..input };
                     transform_gradients(isa, &gradient, tiles(i), outputs.clone(), u);
                 });
-                sums.par_chunks_exact_mut(cout * g.cin).enumerate().for_each(|(place, sum)| {
+                each_chunk(sums, cout * g.cin, |place, sum| {
                     for (i, buffer) in buffer.chunks_exact(size).enumerate() {
                         let (v, u) = buffer.split_at(PLACES * BLOCK * right);
                         let meeting = |block: Range<usize>| Meeting {
@@ -94,7 +94,7 @@ fn some_outputs(isa: Isa, g: &Conv2d, x: Numbers, dy: Numbers, outputs: Range<us
             }
         });
         let sums = &*sums;
-        dw.par_chunks_exact_mut(9 * g.cin).enumerate().for_each(|(o, dw)| {
+        each_chunk(dw, 9 * g.cin, |o, dw| {
             transform_sums(isa, &sums[o * g.cin..], cout * g.cin, g.cin, dw);
         });
     });

@@ -3,9 +3,8 @@
 use super::store::Target;
 use super::tile::{Block, Job, Panels, run};
 use crate::isa::Isa;
-use crate::team::each;
+use crate::team::{each, each_result};
 use std::ops::Range;
-use std::sync::OnceLock;
 
 /// Numbers of A that one task works on: a quarter of a typical second-level cache of 1 MiB.
 const BLOCK: usize = 64 * 1024;
@@ -70,9 +69,7 @@ pub(crate) unsafe fn run_blocks(
         each(blocks.len(), |i| task(&block(blocks[i].clone()), 0));
     } else {
         // Made once for all tasks. All blocks meet some panels before the next ones come from memory.
-        let made: Vec<OnceLock<Block>> = blocks.iter().map(|_| OnceLock::new()).collect();
-        each(blocks.len(), |i| drop(made[i].set(block(blocks[i].clone()))));
-        let made: Vec<Block> = made.into_iter().filter_map(OnceLock::into_inner).collect();
-        each(made.len() * chunks, |i| task(&made[i % made.len()], i / made.len()));
+        let blocks = each_result(blocks.len(), |i| block(blocks[i].clone()));
+        each(blocks.len() * chunks, |i| task(&blocks[i % blocks.len()], i / blocks.len()));
     }
 }

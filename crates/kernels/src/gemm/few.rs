@@ -5,7 +5,7 @@ use super::store::{activate, load};
 use super::{Epilogue, Mat};
 use crate::isa::Isa;
 use crate::simd::Simd;
-use rayon::prelude::*;
+use crate::team::each_result;
 use std::ops::Range;
 
 /// Numbers of B below which its panels stay in the caches.
@@ -40,20 +40,16 @@ pub(super) fn multiply(
 ) {
     assert!(a.rows <= MOST && a.col_stride == 1 && (b.row_stride == 1 || b.col_stride == 1));
     let columns = COLUMNS[usize::from(b.row_stride != 1)];
-    let parts: Vec<Vec<f32>> = (0..b.cols.div_ceil(columns))
-        .into_par_iter()
-        .with_max_len(1)
-        .map(|i| {
-            let columns = i * columns..b.cols.min((i + 1) * columns);
-            let mut sums = vec![0.0; a.rows * columns.len()];
-            if b.row_stride == 1 {
-                dots(isa, a, b, columns, &mut sums)
-            } else {
-                rows(isa, a, b, columns, &mut sums)
-            }
-            sums
-        })
-        .collect();
+    let parts = each_result(b.cols.div_ceil(columns), |i| {
+        let columns = i * columns..b.cols.min((i + 1) * columns);
+        let mut sums = vec![0.0; a.rows * columns.len()];
+        if b.row_stride == 1 {
+            dots(isa, a, b, columns, &mut sums)
+        } else {
+            rows(isa, a, b, columns, &mut sums)
+        }
+        sums
+    });
     for (i, sums) in parts.iter().enumerate() {
         let cols = sums.len() / a.rows.max(1);
         for (row, sums) in sums.chunks_exact(cols.max(1)).enumerate() {

@@ -8,7 +8,7 @@ use crate::element::cast_mut;
 use crate::isa::Isa;
 use crate::numbers::Numbers;
 use crate::simd::Simd;
-use rayon::prelude::*;
+use crate::team::each_chunk;
 use std::cell::RefCell;
 
 /// Numbers below which packing is not worth more than one thread.
@@ -38,7 +38,7 @@ pub(crate) fn pack<T: Element>(isa: Isa, serial: bool, taps: &[Mat<T>], width: u
     if serial || out.len() < SMALL {
         out.chunks_mut(size).enumerate().for_each(panel);
     } else {
-        out.par_chunks_mut(size).enumerate().for_each(panel);
+        each_chunk(out, size, |p, out| panel((p, out)));
     }
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn pack_places(isa: Isa, kind: Kind, serial: bool, taps: &[Mat<f32>],
     if serial || out.len() < SMALL {
         out.chunks_mut(size).enumerate().for_each(panel);
     } else {
-        out.par_chunks_mut(size).enumerate().for_each(panel);
+        each_chunk(out, size, |p, out| panel((p, out)));
     }
 }
 

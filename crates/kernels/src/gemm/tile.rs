@@ -77,13 +77,19 @@ unsafe impl Sync for Block {}
 static SPARE: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 /// How many are kept.
 const SPARES: usize = 32;
-/// Numbers copied for a list whose memory is kept.
+/// Numbers copied for a list, and sources of its taps, whose memory is kept.
 const KEPT: usize = 128 * 1024;
 
 impl Drop for Block {
     fn drop(&mut self) {
+        if self.scratch.capacity() > KEPT || self.taps.capacity() > KEPT / MAX_ROWS {
+            return;
+        }
+        self.tiles.clear();
+        self.taps.clear();
+        self.quanta.clear();
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARES && self.scratch.capacity() <= KEPT {
+        if spare.len() < SPARES {
             spare.push(std::mem::take(self));
         }
     }
@@ -92,11 +98,7 @@ impl Drop for Block {
 impl Block {
     /// An empty list; its scratch has any numbers.
     pub(crate) fn new() -> Self {
-        let mut block = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        block.tiles.clear();
-        block.taps.clear();
-        block.quanta.clear();
-        block
+        SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
     /// Begins a tile whose rows have their first columns at these places of the result.
