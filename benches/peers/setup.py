@@ -1,6 +1,7 @@
 """What the runner installs and builds before it measures."""
 
 import functools
+import hashlib
 import os
 import platform
 import re
@@ -61,11 +62,12 @@ def openvino_python():
 
 
 def compile_once(command, works, threads):
-    """Fills torch.compile's cache: minutes of C++, which later processes do not spend again. It holds for this torch and so many
-    threads."""
+    """Fills torch.compile's cache: minutes of C++, which later processes do not spend again. It holds for this processor, this torch
+    and so many threads."""
     torch = versions_of(command[0], PACKAGES["torch"][:1]).replace(" ", "-")
+    here = hashlib.sha256(processor().encode()).hexdigest()[:8]
     for work in works:
-        stamp = COMPILED / f"{work.replace(' ', '-')}.{torch}.{threads}-threads.done"
+        stamp = COMPILED / f"{work.replace(' ', '-')}.{torch}.{threads}-threads.{here}.done"
         if stamp.exists():
             continue
         print(f"torch.compile: {work}", file=sys.stderr, flush=True)
@@ -114,6 +116,12 @@ def servers(names, exports, compiles, threads):
     if "torch compile" in found:
         compile_once(found["torch compile"], compiles, threads)
     return found, missing
+
+
+def processor():
+    """What C++ that is compiled for this processor alone depends on, and more."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return "\n".join(sorted({line for line in lines if line.startswith(("vendor_id", "cpu family", "model", "stepping", "flags"))}))
 
 
 def machine():

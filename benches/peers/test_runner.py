@@ -264,6 +264,10 @@ class Setup(unittest.TestCase):
             setup.call("sh", "-c", "echo first >&2; echo second >&2; exit 3", quiet=True)
         self.assertEqual(setup.call("echo", "yes", stdout=subprocess.PIPE), "yes\n")
 
+    def test_rows_that_torch_compiles_may_take_longer(self):
+        todo = [(None, ["torch"]), (None, ["torch", "torch compile"]), (None, ["openvino"])]
+        self.assertEqual([run.share(todo, done) for done in range(4)], [0, 0.2, 0.8, 1])
+
     def test_a_compilation_holds_for_its_torch_and_threads(self):
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()) as said:
             compiled = Path(folder) / "not" / "there"

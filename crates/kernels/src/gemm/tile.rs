@@ -77,19 +77,17 @@ unsafe impl Sync for Block {}
 static SPARE: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 /// How many are kept.
 const SPARES: usize = 32;
-/// Numbers copied for a list, and sources of its taps, whose memory is kept.
-const KEPT: usize = 128 * 1024;
+/// Numbers copied for them, and sources of their taps, together.
+const KEPT: usize = 512 * 1024;
 
 impl Drop for Block {
     fn drop(&mut self) {
-        if self.scratch.capacity() > KEPT || self.taps.capacity() > KEPT / MAX_ROWS {
-            return;
-        }
         self.tiles.clear();
         self.taps.clear();
         self.quanta.clear();
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARES {
+        let size = |block: &Self| block.scratch.capacity() + MAX_ROWS * block.taps.capacity();
+        if spare.len() < SPARES && spare.iter().map(size).sum::<usize>() + size(self) <= KEPT {
             spare.push(std::mem::take(self));
         }
     }
