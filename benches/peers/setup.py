@@ -18,13 +18,21 @@ from turns import HERE, ROOT, Server, last_line, surroundings
 FILES = ROOT / ".cache" / "bench"
 # As Cargo takes it, which runs in ROOT.
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
-COMPILED = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR", FILES / "inductor"))
 # Of the Python peers, and what they run with.
 PACKAGES = {"torch": ("torch", "torchvision", "transformers"), "onnxruntime": ("onnxruntime",), "openvino": ("openvino",)}
 CRATES = {"candle": "candle-core", "burn": "burn", "tract": "tract-onnx"}
 # Those that read what models.py exports.
 ONNX = ("onnxruntime", "openvino", "tract", "burn")
 
+
+def processor():
+    """What C++ that is compiled for this processor alone depends on, and more."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return "\n".join(sorted({line for line in lines if line.startswith(("vendor_id", "cpu family", "model", "stepping", "flags"))}))
+
+
+# What torch.compile makes, for this processor alone.
+COMPILED = Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(FILES / f"inductor-{hashlib.sha256(processor().encode()).hexdigest()[:8]}")))
 judges_python = functools.cache(turns.judges_python)
 
 
@@ -62,12 +70,11 @@ def openvino_python():
 
 
 def compile_once(command, works, threads):
-    """Fills torch.compile's cache: minutes of C++, which later processes do not spend again. It holds for this processor, this torch
-    and so many threads."""
+    """Fills torch.compile's cache: minutes of C++, which later processes do not spend again. It holds for this torch and so many
+    threads."""
     torch = versions_of(command[0], PACKAGES["torch"][:1]).replace(" ", "-")
-    here = hashlib.sha256(processor().encode()).hexdigest()[:8]
     for work in works:
-        stamp = COMPILED / f"{work.replace(' ', '-')}.{torch}.{threads}-threads.{here}.done"
+        stamp = COMPILED / f"{work.replace(' ', '-')}.{torch}.{threads}-threads.done"
         if stamp.exists():
             continue
         print(f"torch.compile: {work}", file=sys.stderr, flush=True)
@@ -116,12 +123,6 @@ def servers(names, exports, compiles, threads):
     if "torch compile" in found:
         compile_once(found["torch compile"], compiles, threads)
     return found, missing
-
-
-def processor():
-    """What C++ that is compiled for this processor alone depends on, and more."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return "\n".join(sorted({line for line in lines if line.startswith(("vendor_id", "cpu family", "model", "stepping", "flags"))}))
 
 
 def machine():

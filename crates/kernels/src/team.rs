@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// For so long a member watches when there is nothing to do: longer than a thread works alone within a network.
 const PATIENCE: Duration = Duration::from_millis(2);
+/// For so long it stays at most.
+const STAY: Duration = Duration::from_millis(20);
 /// Looks between two into the queues of the pool.
 const LOOKS: usize = 64;
 
@@ -56,31 +58,31 @@ struct Apart(AtomicUsize);
 
 /// What a leader shares with its members.
 struct Team {
-    /// The leader's index in the pool, and how many others there are.
+    /// The leader's index in the pool.
     leader: usize,
-    others: usize,
     /// Lists so far; the present one, or null; members that may be looking at it.
     lists: AtomicUsize,
     tasks: AtomicPtr<Tasks<'static>>,
     inside: Apart,
-    /// Members that watch, or have been called to.
-    members: AtomicUsize,
+    /// How many members have left, and how many of those had when the leader last called; one at the start, whom nobody misses.
+    left: AtomicUsize,
+    called: AtomicUsize,
     done: AtomicBool,
 }
 
 thread_local! {
     /// The team that this thread leads.
     static LED: RefCell<Option<Arc<Team>>> = const { RefCell::new(None) };
-    /// Whether this thread watches.
-    static WATCHES: Cell<bool> = const { Cell::new(false) };
+    /// Whom this thread watches; never read through.
+    static WATCHES: Cell<*const Team> = const { Cell::new(std::ptr::null()) };
 }
 
 impl Team {
     /// Does all tasks, together with the members that come; called by the leader, while there is no other list.
     fn lead(self: &Arc<Self>, count: usize, task: &(dyn Fn(usize) + Sync)) {
-        if self.members.load(Ordering::Relaxed) < self.others {
+        let left = self.left.load(Ordering::Relaxed);
+        if self.called.swap(left, Ordering::Relaxed) != left {
             // Those who watch already do not mind; a call to each thread is one that nobody can take from another.
-            self.members.store(self.others, Ordering::Relaxed);
             let team = self.clone();
             rayon::spawn_broadcast(move |_| team.watch());
         }
@@ -116,13 +118,18 @@ impl Team {
         self.inside.0.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Helps until the network has run, or nothing has come for a while: a thread that waits for a task of its own may have got here,
-    /// which has to go back and see to it. The leader calls again then.
+    /// Helps until the network has run, or nothing has come for a while, or it has been long: a thread that waits for a task of its own
+    /// may have got here, which has to go back and see to it. The leader calls again then.
     fn watch(&self) {
-        if rayon::current_thread_index() == Some(self.leader) || WATCHES.replace(true) {
+        if rayon::current_thread_index() == Some(self.leader) {
+            return;
+        }
+        let before = WATCHES.replace(self);
+        if std::ptr::eq(before, self) {
             return;
         }
         let (mut seen, mut looks, mut since) = (0, 0, Instant::now());
+        let start = since;
         while !self.done.load(Ordering::Relaxed) {
             let lists = self.lists.load(Ordering::SeqCst);
             if lists != seen {
@@ -135,15 +142,15 @@ impl Team {
                     since = Instant::now();
                     continue;
                 }
-                if since.elapsed() > PATIENCE {
+                if since.elapsed() > PATIENCE || start.elapsed() > STAY {
                     break;
                 }
             }
             looks += 1;
             wait(looks);
         }
-        WATCHES.set(false);
-        self.members.fetch_sub(1, Ordering::Relaxed);
+        WATCHES.set(before);
+        self.left.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -186,15 +193,15 @@ pub(crate) fn with_team<R>(f: impl FnOnce() -> R) -> R {
     }
     let team = Arc::new(Team {
         leader: rayon::current_thread_index().unwrap_or_default(),
-        others: rayon::current_num_threads() - 1,
         lists: AtomicUsize::new(0),
         tasks: AtomicPtr::default(),
         inside: Apart(AtomicUsize::new(0)),
-        members: AtomicUsize::new(0),
+        left: AtomicUsize::new(1),
+        called: AtomicUsize::new(0),
         done: AtomicBool::new(false),
     });
     let _dismiss = Dismiss(team.clone());
-    LED.set((team.others > 0).then_some(team));
+    LED.set((rayon::current_num_threads() > 1).then_some(team));
     f()
 }
 

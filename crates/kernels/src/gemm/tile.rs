@@ -75,10 +75,10 @@ unsafe impl Sync for Block {}
 
 /// Memory of lists that have ended.
 static SPARE: Mutex<Vec<Block>> = Mutex::new(Vec::new());
-/// How many are kept.
-const SPARES: usize = 32;
-/// Numbers copied for them, and sources of their taps, together.
-const KEPT: usize = 512 * 1024;
+/// How many are kept for each thread.
+const SPARES: usize = 16;
+/// Numbers copied for them, and sources of their taps, for each thread.
+const KEPT: usize = 256 * 1024;
 
 impl Drop for Block {
     fn drop(&mut self) {
@@ -87,7 +87,8 @@ impl Drop for Block {
         self.quanta.clear();
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
         let size = |block: &Self| block.scratch.capacity() + MAX_ROWS * block.taps.capacity();
-        if spare.len() < SPARES && spare.iter().map(size).sum::<usize>() + size(self) <= KEPT {
+        let threads = rayon::current_num_threads();
+        if spare.len() < SPARES * threads && spare.iter().map(size).sum::<usize>() + size(self) <= KEPT * threads {
             spare.push(std::mem::take(self));
         }
     }
