@@ -253,6 +253,7 @@ pub(crate) fn each_chunk<T: Send>(y: &mut [T], size: usize, task: impl Fn(usize,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
     use std::thread::sleep;
 
     /// Runs `f` as a network in pools of 1 to 5 threads, some of which may be asleep, and without a team.
@@ -287,6 +288,33 @@ mod tests {
                 counted(8, |i| sleep(Duration::from_micros(if i == round { 3000 } else { 100 })));
             }
         });
+    }
+
+    #[test]
+    fn members_come_and_come_again() {
+        for threads in 2..=4 {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let shared = || {
+                let threads = Mutex::new(HashSet::new());
+                counted(8, |_| {
+                    threads.lock().unwrap().insert(std::thread::current().id());
+                    sleep(Duration::from_millis(10));
+                });
+                assert!(threads.into_inner().unwrap().len() > 1, "the leader was alone");
+            };
+            pool.install(|| {
+                with_team(|| {
+                    shared();
+                    sleep(PATIENCE * 2);
+                    shared();
+                    let start = Instant::now();
+                    while start.elapsed() < 2 * STAY {
+                        counted(4, |_| {});
+                    }
+                    shared();
+                });
+            });
+        }
     }
 
     #[test]

@@ -409,19 +409,7 @@ fn winograds_error_is_as_stated() {
 
 #[test]
 fn the_result_does_not_depend_on_the_number_of_threads() {
-    let g = Conv2d {
-        n: 3,
-        h: 30,
-        w: 30,
-        cin: 40,
-        cout: 70,
-        kh: 3,
-        kw: 3,
-        stride: (1, 1),
-        pad: [1; 4],
-        dilation: (1, 1),
-        groups: 1,
-    };
+    let g = Conv2d { n: 3, h: 30, w: 30, cin: 40, cout: 70, kh: 3, kw: 3, pad: [1; 4], ..PRODUCT };
     let depthwise = Conv2d { groups: 40, cout: 40, ..g };
     let first = Conv2d { cin: 3, kh: 7, kw: 7, stride: (2, 2), pad: [3; 4], ..g };
     let line = Conv2d { kh: 1, kw: 7, pad: [0, 0, 3, 3], ..g };
