@@ -37,7 +37,7 @@ pub(super) const IN: usize = 6;
 /// Places of a square tile.
 pub(super) const PLACES: usize = IN * IN;
 /// Transformed numbers of a block of tiles that a task works on, about: they stay in the second-level cache.
-const BLOCK: usize = 192 * 1024;
+const BLOCK: usize = 144 * 1024;
 /// Rows of tiles up to which all of them are one block.
 const FEW: usize = 4;
 /// Tiles in the time in which a number of the weight is transformed.
@@ -278,8 +278,10 @@ pub(super) unsafe fn forward(
     let (rows, width) = tile_size(isa);
     let (count, panels) = (g.n * grid.0 * grid.1, g.cout.div_ceil(width));
     if count >= FEW * rows {
-        let most = (BLOCK / size).min(count / TASKS).max(rows) / rows * rows;
-        let blocks: Vec<_> = pieces(0..count, shared(count, most)).collect();
+        // Each block meets the whole weight: no more of them than the second cache and the cores ask for.
+        let least = count.div_ceil((BLOCK / (size + places * width)).max(rows));
+        let blocks = least.max((count / rows).min(TASKS) / 4 * 4);
+        let blocks: Vec<_> = pieces(0..count, shared(count, count.div_ceil(blocks))).collect();
         return each(blocks.len(), |i| {
             let block = blocks[i].clone();
             with_buffer(block.len() * (size + places * width), |buffer| {

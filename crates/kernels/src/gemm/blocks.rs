@@ -1,13 +1,15 @@
 //! Cutting a product into tasks of fixed size, so that the result does not depend on the number of threads.
 
 use super::store::Target;
-use super::tile::{Block, Job, Panels, run};
+use super::tile::{Block, Job, Panels, TOGETHER, run};
 use crate::isa::Isa;
 use crate::team::{each, each_result};
 use std::ops::Range;
 
-/// Numbers of A that one task works on: a quarter of a typical second-level cache of 1 MiB.
-const BLOCK: usize = 64 * 1024;
+/// Numbers of A that one task works on: three eighths of a typical second-level cache of 1 MiB.
+const BLOCK: usize = 96 * 1024;
+/// Numbers of A that may be one block where B is deep.
+const WHOLE: usize = 4 * BLOCK;
 /// Tasks that are enough to keep some cores busy.
 const TASKS: usize = 16;
 /// Multiplications below which a task is not worth starting.
@@ -54,6 +56,12 @@ pub(crate) unsafe fn run_blocks(
     let (tile_rows, width) = tile_size(isa);
     let panels = b.cols.div_ceil(width);
     let most = (BLOCK / footprint.max(1)).clamp(tile_rows, 20 * tile_rows) / tile_rows * tile_rows;
+    // All rows as one block, if it costs less that they come again for every few panels than that all of B does for each block.
+    let size = b.taps * b.depth * width;
+    let again = panels.div_ceil((TOGETHER / size.max(1)).max(1)).max(TASKS.min(panels));
+    let all = rows * footprint;
+    let whole = all <= WHOLE && all * again < rows.div_ceil(most).saturating_sub(1) * panels * size;
+    let most = if whole { rows } else { most };
     // The weight of a few rows takes as long to come from memory as some rows more to compute.
     let small = serial || rows.max(FEW) * b.cols * b.depth * b.taps < SMALL;
     let blocks: Vec<_> = pieces(0..rows, if small { most } else { shared(rows, most) }).collect();

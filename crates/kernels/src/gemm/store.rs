@@ -84,8 +84,13 @@ unsafe impl Send for Target<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Target<'_> {}
 
-/// Rows of whole vectors: those of a full tile stored out of registers, if the product is so and the activation a maximum at most;
-/// all others kept for [`store_tile`].
+/// Does a tile have so many rows that code which stores them out of registers is worth its length?
+pub(super) const fn is_direct<S: Simd>(rows: usize) -> bool {
+    2 * rows >= S::ROWS
+}
+
+/// Rows of whole vectors: those of a tile stored out of registers, if [`is_direct`] and the product is so, and the activation a
+/// maximum at most; all others kept for [`store_tile`].
 pub(super) struct Writer<'a, S: Simd, P> {
     target: &'a Target<'a>,
     out: &'a [usize],
@@ -96,7 +101,7 @@ pub(super) struct Writer<'a, S: Simd, P> {
 }
 
 impl<'a, S: Simd, P> Writer<'a, S, P> {
-    /// Without `keep` the tile must be full and the product [`Product::DIRECT`], else nothing is written.
+    /// Without `keep` the tile must be [`is_direct`] and the product [`Product::DIRECT`], else nothing is written.
     ///
     /// # Safety
     /// Unless rows are kept, the places `out + column`, for two vectors, must lie inside the result and belong to the caller.
@@ -115,7 +120,7 @@ impl<S: Simd, P: Product<S>> Sink<S> for Writer<'_, S, P> {
     #[inline(always)]
     fn take<const R: usize>(self, s: S, mut rows: [[S::V; 2]; R]) {
         let Writer { target, out, column, keep, .. } = self;
-        if !P::DIRECT || R < S::ROWS || keep.is_some() {
+        if !P::DIRECT || !is_direct::<S>(R) || keep.is_some() {
             if let Some(keep) = keep {
                 keep[..R].copy_from_slice(&rows);
             }

@@ -8,7 +8,7 @@
 use super::Activation;
 use super::pairs::Kind;
 use super::quads::Quantum;
-use super::store::{Target, Writer, store_tile};
+use super::store::{Target, Writer, is_direct, store_tile};
 use crate::isa::Isa;
 use crate::simd::Simd;
 #[cfg(target_arch = "x86_64")]
@@ -174,7 +174,7 @@ impl<'a> Job<'a> {
 
 /// How the places of A and B are multiplied.
 pub(crate) trait Product<S: Simd> {
-    /// Whether full tiles are stored out of registers: code that only the products that count most are worth.
+    /// Whether tiles are stored out of registers: code that only the products that count most are worth.
     const DIRECT: bool = false;
     /// a·b + sum
     fn multiply_add(s: S, a: S::V, b: S::V, sum: S::V) -> S::V;
@@ -312,7 +312,7 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
                 }
                 let (rows, taps, depth) = (tile.rows, &block.taps[tile.taps.clone()], (b.depth, b.chain));
                 let out = &tile.out[..rows];
-                let whole = plain && cols == width && rows == S::ROWS;
+                let whole = plain && cols == width && is_direct::<S>(rows);
                 let keep = (!whole).then_some(&mut sums);
                 // SAFETY: promised to `Job::new`.
                 unsafe {
@@ -428,7 +428,7 @@ pub(crate) const ENDLESS_CHAIN: usize = usize::MAX / 2;
 const AHEAD: usize = 2048;
 /// Numbers of the panels that a tile meets before the next one does: they stay in the second cache, and what a tile writes lies on few
 /// pages.
-const TOGETHER: usize = 64 * 1024;
+pub(super) const TOGETHER: usize = 64 * 1024;
 /// Numbers of a cache line.
 const LINE: usize = 16;
 /// Lines of each row of a tile that are asked for before it begins; the processor foresees the rest.
