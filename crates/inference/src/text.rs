@@ -2,6 +2,7 @@
 
 use crate::plan::{Plan, PlanOptions, StepProfile};
 use std::time::Instant;
+use ukulele_kernels::in_pool;
 use ukulele_layers::{Error, Pass, Result, Tensor, Value};
 use ukulele_models::{TextModel, TokenBatch};
 
@@ -54,6 +55,10 @@ impl TextPlan {
     /// # Errors
     /// Padding that is not at the end of its text, or what [`TextModel::hidden`] refuses.
     pub fn hidden(&self, tokens: &TokenBatch) -> Result<Value> {
+        in_pool(|| self.hidden_here(tokens))
+    }
+
+    fn hidden_here(&self, tokens: &TokenBatch) -> Result<Value> {
         let (packed, lengths) = self.embedded(tokens)?;
         let hidden = self.plan.run_tokens(&packed, &lengths)?;
         let width = hidden.shape()[1];
@@ -87,6 +92,10 @@ impl TextPlan {
     /// # Errors
     /// As [`TextPlan::hidden`].
     pub fn profile(&self, tokens: &TokenBatch) -> Result<Vec<StepProfile>> {
+        in_pool(|| self.profile_here(tokens))
+    }
+
+    fn profile_here(&self, tokens: &TokenBatch) -> Result<Vec<StepProfile>> {
         let start = Instant::now();
         let (packed, lengths) = self.embedded(tokens)?;
         let embeddings = StepProfile {

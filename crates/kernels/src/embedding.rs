@@ -1,6 +1,7 @@
 //! Rows of a table by number.
 
 use crate::Element;
+use crate::lanes::{piece_rows, pieces};
 use crate::naive::embedding as naive;
 
 /// `y[i]` = row `ids[i]` of the table, rows of `dim` numbers.
@@ -9,7 +10,12 @@ use crate::naive::embedding as naive;
 /// If the sizes do not fit or an id is not a row, as the other functions of this module do.
 pub fn gather<T: Element>(table: &[T], dim: usize, ids: &[i64], y: &mut [T]) {
     check(table.len(), dim, ids, y.len());
-    naive::gather(table, dim, ids, y);
+    // No row is cut.
+    let rows = piece_rows(dim);
+    pieces(y, rows * dim, |at, y| {
+        let first = at.checked_div(dim).unwrap_or(0);
+        naive::gather(table, dim, &ids[first..first + y.len().checked_div(dim).unwrap_or(0)], y);
+    });
 }
 
 /// `dtable[ids[i]] += dy[i]`, in the order of i: the gradient of [`gather`]. Rows with the id `padding` get nothing.

@@ -1,8 +1,7 @@
 //! Loops that other kernels share: over the vectors of slices, and over pieces of fixed size on all threads.
 
 use crate::simd::Simd;
-use crate::team::{each_chunk, each_result};
-use rayon::prelude::*;
+use crate::team::{each_chunk, each_item, each_result};
 use std::ops::Range;
 
 /// Numbers in a piece of parallel work: 64 KiB of f32, which leaves room in the second cache for a few operands.
@@ -40,7 +39,7 @@ pub(crate) fn pieces2<T: Send>(
             f(i * size, a, b);
         }
     } else {
-        a.par_chunks_mut(size).zip(b.par_chunks_mut(size)).enumerate().for_each(|(i, (a, b))| f(i * size, a, b));
+        each_item(a.chunks_mut(size).zip(b.chunks_mut(size)), |i, (a, b)| f(i * size, a, b));
     }
 }
 

@@ -235,19 +235,20 @@ pub(crate) fn each_result<R: Send + Sync>(count: usize, task: impl Fn(usize) -> 
     results.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
+/// Calls `task` with the number and the value of each item, on all threads.
+pub(crate) fn each_item<T: Send>(items: impl Iterator<Item = T>, task: impl Fn(usize, T) + Send + Sync) {
+    let items: Vec<_> = items.map(|item| Mutex::new(Some(item))).collect();
+    each(items.len(), |i| {
+        let item = items[i].lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(item) = item {
+            task(i, item);
+        }
+    });
+}
+
 /// Calls `task` with the number and the numbers of each chunk of `size` that `y` consists of, on all threads.
 pub(crate) fn each_chunk<T: Send>(y: &mut [T], size: usize, task: impl Fn(usize, &mut [T]) + Send + Sync) {
-    struct Start<T>(*mut T);
-    // SAFETY: each task gets a part of its own of what it points to.
-    unsafe impl<T: Send> Sync for Start<T> {}
-    // SAFETY: as above.
-    unsafe impl<T: Send> Send for Start<T> {}
-    let (start, len) = (&Start(y.as_mut_ptr()), y.len());
-    each(len.div_ceil(size), |i| {
-        let count = size.min(len - i * size);
-        // SAFETY: `each` calls with each number once, and chunks of different numbers do not overlap; y is borrowed meanwhile.
-        task(i, unsafe { std::slice::from_raw_parts_mut(start.0.add(i * size), count) });
-    });
+    each_item(y.chunks_mut(size), task);
 }
 
 #[cfg(test)]

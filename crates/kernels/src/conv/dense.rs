@@ -13,7 +13,7 @@ use crate::gemm::tile::{CHAIN, Panels};
 use crate::gemm::{self, Epilogue, Mat, Precision, Rows, with_rows};
 use crate::isa::Isa;
 use crate::numbers::{Numbers, with_wide};
-use crate::team::each_chunk;
+use crate::team::{each_chunk, each_item};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -265,8 +265,7 @@ pub(super) unsafe fn backward_data(isa: Isa, kind: Kind, g: &Conv2d, dy: Numbers
             });
         }
         with_buffer(data.len() / 2, |pairs| {
-            let (to, from) = (pairs.par_chunks_mut(RUN), data.par_chunks(2 * RUN));
-            to.zip(from).for_each(|(pairs, dy)| to_pairs(isa, kind, dy, pairs));
+            each_item(pairs.chunks_mut(RUN).zip(data.chunks(2 * RUN)), |_, (pairs, dy)| to_pairs(isa, kind, dy, pairs));
             // SAFETY: the caller's promise.
             unsafe { backward_taps(isa, kind, g, pairs, w, target) };
         });

@@ -14,6 +14,8 @@ const WHOLE: usize = 4 * BLOCK;
 const TASKS: usize = 16;
 /// Multiplications below which a task is not worth starting.
 const SMALL: usize = 1 << 20;
+/// Tiles of rows whose products take so long that all of B may come from memory for each thread.
+const MANY: usize = 32;
 /// Rows in the time that a weight takes to come from memory.
 const FEW: usize = 4;
 
@@ -76,8 +78,14 @@ pub(crate) unsafe fn run_blocks(
     } else if chunks == 1 {
         each(blocks.len(), |i| task(&block(blocks[i].clone()), 0));
     } else {
-        // Made once for all tasks. All blocks meet some panels before the next ones come from memory.
+        // Made once for all tasks.
         let blocks = each_result(blocks.len(), |i| block(blocks[i].clone()));
-        each(blocks.len() * chunks, |i| task(&blocks[i % blocks.len()], i / blocks.len()));
+        let many = rows >= MANY * tile_rows;
+        each(blocks.len() * chunks, |i| {
+            // Many rows stay with the thread that has them in its cache, from layer to layer. Few have all blocks meet some panels
+            // before the next ones come from memory.
+            let (block, chunk) = if many { (i / chunks, i % chunks) } else { (i % blocks.len(), i / blocks.len()) };
+            task(&blocks[block], chunk);
+        });
     }
 }

@@ -18,8 +18,7 @@ use crate::numbers::{Numbers, widen};
 use crate::simd::Simd;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::avx512::Avx512;
-use crate::team::each;
-use rayon::prelude::*;
+use crate::team::{each, each_item};
 use std::ops::Range;
 
 /// Places of the left in a block: few enough to stay in the first-level cache with those of the right.
@@ -114,7 +113,7 @@ pub(crate) fn outer(
             task(&pieces, i, targets[i / (pieces.by_row * pieces.by_panel)]);
         });
         let parts = &*parts;
-        c.par_chunks_mut(sum.row_stride).take(rows).enumerate().for_each(|(i, c)| {
+        each_item(c.chunks_mut(sum.row_stride).take(rows), |i, c| {
             let c = &mut c[..cols];
             if !sum.accumulate {
                 c.fill(0.0);

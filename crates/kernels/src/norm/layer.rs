@@ -3,7 +3,7 @@
 use crate::isa::Isa;
 use crate::lanes::{column_totals, piece_rows, pieces};
 use crate::simd::Simd;
-use rayon::prelude::*;
+use crate::team::each_item;
 
 /// The parameters.
 #[derive(Clone, Copy)]
@@ -52,11 +52,8 @@ fn each_piece(cols: usize, out: Rows, f: impl Fn(usize, Rows) + Send + Sync) {
         f(0, out);
         return;
     }
-    let outputs = out.y.par_chunks_mut(rows * cols).zip(out.mean.par_chunks_mut(rows));
-    outputs
-        .zip(out.inv_std.par_chunks_mut(rows))
-        .enumerate()
-        .for_each(|(i, ((y, mean), inv_std))| f(i * rows, Rows { y, mean, inv_std }));
+    let outputs = out.y.chunks_mut(rows * cols).zip(out.mean.chunks_mut(rows)).zip(out.inv_std.chunks_mut(rows));
+    each_item(outputs, |i, ((y, mean), inv_std)| f(i * rows, Rows { y, mean, inv_std }));
 }
 
 pub(crate) fn forward(isa: Isa, x: &[f32], p: Parameters, out: Rows) {
@@ -78,12 +75,10 @@ pub(crate) fn forward_residual(isa: Isa, x: &[f32], residual: &[f32], sum: &mut 
         work(0, sum, out);
         return;
     }
-    let outputs = out.y.par_chunks_mut(rows * cols).zip(out.mean.par_chunks_mut(rows));
-    outputs
-        .zip(out.inv_std.par_chunks_mut(rows))
-        .zip(sum.par_chunks_mut(rows * cols))
-        .enumerate()
-        .for_each(|(i, (((y, mean), inv_std), sum))| work(i * rows * cols, sum, Rows { y, mean, inv_std }));
+    let outputs = out.y.chunks_mut(rows * cols).zip(out.mean.chunks_mut(rows)).zip(out.inv_std.chunks_mut(rows));
+    each_item(outputs.zip(sum.chunks_mut(rows * cols)), |i, (((y, mean), inv_std), sum)| {
+        work(i * rows * cols, sum, Rows { y, mean, inv_std });
+    });
 }
 
 /// What the backward reads: all rows, or some of them.

@@ -4,7 +4,7 @@ use super::{Adam, AdamConstants, Sgd};
 use crate::isa::Isa;
 use crate::lanes::{PIECE, pieces, pieces2};
 use crate::simd::Simd;
-use rayon::prelude::*;
+use crate::team::each_item;
 
 #[inline(always)]
 fn sgd_body<S: Simd>(s: S, o: &Sgd, p: &mut [f32], grad: &[f32], velocity: &mut [f32]) {
@@ -94,6 +94,6 @@ pub(crate) fn adam(isa: Isa, o: &Adam, step: u64, p: &mut [f32], grad: &[f32], m
         piece(0, p, m, v);
         return;
     }
-    let parts = p.par_chunks_mut(PIECE).zip(m.par_chunks_mut(PIECE)).zip(v.par_chunks_mut(PIECE));
-    parts.enumerate().for_each(|(i, ((p, m), v))| piece(i * PIECE, p, m, v));
+    let parts = p.chunks_mut(PIECE).zip(m.chunks_mut(PIECE)).zip(v.chunks_mut(PIECE));
+    each_item(parts, |i, ((p, m), v)| piece(i * PIECE, p, m, v));
 }

@@ -8,7 +8,7 @@ use crate::lanes::pieces;
 use crate::naive::pool as naive;
 use crate::numbers::{Numbers, NumbersMut, Stored, narrow};
 use crate::simd::Simd;
-use rayon::prelude::*;
+use crate::team::each_item;
 use std::ops::Range;
 
 /// An image [h][w][c] and a window of it.
@@ -169,8 +169,8 @@ fn max_rows<X: Stored>(
         return;
     }
     let size = g.out_w() * g.c;
-    let rows = y.par_chunks_mut(size).zip(places.par_chunks_mut(size * g.place_bytes()));
-    rows.enumerate().for_each(|(i, (y, places))| {
+    let rows = y.chunks_mut(size).zip(places.chunks_mut(size * g.place_bytes()));
+    each_item(rows, |i, (y, places)| {
         if row(i * g.out_w(), y, places) {
             for (j, y) in y.iter_mut().enumerate() {
                 let (value, place) = naive::largest(g, |at| x[at].number(), i * size + j);
