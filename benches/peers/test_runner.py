@@ -169,8 +169,11 @@ class Runner(unittest.TestCase):
         servers = {"ukulele": GOOD, "onnxruntime": SLOW, "openvino": GOOD, "torch": DEAD}
         with mock.patch.object(run, "LIMIT", 20):
             medians, megabytes, turns, errors = run.measure(ROWS[0], servers, arguments, True)
-            self.assertEqual((turns, medians), (1, {"ukulele": 10, "onnxruntime": 30, "openvino": 10}))
+            self.assertEqual((turns, medians), (25, {"ukulele": 10, "onnxruntime": 30, "openvino": 10}))
             self.assertEqual((megabytes["onnxruntime"], errors), (200, {"torch": "it ended"}))
+            # In a hurry half a second is enough.
+            _, _, turns, _ = run.measure(ROWS[0], {"ukulele": SLOW, "openvino": SLOW}, arguments, True)
+            self.assertEqual(turns, 9)
             _, _, turns, errors = run.measure(ROWS[0], {"ukulele": GOOD}, arguments, False)
         self.assertEqual((turns, errors), (25, {}))
 
