@@ -26,6 +26,9 @@ use std::ops::Range;
 use store::Target;
 use tile::{Block, CHAIN, Panels};
 
+/// Numbers of a B that are packed at a time for one product.
+const PACKED: usize = 4 * 1024 * 1024;
+
 /// Rows whose distance is a multiple of this many numbers (4 KiB) all fall into the same few places of the first-level
 /// cache and push each other out.
 pub(crate) const CLASH: usize = 1024;
@@ -418,7 +421,7 @@ pub(crate) fn gemm_with<T: Element>(
             } else {
                 let width = tile_size(isa).1;
                 // A large B is packed some columns at a time: the panels of all would take as much memory once more.
-                let most = (pack::KEEP / b.rows.max(1) / width).max(1) * width;
+                let most = (PACKED / b.rows.max(1) / width).max(1) * width;
                 for first in (0..b.cols).step_by(most) {
                     let cols = first..b.cols.min(first + most);
                     let from = |x: usize| first.min(x);

@@ -4,6 +4,7 @@ use super::pairs::{Joins, Kind, join, to_pairs};
 use super::store::{load, store};
 use super::{Mat, Precision};
 use crate::Element;
+use crate::arena::Stretch;
 use crate::element::cast_mut;
 use crate::isa::Isa;
 use crate::numbers::Numbers;
@@ -15,8 +16,8 @@ use std::cell::RefCell;
 const SMALL: usize = 64 * 1024;
 /// Numbers of a cache line.
 const LINE: usize = 16;
-/// The largest buffer, in numbers, that a thread keeps for next time.
-pub(crate) const KEEP: usize = 4 * 1024 * 1024;
+/// The largest buffer, in numbers, that each thread keeps for itself.
+const LARGE: usize = 256 * 1024;
 
 /// Numbers that panels of `taps` matrices of `rows` x `cols` take.
 pub(crate) fn packed_len(taps: usize, rows: usize, cols: usize, width: usize) -> usize {
@@ -89,9 +90,12 @@ fn join_panel(isa: Isa, kind: Kind, b: &Mat<f32>, width: usize, out: &mut [f32])
     join(isa, kind, &Joins { from: Numbers::F32(b.data), rows: &rows, len: b.cols, pitch: width }, out);
 }
 
-/// Calls `f` with a buffer of `len` numbers of any value, which the thread keeps for the next call unless it is large:
-/// fresh memory costs as much as packing. It begins with a cache line: vectors that lie across two take up to a third longer.
+/// Calls `f` with a buffer of `len` numbers of any value, which the thread keeps for the next call, or all threads together if it is
+/// large: fresh memory costs as much as packing. It begins with a cache line: vectors that lie across two take up to a third longer.
 pub(crate) fn with_buffer<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+    if len > LARGE {
+        return f(Stretch::scratch(len).as_mut_slice());
+    }
     // One for each call within another.
     thread_local!(static SPARE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) });
     let mut buffer = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
@@ -100,9 +104,7 @@ pub(crate) fn with_buffer<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
     }
     let first = buffer.as_ptr().align_offset(LINE * size_of::<f32>());
     let result = f(&mut buffer[first..first + len]);
-    if buffer.len() <= KEEP + LINE {
-        SPARE.with_borrow_mut(|spare| spare.push(buffer));
-    }
+    SPARE.with_borrow_mut(|spare| spare.push(buffer));
     result
 }
 
