@@ -172,7 +172,7 @@ class Runner(unittest.TestCase):
             self.assertEqual((turns, medians), (25, {"ukulele": 10, "onnxruntime": 30, "openvino": 10}))
             self.assertEqual((megabytes["onnxruntime"], errors), (200, {"torch": "it ended"}))
             # In a hurry half a second is enough.
-            _, _, turns, _ = run.measure(ROWS[0], {"ukulele": SLOW, "openvino": SLOW}, arguments, True)
+            _, _, turns, _ = run.measure(ROWS[0], {"ukulele": SLOW, "openvino": SLOW}, mock.Mock(quick=True, threads=2), True)
             self.assertEqual(turns, 9)
             _, _, turns, errors = run.measure(ROWS[0], {"ukulele": GOOD}, arguments, False)
         self.assertEqual((turns, errors), (25, {}))

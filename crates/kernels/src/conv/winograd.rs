@@ -36,13 +36,14 @@ pub(super) const OUT: usize = 4;
 pub(super) const IN: usize = 6;
 /// Places of a square tile.
 pub(super) const PLACES: usize = IN * IN;
-/// Transformed numbers of a block of tiles that a task works on, about: they stay in the second-level cache.
+/// Transformed numbers of a block of tiles that a task works on, with the products of a panel, about: they stay in the second-level
+/// cache.
 const BLOCK: usize = 144 * 1024;
 /// Rows of tiles up to which all of them are one block.
 const FEW: usize = 4;
 /// Tiles in the time in which a number of the weight is transformed.
 const TILES_PER_WEIGHT: usize = 100;
-/// Blocks that are enough to keep some cores busy.
+/// Blocks, or panels, that are enough to keep some cores busy; where tiles are few, half as many blocks do: each meets the whole weight.
 const TASKS: usize = 8;
 
 /// Outputs and inputs of a tile, vertically and horizontally.

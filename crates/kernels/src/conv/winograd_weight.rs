@@ -18,7 +18,7 @@ use crate::simd::Simd;
 use crate::team::each_chunk;
 use std::ops::Range;
 
-/// Numbers of the sums, about: what a thread keeps.
+/// Numbers of the sums, about.
 const BUFFER: usize = 4 * 1024 * 1024;
 /// Numbers of the transformed tiles of a chunk, about: what the second-level caches of some cores hold.
 const CHUNK: usize = 1024 * 1024;

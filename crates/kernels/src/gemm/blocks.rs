@@ -58,11 +58,12 @@ pub(crate) unsafe fn run_blocks(
     let (tile_rows, width) = tile_size(isa);
     let panels = b.cols.div_ceil(width);
     let most = (BLOCK / footprint.max(1)).clamp(tile_rows, 20 * tile_rows) / tile_rows * tile_rows;
-    // All rows as one block, if it costs less that they come again for every few panels than that all of B does for each block.
+    // All rows as one block, if it costs less that they come again for every few panels than that all of B does for each block, and
+    // panels alone are tasks enough.
     let size = b.taps * b.depth * width;
-    let again = panels.div_ceil((TOGETHER / size.max(1)).max(1)).max(TASKS.min(panels));
+    let again = panels.div_ceil((TOGETHER / size.max(1)).max(1)).max(TASKS);
     let all = rows * footprint;
-    let whole = all <= WHOLE && all * again < rows.div_ceil(most).saturating_sub(1) * panels * size;
+    let whole = panels >= TASKS && all <= WHOLE && all * again < rows.div_ceil(most).saturating_sub(1) * panels * size;
     let most = if whole { rows } else { most };
     // The weight of a few rows takes as long to come from memory as some rows more to compute.
     let small = serial || rows.max(FEW) * b.cols * b.depth * b.taps < SMALL;

@@ -14,11 +14,12 @@ use super::pairs::{Joins, Kind, join};
 use super::tile::NativePairs;
 use super::tile::{MAX_ROWS, Pairs, Product, Single, Sums};
 use crate::isa::Isa;
+use crate::lanes::piece_rows;
 use crate::numbers::{Numbers, widen};
 use crate::simd::Simd;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::avx512::Avx512;
-use crate::team::{each, each_item};
+use crate::team::{each, each_chunk};
 use std::ops::Range;
 
 /// Places of the left in a block: few enough to stay in the first-level cache with those of the right.
@@ -113,13 +114,16 @@ pub(crate) fn outer(
             task(&pieces, i, targets[i / (pieces.by_row * pieces.by_panel)]);
         });
         let parts = &*parts;
-        each_item(c.chunks_mut(sum.row_stride).take(rows), |i, c| {
-            let c = &mut c[..cols];
-            if !sum.accumulate {
-                c.fill(0.0);
-            }
-            for part in parts.chunks_exact(rows * cols) {
-                c.iter_mut().zip(&part[i * cols..]).for_each(|(c, part)| *c += part);
+        let together = piece_rows(pieces.by_depth * cols);
+        each_chunk(&mut c[..(rows - 1) * sum.row_stride + cols], together * sum.row_stride, |piece, c| {
+            for (i, c) in c.chunks_mut(sum.row_stride).enumerate() {
+                let (i, c) = (piece * together + i, &mut c[..cols]);
+                if !sum.accumulate {
+                    c.fill(0.0);
+                }
+                for part in parts.chunks_exact(rows * cols) {
+                    c.iter_mut().zip(&part[i * cols..]).for_each(|(c, part)| *c += part);
+                }
             }
         });
     });

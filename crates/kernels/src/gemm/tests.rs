@@ -226,9 +226,33 @@ fn f64_agrees_with_the_naive_twin() {
 }
 
 /// Whole vectors and the rest of a row have the same numbers added in the same order.
+/// So deep that all rows are one block, which those of each part are not.
+#[test]
+fn how_a_product_is_cut_changes_no_bit() {
+    let (m, n, k) = (13, 512, 16384);
+    let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+    for isa in available() {
+        let packed = Packed::new_with(isa, Mat::new(&b, k, n));
+        let rows = |rows: std::ops::Range<usize>| {
+            let mut c = vec![0.0; rows.len() * n];
+            let a = Mat::new(&a[rows.start * k..rows.end * k], rows.len(), k);
+            gemm_packed(a, &packed, &mut c, n, false, &Epilogue::NONE);
+            c
+        };
+        assert!(rows(0..m) == [rows(0..9), rows(9..m)].concat(), "{isa:?}");
+    }
+}
+
 #[test]
 fn equal_columns_have_equal_bits() {
-    let (rows, cols, k) = (12, 33, 5);
+    // Tiles of few rows, of some, and full ones.
+    for rows in [3, 5, 7, 12] {
+        rows_of_equal_columns(rows);
+    }
+}
+
+fn rows_of_equal_columns(rows: usize) {
+    let (cols, k) = (33, 5);
     let of_rows = |seed| numbers(rows, seed).iter().flat_map(|&x| vec![x; cols]).collect::<Vec<_>>();
     let (a, b) = (numbers(rows * k, 1), numbers(k, 2).iter().flat_map(|&x| vec![x; cols]).collect::<Vec<_>>());
     let (c, residual, bias) = (of_rows(3), of_rows(4), vec![0.3; cols]);

@@ -312,14 +312,14 @@ fn run_body<S: Simd, P: Product<S>>(s: S, job: &Job) {
                 }
                 let (rows, taps, depth) = (tile.rows, &block.taps[tile.taps.clone()], (b.depth, b.chain));
                 let out = &tile.out[..rows];
-                let whole = plain && cols == width && is_direct::<S>(rows);
-                let keep = (!whole).then_some(&mut sums);
+                let direct = plain && cols == width && is_direct::<S>(rows);
+                let keep = (!direct).then_some(&mut sums);
                 // SAFETY: promised to `Job::new`.
                 unsafe {
                     let sink = Writer::<S, P>::new(target, out, p * width, keep);
                     sum_tile::<S, P>(s, rows, taps, *shift, depth, panel, &mut chains, sink);
                 }
-                if whole {
+                if direct {
                     continue;
                 }
                 if b.kind.trailer() > 0 {
