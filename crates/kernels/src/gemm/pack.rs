@@ -195,4 +195,20 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn buffers_begin_at_a_line_and_lie_apart() {
+        let lens = [0, 1, 100, LARGE, LARGE + 1, 2 * LARGE];
+        for (outer, inner) in lens.iter().flat_map(|&a| lens.map(|b| (a, b))) {
+            with_buffer(outer, |a| {
+                a.fill(1.0);
+                with_buffer(inner, |b| {
+                    assert_eq!((a.len(), b.len()), (outer, inner));
+                    assert!([&*a, &*b].iter().all(|x| x.is_empty() || x.as_ptr().addr().is_multiple_of(4 * LINE)));
+                    b.fill(2.0);
+                });
+                assert!(a.iter().all(|&x| x == 1.0), "{outer} and {inner}");
+            });
+        }
+    }
 }

@@ -225,8 +225,7 @@ fn f64_agrees_with_the_naive_twin() {
     }
 }
 
-/// Whole vectors and the rest of a row have the same numbers added in the same order.
-/// So deep that all rows are one block, which those of each part are not.
+/// So deep that 13 rows are one block, though more than the cache is for: 9 and 4 of them have tiles of other rows.
 #[test]
 fn how_a_product_is_cut_changes_no_bit() {
     let (m, n, k) = (13, 512, 16384);
@@ -243,6 +242,7 @@ fn how_a_product_is_cut_changes_no_bit() {
     }
 }
 
+/// Whole vectors and the rest of a row have the same numbers added in the same order.
 #[test]
 fn equal_columns_have_equal_bits() {
     // Tiles of few rows, of some, and full ones.
