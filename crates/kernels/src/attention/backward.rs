@@ -1,7 +1,8 @@
 //! The backward of attention in f32: a head per task, its queries in blocks.
 
-use super::heads::{Place, Shared, each_head, first, live_mask, tokens};
+use super::heads::{Place, Shared, each_head, live_mask, take, tokens};
 use super::{Attention, Gradients, Inputs, Layout};
+use crate::gemm::pack::with_buffer;
 use crate::gemm::pairs::Kind;
 use crate::gemm::{Epilogue, Mat, gemm_with};
 use crate::isa::Isa;
@@ -52,15 +53,14 @@ struct Queries<'a> {
 
 /// Turns scores into weights after dropout, and the gradient of these into that of the scores.
 #[inline(always)]
-fn unweigh_body<S: Simd>(s: S, w: Weighing, q: Queries, scores: &mut [f32], grad: &mut [f32]) {
+fn unweigh_body<S: Simd>(s: S, w: Weighing, q: Queries, scores: &mut [f32], grad: &mut [f32], spare: &mut [f32]) {
     let (mask, scale) = (w.mask, s.splat(w.g.scale as f32));
     let tk = mask.len();
-    let mut keep = vec![0.0; tk];
-    let mut weights = vec![0.0; tk];
+    let (keep, weights) = spare[..2 * tk].split_at_mut(tk);
     for (i, (row, grad)) in scores.chunks_exact_mut(tk).zip(grad.chunks_exact_mut(tk)).enumerate() {
         let (lse, delta) = (s.splat(q.lse[i]), s.splat(q.delta[i]));
-        w.keep(i, &mut keep);
-        let (keep, weights, scores) = (&keep[..], &mut weights[..], &*row);
+        w.keep(i, keep);
+        let (keep, weights, scores) = (&*keep, &mut *weights, &*row);
         lanes!(s, weights = [scores, mask] exp_nonpositive(s, s.sub(s.mul_add(scores, scale, mask), lse)));
         let weights = &*weights;
         lanes!(s, row = [weights, keep] s.mul(weights, keep));
@@ -69,7 +69,10 @@ fn unweigh_body<S: Simd>(s: S, w: Weighing, q: Queries, scores: &mut [f32], grad
         });
     }
 }
-dispatch!(fn unweigh(w: Weighing, q: Queries, scores: &mut [f32], grad: &mut [f32]) = unweigh_body);
+dispatch!(
+    /// The spare numbers are two for each key.
+    fn unweigh(w: Weighing, q: Queries, scores: &mut [f32], grad: &mut [f32], spare: &mut [f32]) = unweigh_body
+);
 
 #[inline(always)]
 fn row_dots_body<S: Simd>(s: S, a: Mat<f32>, b: Mat<f32>, y: &mut [f32]) {
@@ -103,32 +106,33 @@ pub(crate) fn backward(
     let dk = Shared::new(grads.dk, x.k_layout, g, g.tk, "dk");
     let dv = Shared::new(grads.dv, x.v_layout, g, g.tk, "dv");
     let no_mask = vec![0.0; g.tk];
-    each_head(g, |scratch, b, h| {
+    let queries = g.tq.min(BLOCK);
+    let of_head = |b: usize, h: usize, mut memory: &mut [f32]| {
         let mask = live_mask(g, x, b, &no_mask);
         let tk = mask.len();
         let keys = Place { b, h, first: 0, count: tk };
         let (k, v) = (tokens(x.k, x.k_layout, keys, g.dim), tokens(x.v, x.v_layout, keys, g.dim));
-        let key_grad = first(&mut scratch.keys, g.tk * g.dim);
-        let value_grad = first(&mut scratch.values, g.tk * g.dim);
+        let key_grad = take(&mut memory, g.tk * g.dim);
+        let value_grad = take(&mut memory, g.tk * g.dim);
         key_grad.fill(0.0);
         value_grad.fill(0.0);
+        let (all_scores, all_grads) = (take(&mut memory, queries * tk), take(&mut memory, queries * tk));
+        let (all_rows, spare) = (take(&mut memory, queries * g.dim), take(&mut memory, 2 * tk));
         for block in blocks(g.tq) {
             let count = block.len();
             let place = Place { b, h, first: block.start, count };
             let q = tokens(x.q, x.q_layout, place, g.dim);
             let o = tokens(out, out_layout, place, g.dim);
             let d_o = tokens(dout, out_layout, place, g.dim);
-            let scores = first(&mut scratch.scores, count * tk);
-            let grad = first(&mut scratch.grad, count * tk);
-            let rows = first(&mut scratch.rows, count * g.dim);
-            let delta = first(&mut scratch.per_query, count);
+            let (scores, grad) = (&mut all_scores[..count * tk], &mut all_grads[..count * tk]);
+            let (rows, delta) = (&mut all_rows[..count * g.dim], &mut memory[..count]);
             let query = (b * g.heads + h) * g.tq + block.start;
             row_dots(isa, o, d_o, delta);
             if tk > 0 {
                 multiply(isa, q, k.t(), scores, false);
                 multiply(isa, d_o, v.t(), grad, false);
                 let queries = Queries { lse: &lse[query..query + count], delta };
-                unweigh(isa, Weighing { g, mask, query }, queries, scores, grad);
+                unweigh(isa, Weighing { g, mask, query }, queries, scores, grad, spare);
             }
             let (scores, grad) = (Mat::new(scores, count, tk), Mat::new(grad, count, tk));
             multiply(isa, scores.t(), d_o, &mut value_grad[..tk * g.dim], true);
@@ -144,5 +148,7 @@ pub(crate) fn backward(
             dk.write(all, key_grad);
             dv.write(all, value_grad);
         }
-    });
+    };
+    let room = 2 * g.tk * (g.dim + 1) + queries * (2 * g.tk + g.dim + 1);
+    each_head(g, |b, h| with_buffer(room, |memory| of_head(b, h, memory)));
 }

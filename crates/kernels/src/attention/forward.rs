@@ -1,7 +1,7 @@
 //! The forward of attention in f32: a head per task, and of it a tile of queries at a time, whose scores, at most 12 * tk * 4 bytes,
 //! stay in the first-level cache until they have become results: up to about 680 keys on AVX-512.
 
-use super::heads::{Place, Shared, live_mask, tokens};
+use super::heads::{Place, Shared, each_head, live_mask, take, tokens};
 use super::{Attention, Inputs, Layout};
 use crate::gemm::Mat;
 use crate::gemm::blocks::{pieces, tile_size};
@@ -13,7 +13,6 @@ use crate::math::exp_nonpositive;
 use crate::naive::attention as naive;
 use crate::random::keep_mask;
 use crate::simd::Simd;
-use crate::team::each;
 use std::ops::Range;
 
 /// A head and where its results go.
@@ -29,11 +28,6 @@ struct Head<'a> {
     mask: &'a [f32],
     out: &'a Shared,
     lse: Option<&'a Shared>,
-}
-
-/// Takes the first `len` numbers of the memory.
-fn take<'a>(memory: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
-    memory.split_off_mut(..len).expect("`room` counted it")
 }
 
 /// Numbers of memory that a head needs.
@@ -233,8 +227,7 @@ pub(crate) fn forward(
     let lse = lse.map(|lse| Shared::new(lse, lse_layout, &Attention { dim: 1, ..*g }, g.tq, "lse"));
     let out = &Shared::new(out, out_layout, g, g.tq, "out");
     let no_mask = vec![0.0; g.tk];
-    each(g.batch * g.heads, |i| {
-        let (b, h) = (i / g.heads, i % g.heads);
+    each_head(g, |b, h| {
         let place = Place { b, h, first: 0, count: g.tq };
         let mask = live_mask(g, x, b, &no_mask);
         let keys = Place { count: mask.len(), ..place };

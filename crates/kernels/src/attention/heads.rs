@@ -1,8 +1,8 @@
-//! What attention's ways share: where the tokens of a head lie, whose results its task alone writes, and memory for a head.
+//! What attention's ways share: where the tokens of a head lie, whose results its task alone writes, and a task for each head.
 
 use super::{Attention, Inputs, Layout};
 use crate::gemm::Mat;
-use rayon::prelude::*;
+use crate::team::each;
 
 /// Some tokens of one head.
 #[derive(Clone, Copy)]
@@ -72,33 +72,12 @@ pub(super) fn live_mask<'a>(g: &Attention, x: &Inputs<'a, f32>, b: usize, no_mas
     &mask[..live]
 }
 
-/// Memory for one head at a time: allocated once for many heads, for fresh memory costs more than the arithmetic.
-#[derive(Default)]
-pub(super) struct Scratch {
-    /// Scores, then weights, of a block.
-    pub(super) scores: Vec<f32>,
-    /// Gradient of the weights, then of the scores; or weights of bf16.
-    pub(super) grad: Vec<f32>,
-    /// Result, or gradient of the queries, of a block.
-    pub(super) rows: Vec<f32>,
-    /// Panels, or gradients, of all keys and values.
-    pub(super) keys: Vec<f32>,
-    pub(super) values: Vec<f32>,
-    /// out · dout, or 1 / sum, of each query of a block.
-    pub(super) per_query: Vec<f32>,
+/// Takes the first `len` numbers of a head's memory.
+pub(super) fn take<'a>(memory: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
+    memory.split_off_mut(..len).expect("the caller counted them")
 }
 
-/// The first `n` numbers, whatever they are.
-pub(super) fn first(x: &mut Vec<f32>, n: usize) -> &mut [f32] {
-    if x.len() < n {
-        x.resize(n, 0.0);
-    }
-    &mut x[..n]
-}
-
-/// Calls `f(scratch, b, h)` for each head, on all threads.
-pub(super) fn each_head(g: &Attention, f: impl Fn(&mut Scratch, usize, usize) + Send + Sync) {
-    (0..g.batch * g.heads).into_par_iter().for_each_init(Scratch::default, |scratch, i| {
-        f(scratch, i / g.heads, i % g.heads);
-    });
+/// Calls `f(b, h)` for each head, on all threads.
+pub(super) fn each_head(g: &Attention, f: impl Fn(usize, usize) + Send + Sync) {
+    each(g.batch * g.heads, |i| f(i / g.heads, i % g.heads));
 }

@@ -1,10 +1,10 @@
 //! The forward of attention between queries, keys and values of bf16. Both products take pairs: along a query and a key, and along
 //! the keys, whose weights are rounded. Scores, softmax and sums are f32.
 
-use super::heads::{each_head, first};
+use super::heads::{each_head, take};
 use super::{Attention, Inputs, Layout};
 use crate::gemm::blocks::{pieces, tile_size};
-use crate::gemm::pack::{pack, packed_len};
+use crate::gemm::pack::{pack, packed_len, with_buffer};
 use crate::gemm::pairs::{Kind, native};
 use crate::gemm::store::Target;
 #[cfg(target_arch = "x86_64")]
@@ -152,21 +152,24 @@ pub(super) fn forward(isa: Isa, kind: Kind, g: &Attention, x: &Inputs<u16>, out:
     let most = (SCORES / pitch).max(1).next_multiple_of(tile_rows);
     let out = &Out(out.as_mut_ptr());
     let scores_into = |rows: &mut [f32]| Target { far: false, ..Target::new(rows, false, Epilogue::NONE) };
-    each_head(g, |scratch, b, h| {
-        let panels = first(&mut scratch.keys, packed_len(1, depth, g.tk, width));
+    let queries = most.min(g.tq);
+    let (key_panels, value_panels) = (packed_len(1, depth, g.tk, width), packed_len(1, pairs, g.dim, width));
+    let of_head = |b: usize, h: usize, mut memory: &mut [f32]| {
+        let panels = take(&mut memory, key_panels);
         let keys = self::rows(places[1], x.k_layout.at(b, 0, h), x.k_layout, g.tk, depth);
         pack(isa, true, &[keys.t()], width, panels);
         let keys = Panels { data: panels, taps: 1, depth, cols: g.tk, chain: kind.chain(), kind };
         let values = Tokens { data: &x.v[x.v_layout.at(b, 0, h)..], pitch: x.v_layout.token, count: g.tk, dim: g.dim };
-        let panels = first(&mut scratch.values, packed_len(1, pairs, g.dim, width));
+        let panels = take(&mut memory, value_panels);
         join(isa, values, width, panels);
         let values = Panels { data: panels, taps: 1, depth: pairs, cols: g.dim, chain: kind.chain(), kind };
+        let all_scores = take(&mut memory, queries * pitch);
+        let all_weights = take(&mut memory, queries * pitch / 2);
+        let all_rows = take(&mut memory, queries * g.dim);
         for block in pieces(0..g.tq, most) {
             let count = block.len();
-            let scores = first(&mut scratch.scores, count * pitch);
-            let weights = first(&mut scratch.grad, count * pitch / 2);
-            let rows = first(&mut scratch.rows, count * g.dim);
-            let inverse = first(&mut scratch.per_query, count);
+            let (scores, weights) = (&mut all_scores[..count * pitch], &mut all_weights[..count * pitch / 2]);
+            let (rows, inverse) = (&mut all_rows[..count * g.dim], &mut memory[..count]);
             let first = x.q_layout.at(b, block.start, h);
             let queries = self::rows(places[0], first, x.q_layout, count, depth);
             // SAFETY: the scores have a row of `pitch` numbers, no fewer than keys, for each query.
@@ -185,5 +188,7 @@ pub(super) fn forward(isa: Isa, kind: Kind, g: &Attention, x: &Inputs<u16>, out:
                 scale_row(isa, row, factor, out);
             }
         }
-    });
+    };
+    let room = key_panels + value_panels + queries * (pitch + pitch / 2 + g.dim + 1);
+    each_head(g, |b, h| with_buffer(room, |memory| of_head(b, h, memory)));
 }

@@ -13,8 +13,7 @@ use crate::gemm::tile::{CHAIN, Panels};
 use crate::gemm::{self, Epilogue, Mat, Precision, Rows, with_rows};
 use crate::isa::Isa;
 use crate::numbers::{Numbers, with_wide};
-use crate::team::{each_chunk, each_item};
-use rayon::prelude::*;
+use crate::team::{each_chunk, each_item, each_result};
 use std::ops::Range;
 
 /// Places that are converted in one go, about.
@@ -184,15 +183,14 @@ pub(super) unsafe fn forward_to(
 fn quanta(isa: Isa, g: &Conv2d, x: Pixels) -> Vec<Quantum> {
     let (image, stride) = (g.h * g.w, x.stride);
     let pixels = (RUN / g.cin).max(1);
-    let of_image = |n: usize| {
-        let runs = (0..image).into_par_iter().step_by(pixels).map(|first| {
-            let pixels = first..image.min(first + pixels);
-            let numbers = |pixel| &x.data[(n * image + pixel) * stride..][..g.cin];
-            pixels.map(|pixel| extremes(isa, numbers(pixel))).fold((0.0, 0.0), wider)
-        });
-        Quantum::of(runs.reduce(|| (0.0, 0.0), wider))
-    };
-    (0..g.n).into_par_iter().map(of_image).collect()
+    let runs = image.div_ceil(pixels);
+    let of_runs = each_result(g.n * runs, |i| {
+        let (n, first) = (i / runs, i % runs * pixels);
+        let numbers = |pixel| &x.data[(n * image + pixel) * stride..][..g.cin];
+        (first..image.min(first + pixels)).map(|pixel| extremes(isa, numbers(pixel))).fold((0.0, 0.0), wider)
+    });
+    let of_image = |n: usize| Quantum::of(of_runs[n * runs..][..runs].iter().copied().fold((0.0, 0.0), wider));
+    (0..g.n).map(of_image).collect()
 }
 
 /// The least and the largest of both; NaN if one is.
