@@ -42,8 +42,9 @@ def rows():
     yield from add("bert-base", "infer", ["8x128"], "int8", ["onnxruntime"], 1.0)
     yield from add("bert-base", "infer", ["8x8-128"], "int8", ["onnxruntime"], 1.6)
     for model, size in (("resnet18", 16), ("resnet50", 8), ("vgg16", 4), ("inception_v3", 4), ("bert-base", "8x128"), ("minilm", "32x128")):
-        yield from add(model, "train", [size], "f32", (*TORCH, "torch compile"), 1.1 if model == "resnet18" else 1.2)
+        # tract does not train, and the networks of candle-transformers do not.
+        yield from add(model, "train", [size], "f32", (*TORCH, "torch compile"), 1.1 if model == "resnet18" else 1.2, ["burn"])
     for model, size in (("resnet50", 8), ("bert-base", "8x128"), ("minilm", "32x128")):
         yield from add(model, "train", [size], "bf16", TORCH, 1.1)
-    yield from add("resnet50", "frozen", [16], "f32", TORCH, 1.3)
-    yield from add("bert-base", "frozen", ["8x128"], "f32", TORCH, 1.3)
+    yield from add("resnet50", "frozen", [16], "f32", TORCH, 1.3, RUST[:2])
+    yield from add("bert-base", "frozen", ["8x128"], "f32", TORCH, 1.3, RUST[:2])

@@ -13,7 +13,7 @@ of the process to the first prediction from disk. Peers pad texts of 8 to 128 to
 """
 TORCH = "torch runs eagerly, in both layouts of images"
 COMPILED = ", and by torch.compile"
-OTHERS = "Of {names} each row of inference has one more line: the fastest of those that can run it."
+OTHERS = "Against {names} rows in f32 have one more line: the fastest of those that can do the work. What burn trains is exported, its norms within its convolutions."
 OPENVINO = " OpenVINO's default precision is bf16 where the processor has it, so that it does not count among f32."
 # What benches/works/mod.rs says of a work that ukulele does not do as yet.
 NOT_YET = "networks learn in f32"
@@ -66,7 +66,10 @@ def document(result, command, path):
                 errors.setdefault((name, error), {})[f"{row['work']} {row['precision']}"] = None
     lines += [f"- {name}, {', '.join(works)}: {error}." for (name, error), works in errors.items()]
     if result["quick"]:
-        lines.append("- `--quick` leaves torch out of inference, where it is not the fastest, unless `--peers` names it, and gives up on whoever takes over twice the fastest after one run.")
+        slow = [("torch", " of inference"), *((name, " of steps") for name in RUST)]
+        out = " and ".join(name + where for name, where in slow if any(peer.startswith(name) for peer in result["peers"]))
+        out = f"leaves out, unless `--peers` names it alone, {out}, and " if out else ""
+        lines.append(f"- `--quick` {out}gives up on whoever takes over twice the fastest after one run.")
     old = path.read_text() if path.exists() else ""
     notes = old[old.index(NOTES) :] if NOTES in old else ""
     return "\n".join(lines).rstrip() + "\n" + notes

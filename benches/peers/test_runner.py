@@ -38,7 +38,7 @@ def stub(answer):
 GOOD, SLOW, DEAD, LATE = stub("10.0 100.0"), stub("30.0 200.0"), stub("exit 1;"), stub("exec sleep 100;")
 ROWS = [
     Row("resnet18 infer 1", "f32", ["onnxruntime", "openvino", "torch"], ("openvino default", "candle", "tract"), 1.1),
-    Row("resnet18 train 2", "f32", ["torch"], (), 1.1),
+    Row("resnet18 train 2", "f32", ["torch"], ["burn"], 1.1),
     Row("resnet18 train 2", "bf16", ["torch"], (), 1.1),
 ]
 
@@ -132,6 +132,7 @@ class Runner(unittest.TestCase):
         """Exit code, what was said, and the JSON; servers other than `GOOD` by name."""
 
         def built(names, exports, compiles, threads):
+            self.exports = exports
             there = [name for name in names if name not in missing]
             return {name: servers.get(name, GOOD) for name in ("ukulele", *there)}, missing
 
@@ -201,7 +202,7 @@ class Runner(unittest.TestCase):
         self.assertIn("Written by `benches/peers/run --quick --threads 1 --docs` on a machine, 1 threads: versions.", text)
         self.assertIn("| resnet18 infer 1 | f32 | 10.0 | onnxruntime | 10.0 | 1.00 (missed) | 1.1 |", text)
         self.assertIn("| resnet18 train 2 memory | f32 | 100.0 | torch | 100.0 | 1.00 (missed) | 1.6 |", text)
-        self.assertIn("Of candle and tract each row", text)
+        self.assertIn("Against candle and tract rows in f32", text)
         self.assertTrue(text.endswith("notes\n"), text)
         self.assertEqual([row["work"].split(" ", 1)[1] for row in told["rows"]], ["infer 1", "infer 1", "train 2", "train 2 memory"] + ["train 2", "train 2 memory"])
         self.assertEqual(set(told["rows"][0]["peers_ms"]), {"onnxruntime", "openvino", "openvino default", "candle", "tract"})
@@ -224,6 +225,9 @@ class Runner(unittest.TestCase):
         code, _, told = self.main("--peers", "tract")
         self.assertEqual((code, [(row["peer"], row["goal"]) for row in told["rows"]]), (0, [("tract", 1.5)]))
         self.assertEqual(told["rows"][0]["peers_ms"], {"tract": 10})
+        code, _, told = self.main("--peers", "burn")
+        self.assertEqual((code, [(row["work"], row["peer"], row["goal"]) for row in told["rows"]]), (0, [("resnet18 train 2", "burn", 1.5)]))
+        self.assertEqual(self.exports, ["resnet18 infer 1"])
 
     def test_missing_peers_are_said(self):
         code, said, _ = self.main("--peers", "tract", missing={"tract": "does not build here"})

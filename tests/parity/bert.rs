@@ -4,7 +4,7 @@ use super::{assert_close, assert_gradients, assert_losses, assert_summary, formu
 use serde_json::Value as Json;
 use ukulele::training::Groups;
 use ukulele::{
-    AdamW, BertConfig, Init, Module, Optimizer, Pass, Sgd, TextEncoder, TextModel, TextTask, TokenBatch, Value,
+    AdamW, BertConfig, Init, Module, Optimizer, Pass, Planned, Sgd, TextEncoder, TextModel, TextTask, TokenBatch, Value,
 };
 
 fn batch(golden: &Json) -> TokenBatch {
@@ -96,6 +96,10 @@ fn classification_logits_and_states() {
     assert_summary("pooler", pooled.tensor(), &want["pooler"], 1e-4);
     let logits = net.forward(&batch(&golden), &mut Pass::eval()).unwrap();
     assert_close("logits", &wide(logits.logits().tensor()), &want["logits"], 1e-4);
+    let planned = Planned::new(&net, &batch(&golden));
+    assert!(planned.has_plan());
+    let logits = planned.logits(&batch(&golden)).unwrap();
+    assert_close("logits of the plan", &wide(logits.tensor()), &want["logits"], 1e-4);
 }
 
 #[test]

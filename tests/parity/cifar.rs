@@ -1,6 +1,8 @@
 //! The ResNets of small images against a network written from the paper.
 
-use super::{assert_close, assert_gradients, assert_losses, assert_summary, formula, golden, numbers, wide};
+use super::{
+    assert_close, assert_gradients, assert_losses, assert_plan_close, assert_summary, formula, golden, numbers, wide,
+};
 use serde_json::Value as Json;
 use ukulele::training::Groups;
 use ukulele::{CifarResNet, CifarResNetConfig, Init, Module, Optimizer, Pass, Sgd, Shortcut, Value};
@@ -33,6 +35,7 @@ fn check(file: &str) {
             assert_summary(&name, y.tensor(), &want["stages"][&name], 1e-4);
         }
         assert_close("logits", &wide(net.forward(&x, pass).unwrap().tensor()), &want["logits"], 1e-4);
+        assert_plan_close("logits", |x, pass| net.forward(x, pass), &x, &want["logits"], 1e-4);
     }
 
     let train = &golden["train"];

@@ -10,7 +10,7 @@ mod vision;
 
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use ukulele::{Gradients, Module, Tensor};
+use ukulele::{Gradients, Module, Pass, Plan, Result, Tensor, Value};
 
 /// A golden file beside the tests.
 fn golden(path: &str) -> Json {
@@ -41,6 +41,18 @@ fn assert_close(what: &str, ours: &[f64], want: &Json, tolerance: f64) {
     let error = relative(ours, &numbers(want));
     println!("{what}: relative error {error:.1e}");
     assert!(error <= tolerance, "{what}: relative error {error:.2e} above {tolerance:.0e}");
+}
+
+/// As [`assert_close`], for the logits that a plan of the network gives for images.
+fn assert_plan_close(
+    what: &str,
+    forward: impl FnOnce(&Value, &mut Pass) -> Result<Value>,
+    images: &Value,
+    want: &Json,
+    tolerance: f64,
+) {
+    let plan = Plan::compile(forward, images.tensor()).unwrap();
+    assert_close(&format!("{what} of the plan"), &wide(&plan.run(images.tensor()).unwrap()), want, tolerance);
 }
 
 /// Shape, mean, deviation and first values of a stage's output, against a summary of the generator.

@@ -1,6 +1,8 @@
 //! ResNet-18 and -50 against torchvision.
 
-use super::{assert_close, assert_gradients, assert_losses, assert_summary, formula, golden, numbers, wide};
+use super::{
+    assert_close, assert_gradients, assert_losses, assert_plan_close, assert_summary, formula, golden, numbers, wide,
+};
 use serde_json::Value as Json;
 use ukulele::training::Groups;
 use ukulele::{AdamW, Module, Optimizer, Pass, ResNet, ResNetConfig, Sgd, Value};
@@ -42,6 +44,7 @@ fn evaluation(golden: &Json, key: &str) {
     }
     let logits = net.forward(&x, &mut pass).unwrap();
     assert_close(&format!("{key}: logits"), &wide(logits.tensor()), &want["logits"], 1e-4);
+    assert_plan_close(&format!("{key}: logits"), |x, pass| net.forward(x, pass), &x, &want["logits"], 1e-4);
 }
 
 fn labels(golden: &Json) -> Vec<i64> {

@@ -1,6 +1,6 @@
 //! VGG, Inception v3 and GoogLeNet against torchvision.
 
-use super::{assert_close, assert_gradients, assert_losses, formula, golden, numbers, wide};
+use super::{assert_close, assert_gradients, assert_losses, assert_plan_close, formula, golden, numbers, wide};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use ukulele::training::Groups;
@@ -80,16 +80,22 @@ fn input(name: &str, shape: &Json) -> Value {
     formula::input(name, &shape).into()
 }
 
+/// Of a pass and of a plan.
+fn logits(what: &str, net: &Net, want: &Json) {
+    let x = input("input", &want["shape"]);
+    let logits = net.forward(&x, &mut Pass::eval()).logits;
+    assert_close(what, &wide(logits.tensor()), &want["f64"], 1e-4);
+    assert_plan_close(what, |x, pass| Ok(net.forward(x, pass).logits), &x, &want["f64"], 1e-4);
+}
+
 fn evaluation(golden: &Json) {
     let net = Net::build(golden, false);
     for want in golden["eval"].as_array().unwrap() {
-        let logits = net.forward(&input("input", &want["shape"]), &mut Pass::eval());
-        assert!(logits.aux.is_empty());
-        assert_close("logits", &wide(logits.logits.tensor()), &want["f64"], 1e-4);
+        assert!(net.forward(&input("input", &want["shape"]), &mut Pass::eval()).aux.is_empty());
+        logits("logits", &net, want);
     }
     if let Some(want) = golden.get("transformed") {
-        let logits = Net::build(golden, true).forward(&input("input", &want["shape"]), &mut Pass::eval());
-        assert_close("transformed: logits", &wide(logits.logits.tensor()), &want["f64"], 1e-4);
+        logits("transformed: logits", &Net::build(golden, true), want);
     }
 }
 

@@ -42,9 +42,15 @@ fn most_resident() -> f64 {
     line.unwrap_or(0.0) * 1024e-6
 }
 
-/// Answers each line, a work `MODEL infer SIZE`, with the milliseconds of one run, which comes after two, or one that took a
+/// The labels of a training step.
+#[allow(dead_code)] // not all sides train
+pub fn labels(batch: usize) -> Vec<i64> {
+    (0..batch as i64).map(|i| i % 2).collect()
+}
+
+/// Answers each line, a work `MODEL KIND SIZE` (`infer`, `train` or `frozen`), with the milliseconds of one run, which comes after two, or one that took a
 /// second, and the most megabytes that are resident.
-pub fn serve(build: impl Fn(&str, &str) -> Result<Run>) {
+pub fn serve(build: impl Fn(&str, &str, &str) -> Result<Run>) {
     let mut current = None;
     for line in std::io::stdin().lock().lines().map_while(std::result::Result::ok) {
         if line.is_empty() {
@@ -58,13 +64,17 @@ pub fn serve(build: impl Fn(&str, &str) -> Result<Run>) {
     }
 }
 
-fn answer(current: &mut Option<(String, Run)>, line: &str, build: &impl Fn(&str, &str) -> Result<Run>) -> Result<f64> {
+fn answer(
+    current: &mut Option<(String, Run)>,
+    line: &str,
+    build: &impl Fn(&str, &str, &str) -> Result<Run>,
+) -> Result<f64> {
     if current.as_ref().is_none_or(|(name, _)| name != line) {
         *current = None; // free the work before: one at a time
-        let [model, "infer", size] = line.split(' ').collect::<Vec<_>>()[..] else {
-            return Err(format!("no `{line}` here: inference in f32 only").into());
+        let [model, kind, size] = line.split(' ').collect::<Vec<_>>()[..] else {
+            return Err(format!("no `{line}` here: f32 only").into());
         };
-        let mut run = build(model, size)?;
+        let mut run = build(model, kind, size)?;
         let start = Instant::now();
         run()?;
         if start.elapsed().as_secs() < 1 {

@@ -1,7 +1,7 @@
 //! Plans of the zoo against passes: the same numbers, for any number of images.
 
 use ukulele_inference::{Plan, PlanOptions, Precision};
-use ukulele_layers::{Init, Module, Pass, Role, Tensor, Value};
+use ukulele_layers::{Conv2d, Conv2dOptions, Init, Module, Pass, Role, Tensor, Value};
 use ukulele_models::{ImageConfig, ImageModel};
 
 /// Numbers between -1 and 1 that look random.
@@ -155,4 +155,24 @@ fn fewer_bits_are_near() {
             "{name} {precision:?}"
         );
     }
+}
+
+#[test]
+fn a_plan_is_without_winograds_algorithm_where_that_is_too_far_off() {
+    // The numbers of each kernel sum to 0: far from 0, only small differences of inputs count, which transforms round away.
+    let mut conv = Conv2d::new(64, 64, 3, Conv2dOptions::default(), &mut Init::new(0));
+    for kernel in conv.weight.value.memory_mut().chunks_mut(9) {
+        let mean = kernel.iter().sum::<f32>() / 9.0;
+        kernel.iter_mut().for_each(|w| *w -= mean);
+    }
+    let run = |images: &Tensor, winograd: bool| {
+        let options = PlanOptions { winograd, ..Default::default() };
+        let plan = Plan::compile_with(|x, pass| conv.forward(x, pass), images, options).unwrap();
+        assert!(plan.error() < 1e-4);
+        plan.run(images).unwrap().to_vec()
+    };
+    let near = numbers(&[1, 64, 34, 34], 1);
+    assert_ne!(run(&near, true), run(&near, false), "this convolution is not done by Winograd's algorithm");
+    let far = Tensor::from_vec(near.shape(), near.to_vec().iter().map(|x| x + 1000.0).collect()).unwrap();
+    assert_eq!(run(&far, true), run(&far, false));
 }

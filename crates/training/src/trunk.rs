@@ -109,17 +109,19 @@ pub struct FrozenTrunk<N: Classifier> {
     made_of: Option<Vec<Tensor>>,
     /// [`Classifier::measures`] then: another model may share its tensors.
     measures: String,
+    /// What the plan computes in.
+    precision: Precision,
 }
 
 impl<N: Classifier> Default for FrozenTrunk<N> {
     /// Without a plan yet.
     fn default() -> Self {
-        Self { trunk: Trunk::none(), made_of: None, measures: String::new() }
+        Self { trunk: Trunk::none(), made_of: None, measures: String::new(), precision: Precision::F32 }
     }
 }
 
 impl<N: Classifier> FrozenTrunk<N> {
-    /// What the head sees, by a plan that is made when it is first wanted, and again when the trunk has changed. `None` if a
+    /// What the head sees, in f32, by a plan that is made when it is first wanted, and again when the trunk has changed. `None` if a
     /// part of the trunk is not frozen, or no plan takes the batch: its features are the business of a training pass.
     /// What a layer has beside parameters (strides, epsilons) is known by [`Classifier::measures`]: changed by hand in the layer
     /// alone, it goes unseen.
@@ -131,17 +133,17 @@ impl<N: Classifier> FrozenTrunk<N> {
             *self = Self::default();
             return Ok(None);
         }
-        Ok(self.run(net, batch, None))
+        Ok(self.run(net, batch, None, Precision::F32))
     }
 
     /// Logits (N, classes) of a training pass: what is frozen below the first group that learns runs by a plan, which is made
-    /// when it is first wanted, and again when it has changed; the rest runs in `pass`.
+    /// when it is first wanted, and again when it has changed; the rest runs in `pass`. Both are of the precision of `pass`.
     ///
     /// # Errors
     /// Those of the model.
     pub fn logits(&mut self, net: &mut N, batch: &N::Batch, pass: &mut Pass) -> Result<Value> {
         if learning(net).is_none() {
-            return match self.run(net, batch, None) {
+            return match self.run(net, batch, None, pass.precision()) {
                 Some(features) => Ok(net.head(&features, pass)?),
                 None => Ok(net.logits(batch, pass)?),
             };
@@ -151,20 +153,23 @@ impl<N: Classifier> FrozenTrunk<N> {
             *self = Self::default();
             return Ok(net.logits(batch, pass)?);
         }
-        let Some(value) = self.run(net, batch, Some(boundary)) else { return Ok(net.logits(batch, pass)?) };
+        let Some(value) = self.run(net, batch, Some(boundary), pass.precision()) else {
+            return Ok(net.logits(batch, pass)?);
+        };
         let features = net.above(&value, N::mask(batch).as_ref(), boundary, pass)?;
         Ok(net.head(&features, pass)?)
     }
 
     /// The trunk, or so many groups of it, by a plan of its tensors of now; `None` where there is none for this batch.
-    fn run(&mut self, net: &mut N, batch: &N::Batch, boundary: Option<usize>) -> Option<Value> {
+    fn run(&mut self, net: &mut N, batch: &N::Batch, boundary: Option<usize>, precision: Precision) -> Option<Value> {
         let tensors = trunk(net, boundary);
-        let ready = self.trunk.boundary == boundary;
+        let ready = self.trunk.boundary == boundary && self.precision == precision;
         let measures = net.measures();
         let known = self.made_of.as_ref().is_some_and(|made_of| same(made_of, &tensors)) && self.measures == measures;
         if !ready || !known {
-            let options = PlanOptions { prepacked: false, ..Default::default() };
-            *self = Self { trunk: Trunk::of(net, batch, boundary, options), made_of: Some(tensors), measures };
+            let options = PlanOptions { prepacked: false, precision, ..Default::default() };
+            *self =
+                Self { trunk: Trunk::of(net, batch, boundary, options), made_of: Some(tensors), measures, precision };
         }
         self.trunk.plan.as_ref()?(net, batch).ok()
     }

@@ -44,12 +44,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "#[allow(dead_code)] mod {module} {{ include!(concat!(env!(\"OUT_DIR\"), \"/model/{module}.rs\")); }}"
         )?;
         let run = if name.contains('x') && !name.starts_with("inception") { "run_texts" } else { "run_images" };
-        writeln!(arms, "        {name:?} => Ok({run}!({module}, size)),")?;
+        writeln!(arms, "        {name:?} => Ok({run}!({module}, kind, size)),")?;
     }
     std::fs::write(
         PathBuf::from(std::env::var("OUT_DIR")?).join("models.rs"),
         format!(
-            "{modules}\nfn made(name: &str, size: &str) -> Result<Run> {{\n    match name {{\n{arms}        _ => Err(format!(\"no code was made for {{name}}\").into()),\n    }}\n}}\n"
+            "{modules}\nfn made(name: &str, kind: &str, size: &str) -> Result<Run> {{\n    match name {{\n{arms}        _ => Err(format!(\"no code was made for {{name}}\").into()),\n    }}\n}}\n"
         ),
     )?;
     Ok(())

@@ -39,6 +39,11 @@ impl Roofs {
         [("f32", self.flops)].into_iter().chain(self.reduced)
     }
 
+    /// That of the precision in which a network multiplies.
+    pub(crate) fn peak(&self) -> f64 {
+        self.reduced.map_or(self.flops, |(_, peak)| peak)
+    }
+
     /// `534 GFLOP/s`, or `534 GFLOP/s in f32, 1010 in bf16`.
     pub(crate) fn said(&self, number: impl Fn(f64) -> String) -> String {
         let mut said = format!("{} GFLOP/s", number(self.flops * 1e-9));

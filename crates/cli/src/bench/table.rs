@@ -93,7 +93,7 @@ impl Report {
                     "\n{}\n{} GFLOP/s, {:.0} % of the peak; {memory}\n",
                     self.speed("step"),
                     short(flops * 1e-9),
-                    100.0 * flops / roofs.flops
+                    100.0 * flops / roofs.peak()
                 );
             }
         }
@@ -192,7 +192,7 @@ impl Report {
                 }
                 all["forward_multiply_adds"] = (*multiply_adds).into();
                 all["gflops"] = (flops * 1e-9).into();
-                all["of_peak"] = (flops / roofs.flops).into();
+                all["of_peak"] = (flops / roofs.peak()).into();
             }
         }
         all
@@ -272,9 +272,12 @@ mod tests {
     fn steps_are_three_passes() {
         let parts = [0.001, 0.003, 0.001];
         let mode = Mode::Train { parts, optimizer: "SGD", multiply_adds: 100_000_000 };
-        let report = report(vec![0.006, 0.005, 0.004], mode);
+        let mut report = report(vec![0.006, 0.005, 0.004], mode);
         let text = report.text(None);
         assert!(text.contains("120 GFLOP/s, 60 % of the peak") && text.contains("best 4.00"), "{text}");
         assert_eq!(report.json()["backward_ms"].as_f64().map(f64::round), Some(3.0));
+        report.roofs = BF16;
+        assert!(report.text(None).contains("120 GFLOP/s, 30 % of the peak"));
+        assert_eq!(report.json()["of_peak"].as_f64().map(|x| (100.0 * x).round()), Some(30.0));
     }
 }

@@ -1,9 +1,9 @@
 //! Learning in bf16 beside learning in f32.
 
 use crate::common::{bert, images, resnet, tokens};
-use ukulele_layers::Precision;
+use ukulele_layers::{Pass, Precision};
 use ukulele_models::Pooling;
-use ukulele_training::{AdamW, Batches, Classifier, Control, FitOptions, Optimizer, Result, Sgd, fit};
+use ukulele_training::{AdamW, Batches, Classifier, Control, FitOptions, FrozenTrunk, Optimizer, Result, Sgd, fit};
 
 /// The losses of 40 steps.
 fn curve<'a, N: Classifier>(
@@ -54,6 +54,31 @@ fn a_bert_learns_in_bf16_as_in_f32() {
             })))
         })
     });
+}
+
+#[test]
+fn a_frozen_trunk_is_of_the_precision_of_the_pass() {
+    let (mut net, batch) = (resnet(16), images(8, 64, 0).inputs);
+    net.freeze_trunk();
+    let mut trunk = FrozenTrunk::default();
+    let mut logits = |precision| {
+        let mut pass = Pass::train(0).with_precision(precision);
+        let planned = trunk.logits(&mut net, &batch, &mut pass).unwrap();
+        assert!(trunk.has_plan());
+        let mut pass = Pass::eval().with_precision(precision);
+        (planned.tensor().to_vec(), net.forward(&batch.clone().into(), &mut pass).unwrap().tensor().to_vec())
+    };
+    // The plan rounds what passes from layer to layer, too.
+    let far = |a: &[f32], b: &[f32]| {
+        let squares = |of: &dyn Fn(f32, f32) -> f32| a.iter().zip(b).map(|(&a, &b)| of(a, b).powi(2)).sum::<f32>();
+        (squares(&|a, b| a - b) / squares(&|_, b| b)).sqrt()
+    };
+    let ((exact, eager), (rounded, rounded_eager)) = (logits(Precision::F32), logits(Precision::Bf16));
+    assert!(far(&exact, &eager) < 1e-5, "{}", far(&exact, &eager));
+    assert!(far(&rounded, &exact) > 1e-4 && far(&rounded, &exact) < 0.03, "{}", far(&rounded, &exact));
+    assert!(far(&rounded, &rounded_eager) < 0.03, "{}", far(&rounded, &rounded_eager));
+    // And back.
+    assert_eq!(logits(Precision::F32).0, exact);
 }
 
 #[test]

@@ -7,7 +7,10 @@ use serve::{Result, Run, images, serve, texts};
 use tract_linalg::multithread::{Executor, set_default_executor};
 use tract_onnx::prelude::*;
 
-fn build(model: &str, size: &str) -> Result<Run> {
+fn build(model: &str, kind: &str, size: &str) -> Result<Run> {
+    if kind != "infer" {
+        return Err(format!("tract does not train: no {kind}").into());
+    }
     let path = std::path::Path::new(&std::env::var("ONNX_FILES")?).join(format!("{model}-{size}.onnx"));
     let inputs: TVec<TValue> = if size.contains('x') {
         let (shape, ids, mask) = texts(size)?;
