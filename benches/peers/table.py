@@ -66,7 +66,7 @@ def document(result, command, path):
                 errors.setdefault((name, error), {})[f"{row['work']} {row['precision']}"] = None
     lines += [f"- {name}, {', '.join(works)}: {error}." for (name, error), works in errors.items()]
     if result["quick"]:
-        slow = [("torch", " of inference"), *((name, " of steps") for name in RUST)]
+        slow = [("torch", " of inference"), *((name, " of steps") for name in RUST[:2])]
         out = " and ".join(name + where for name, where in slow if any(peer.startswith(name) for peer in result["peers"]))
         out = f"leaves out, unless `--peers` names it alone, {out}, and " if out else ""
         lines.append(f"- `--quick` {out}gives up on whoever takes over twice the fastest after one run.")
