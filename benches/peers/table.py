@@ -13,7 +13,8 @@ of the process to the first prediction from disk. Peers pad texts of 8 to 128 to
 """
 TORCH = "torch runs eagerly, in both layouts of images"
 COMPILED = ", and by torch.compile"
-OTHERS = "Against {names} rows in f32 have one more line: the fastest of those that can do the work. What burn trains is exported, its norms within its convolutions."
+OTHERS = "Against {names} rows in f32 have one more line: the fastest of those that can do the work."
+BURN = " What burn trains is the network as exported, with AdamW: norms within convolutions, no dropout, no further heads, and embeddings that stay as they are."
 OPENVINO = " OpenVINO's default precision is bf16 where the processor has it, so that it does not count among f32."
 # What benches/works/mod.rs says of a work that ukulele does not do as yet.
 NOT_YET = "networks learn in f32"
@@ -24,6 +25,12 @@ def is_failure(error):
     return error is not None and not error.endswith(NOT_YET)
 
 
+def is_measured(result, peer, steps):
+    """Whether the peer has a figure in a training step, or else in inference."""
+    rows = [row for row in result["rows"] if (" infer " not in row["work"]) == steps]
+    return any(name.startswith(peer) for row in rows for name in row.get("peers_ms", {}))
+
+
 def head(result, command):
     """What holds of the peers that are there."""
     said = []
@@ -31,7 +38,8 @@ def head(result, command):
         said.append(TORCH + (COMPILED if "torch compile" in result["peers"] else "") + ".")
     others = [name for name in RUST if name in result["peers"]]
     if others:
-        said.append(OTHERS.format(names=" and ".join([", ".join(others[:-1]), others[-1]] if others[1:] else others)))
+        more = BURN if is_measured(result, "burn", steps=True) else ""
+        said.append(OTHERS.format(names=" and ".join([", ".join(others[:-1]), others[-1]] if others[1:] else others)) + more)
     return HEAD.format(command=command, **result) + "".join(f"{line}\n" for line in said)
 
 
@@ -66,10 +74,10 @@ def document(result, command, path):
                 errors.setdefault((name, error), {})[f"{row['work']} {row['precision']}"] = None
     lines += [f"- {name}, {', '.join(works)}: {error}." for (name, error), works in errors.items()]
     if result["quick"]:
-        slow = [("torch", " of inference"), *((name, " of steps") for name in RUST[:2])]
-        out = " and ".join(name + where for name, where in slow if any(peer.startswith(name) for peer in result["peers"]))
-        out = f"leaves out, unless `--peers` names it alone, {out}, and " if out else ""
-        lines.append(f"- `--quick` {out}gives up on whoever takes over twice the fastest after one run.")
+        slow = [("torch", False), *((name, True) for name in RUST[:2])]
+        out = [(name, steps) for name, steps in slow if any(peer.startswith(name) for peer in result["peers"]) and not is_measured(result, name, steps)]
+        out = ", ".join(f"{name} out of {'training' if steps else 'inference'}" for name, steps in out)
+        lines.append(f"- `--quick` {f'leaves {out}, and ' if out else ''}gives up on whoever takes over twice the fastest after one run.")
     old = path.read_text() if path.exists() else ""
     notes = old[old.index(NOTES) :] if NOTES in old else ""
     return "\n".join(lines).rstrip() + "\n" + notes

@@ -48,8 +48,8 @@ pub fn labels(batch: usize) -> Vec<i64> {
     (0..batch as i64).map(|i| i % 2).collect()
 }
 
-/// Answers each line, a work `MODEL KIND SIZE` (`infer`, `train` or `frozen`), with the milliseconds of one run, which comes after two, or one that took a
-/// second, and the most megabytes that are resident.
+/// Answers each line, a work `MODEL KIND SIZE` (`infer`, `train` or `frozen`), with the milliseconds of one run, which comes after
+/// two, or one that took a second, and the most megabytes that are resident.
 pub fn serve(build: impl Fn(&str, &str, &str) -> Result<Run>) {
     let mut current = None;
     for line in std::io::stdin().lock().lines().map_while(std::result::Result::ok) {

@@ -387,8 +387,8 @@ pub(crate) struct TrainArgs {
     /// Share of the training data that validates, if no validation data is given
     #[arg(long, value_name = "SHARE", default_value_t = 0.15, value_parser = fraction)]
     pub(crate) val_share: f64,
-    /// What convolutions and linear layers multiply while the model learns: bf16 is faster and a little off. Validation, the
-    /// features of a frozen trunk and the saved model are f32
+    /// What convolutions and linear layers multiply in a training step: bf16 is faster and a little off. Validation, features
+    /// that are computed once for all epochs and the saved model are f32
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = PrecisionArg::learning())]
     pub(crate) precision: PrecisionArg,
     /// Compute most outputs again on the way back instead of keeping them: the same numbers, less memory, about a fifth more time

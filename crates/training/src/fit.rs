@@ -33,7 +33,8 @@ pub struct FitOptions {
     /// same bits, less memory, at most another forward pass more.
     pub gradient_checkpointing: bool,
     /// What convolutions and linear layers round their factors to while the model learns, and how what lies between them is kept
-    /// ([`Pass::with_precision`]): the weights that the optimiser moves, its state and validation stay f32.
+    /// ([`Pass::with_precision`]): the weights that the optimiser moves, its state and validation stay f32. What is
+    /// frozen and runs in each step is of this precision, too; [`crate::Features`] and [`crate::BoundaryValues`] are f32.
     pub precision: Precision,
 }
 

@@ -135,6 +135,8 @@ fn edges_are_naive() {
 #[test]
 fn many_keys() {
     check(&sizes(1, 1, 2, 8200, 2, 0.0), 3, false, false);
+    // The backward of a head takes more than a thread keeps.
+    check(&sizes(1, 2, 130, 900, 64, 0.1), 4, true, false);
 }
 
 proptest! {

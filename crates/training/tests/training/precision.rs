@@ -59,26 +59,30 @@ fn a_bert_learns_in_bf16_as_in_f32() {
 #[test]
 fn a_frozen_trunk_is_of_the_precision_of_the_pass() {
     let (mut net, batch) = (resnet(16), images(8, 64, 0).inputs);
-    net.freeze_trunk();
-    let mut trunk = FrozenTrunk::default();
-    let mut logits = |precision| {
-        let mut pass = Pass::train(0).with_precision(precision);
-        let planned = trunk.logits(&mut net, &batch, &mut pass).unwrap();
-        assert!(trunk.has_plan());
-        let mut pass = Pass::eval().with_precision(precision);
-        (planned.tensor().to_vec(), net.forward(&batch.clone().into(), &mut pass).unwrap().tensor().to_vec())
-    };
-    // The plan rounds what passes from layer to layer, too.
     let far = |a: &[f32], b: &[f32]| {
         let squares = |of: &dyn Fn(f32, f32) -> f32| a.iter().zip(b).map(|(&a, &b)| of(a, b).powi(2)).sum::<f32>();
         (squares(&|a, b| a - b) / squares(&|_, b| b)).sqrt()
     };
-    let ((exact, eager), (rounded, rounded_eager)) = (logits(Precision::F32), logits(Precision::Bf16));
-    assert!(far(&exact, &eager) < 1e-5, "{}", far(&exact, &eager));
-    assert!(far(&rounded, &exact) > 1e-4 && far(&rounded, &exact) < 0.03, "{}", far(&rounded, &exact));
-    assert!(far(&rounded, &rounded_eager) < 0.03, "{}", far(&rounded, &rounded_eager));
-    // And back.
-    assert_eq!(logits(Precision::F32).0, exact);
+    // All of the trunk, and three groups of it.
+    for boundary in [net.stages(), 3] {
+        net.freeze_groups(boundary);
+        let mut trunk = FrozenTrunk::default();
+        let mut logits = |precision| {
+            let mut pass = Pass::train(0).with_precision(precision);
+            let logits = trunk.logits(&mut net, &batch, &mut pass).unwrap();
+            assert!(trunk.has_plan());
+            logits.tensor().to_vec()
+        };
+        let (exact, rounded) = (logits(Precision::F32), logits(Precision::Bf16));
+        assert_eq!(logits(Precision::F32), exact);
+        // Another result than that of an exact trunk below layers in bf16, and about as far from all in f32.
+        let mut pass = Pass::train(0).with_precision(Precision::Bf16);
+        let value = net.below(&batch, boundary, &mut Pass::eval()).unwrap();
+        let features = net.above(&value, None, boundary, &mut pass).unwrap();
+        let above = net.head(&features, &mut pass).unwrap().tensor().to_vec();
+        assert!(far(&rounded, &above) > 1e-4, "{boundary}: {}", far(&rounded, &above));
+        assert!(far(&rounded, &exact) < 0.03, "{boundary}: {}", far(&rounded, &exact));
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! burn on its flex backend, a side of the speed tests: the code that burn-onnx makes out of the exported ONNX files. What trains is
-//! the network as exported, its norms within its convolutions and without dropout.
+//! the network as exported: norms within convolutions, no dropout, no further heads, and embeddings as constants. All of it makes burn
+//! faster than the networks that the others train.
 
 #[path = "../../serve.rs"]
 mod serve;
@@ -12,7 +13,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use serve::{Result, Run, images, labels, serve, texts};
 use std::hint::black_box;
 
-/// A run of a network: `infer`; `train`, a step of all weights; `frozen`, one of a head on what the network gives.
+/// A run of a network: `infer`; `train`, a step of the weights of its layers; `frozen`, one of a head on what the network gives.
 fn run<M: Module + 'static, I: Clone + 'static>(
     kind: &str,
     net: M,

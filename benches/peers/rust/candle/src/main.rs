@@ -1,5 +1,5 @@
-//! candle, a side of the speed tests: the networks of candle-transformers that are among the works. They do not train: the norms and
-//! the softmax of its BERT end the gradient, and those of its networks of images are always in evaluation.
+//! candle, a side of the speed tests: the networks of candle-transformers that are among the works. They do not train: the norms of its
+//! BERT end the gradient, and those of its ResNets are always in evaluation.
 
 #[path = "../../serve.rs"]
 mod serve;
