@@ -1,6 +1,6 @@
 //! burn on its flex backend, a side of the speed tests: the code that burn-onnx makes out of the exported ONNX files. What trains is
-//! the network as exported: norms within convolutions, no dropout, no further heads, and embeddings as constants. All of it makes burn
-//! faster than the networks that the others train.
+//! the network as exported: norms within convolutions, no dropout, no further heads, and embeddings as constants. That
+//! is less work than the others have, but for AdamW, with which networks of images are moved as well.
 
 #[path = "../../serve.rs"]
 mod serve;
