@@ -130,6 +130,12 @@ impl<T: Element> Data<T> {
         }
     }
 
+    /// What the numbers take.
+    pub(crate) fn bytes(&self) -> u64 {
+        let each = if self.is_short() { 2 } else { size_of::<T>() };
+        (self.shape().iter().product::<usize>() * each) as u64
+    }
+
     /// Whether the numbers are bf16.
     pub fn is_short(&self) -> bool {
         matches!(self, Self::Short(_))

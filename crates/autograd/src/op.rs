@@ -1,6 +1,6 @@
 //! What an operation is: a forward, its derivative, and what the derivative needs.
 
-use crate::{Data, Product};
+use crate::{Data, Product, Work};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -14,6 +14,12 @@ use ukulele_tensor::{Element, Error, Result, Tensor};
 pub trait Op<T: Element>: Any + Debug + Send {
     /// The op's name, as errors and printed graphs show it.
     fn name(&self) -> &'static str;
+
+    /// What it does by its definition on inputs of these shapes, for tables; `wants[i]` as in [`Op::keeps`].
+    fn work(&self, shapes: &[&[usize]], wants: &[bool]) -> Work {
+        let _ = (shapes, wants);
+        Work::plain(self.name())
+    }
 
     /// What backward needs, when `wants[i]` tells whether input i wants a gradient.
     fn keeps(&self, wants: &[bool]) -> Keeps;
@@ -90,6 +96,15 @@ pub(crate) fn learns_in(op: &'static str, precision: Precision) -> Result<()> {
         return Err(Error::argument(op, "nothing learns in int8, which is for plans"));
     }
     Ok(())
+}
+
+/// What [`Work::what`] ends with.
+pub(crate) fn suffix(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "",
+        Precision::Bf16 => " bf16",
+        Precision::Int8 => " int8",
+    }
 }
 
 /// Which tensors stay alive until backward.

@@ -1,9 +1,10 @@
 //! The record of a forward pass, and the walk back over it.
 
 use crate::op::{Keeps, Kept, Op, Slots};
-use crate::{Data, Element, Error, Gradient, Result, Tensor, Value};
+use crate::{Cost, Data, Element, Error, Gradient, OpProfile, Result, Tensor, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use ukulele_kernels::in_pool;
 use ukulele_tensor::Shape;
 
@@ -36,6 +37,8 @@ pub(crate) struct Node<T: Element> {
     output: Option<Data<T>>,
     /// How many ops, one after the other, must be computed again before this one can be.
     depth: usize,
+    /// If somebody wants to know.
+    profile: Option<OpProfile>,
 }
 
 /// Ops in a row that are computed again: more would all be alive at once. The second is of tapes that checkpoint.
@@ -52,6 +55,8 @@ pub(crate) struct Record<T: Element> {
     graph: bool,
     /// Keeps outputs here and there only.
     checkpoint: bool,
+    /// Of the ops that backward has passed, the last first, if somebody wants to know.
+    profile: Option<Vec<OpProfile>>,
 }
 
 /// The record of one forward pass. A handle: clones share the record.
@@ -68,7 +73,7 @@ impl<T: Element> Clone for Tape<T> {
 
 impl<T: Element> Default for Tape<T> {
     fn default() -> Self {
-        Self::of_kind(false, false)
+        Self::of_kind(false)
     }
 }
 
@@ -103,20 +108,48 @@ impl<T: Element> Tape<T> {
 
     /// An empty tape that records ops instead of what gradients need: see [`Tape::graph`].
     pub fn recorder() -> Self {
-        Self::of_kind(true, false)
+        Self::of_kind(true)
     }
 
-    /// An empty tape that keeps one output in nine of a chain of ops, where it can: those between are computed again in backward,
-    /// when they are needed, with the same bits. A step takes less memory, and at most another forward pass more.
+    fn of_kind(graph: bool) -> Self {
+        let record =
+            Record { nodes: Vec::new(), cuts: Vec::new(), spent: false, graph, checkpoint: false, profile: None };
+        Self { record: Arc::new(Mutex::new(record)) }
+    }
+
+    /// The tape, which from now on keeps one output in nine of a chain of ops, where it can: those between are computed again in
+    /// backward, when they are needed, with the same bits. A step takes less memory, and at most another forward pass more.
     ///
     /// Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
-    pub fn checkpointing() -> Self {
-        Self::of_kind(false, true)
+    #[must_use]
+    pub fn checkpointing(self) -> Self {
+        self.lock().checkpoint = true;
+        self
     }
 
-    fn of_kind(graph: bool, checkpoint: bool) -> Self {
-        let record = Record { nodes: Vec::new(), cuts: Vec::new(), spent: false, graph, checkpoint };
-        Self { record: Arc::new(Mutex::new(record)) }
+    /// The tape, which from now on notes what each op took, for [`Tape::profile`].
+    #[must_use]
+    pub fn profiling(self) -> Self {
+        self.lock().profile = Some(Vec::new());
+        self
+    }
+
+    /// What each op up to the loss took in forward and in backward, in the order of forward, after backward; empty without
+    /// [`Tape::profiling`]. Given once.
+    ///
+    /// ```
+    /// # use ukulele_autograd::{Tape, Tensor};
+    /// let tape = Tape::<f32>::new().profiling();
+    /// let (x, w) = (tape.leaf("x", Tensor::ones(&[8, 4])?), tape.leaf("w", Tensor::ones(&[3, 4])?));
+    /// tape.backward(&x.linear(&w, None)?.sum()?)?;
+    /// let profile = tape.profile();
+    /// assert_eq!((profile[0].what.as_str(), profile[0].forward.multiply_adds), ("linear 4 -> 3 [8, 3]", 8 * 4 * 3));
+    /// # Ok::<(), ukulele_autograd::Error>(())
+    /// ```
+    pub fn profile(&self) -> Vec<OpProfile> {
+        let mut profile = self.lock().profile.as_mut().map(std::mem::take).unwrap_or_default();
+        profile.reverse();
+        profile
     }
 
     /// Whether the tape records for gradients.
@@ -169,6 +202,7 @@ impl<T: Element> Tape<T> {
             recomputed: false,
             output: None,
             depth: 0,
+            profile: None,
         };
         let id = self.push(node);
         Value::traced(tensor, self.clone(), id)
@@ -194,12 +228,13 @@ impl<T: Element> Tape<T> {
         inputs: &[&Data<T>],
         nodes: &[Option<NodeId>],
         output: &Data<T>,
+        seconds: f64,
     ) -> NodeId {
         let wants: Vec<bool> = nodes.iter().map(Option::is_some).collect();
         let keeps = op.keeps(&wants);
-        let (graph, checkpoint) = {
+        let (graph, checkpoint, profiles) = {
             let record = self.lock();
-            (record.graph, record.checkpoint)
+            (record.graph, record.checkpoint, record.profile.is_some())
         };
         let deepest = DEEPEST[usize::from(checkpoint)];
         let more = if checkpoint { op.again_needs(inputs.len()) } else { op.is_cheap().then_some(Keeps::NOTHING) };
@@ -227,6 +262,7 @@ impl<T: Element> Tape<T> {
             needs_output,
             output: (needs_output && !(recomputed && depth < deepest)).then(|| output.clone()),
             depth,
+            profile: profiles.then(|| OpProfile::new(&*op, inputs, &wants, keeps, output, seconds)),
             needs: keeps,
             recomputed,
             op: Some(op),
@@ -305,6 +341,7 @@ impl<T: Element> Tape<T> {
         let mut gradients: Vec<Option<Data<T>>> = vec![None; end + 1];
         gradients[end] = Some(gradient);
         for at in (0..=end).rev() {
+            let start = Instant::now();
             let gradient = gradients[at].take();
             if let Some(product) = products.remove(&at) {
                 nodes.truncate(at);
@@ -315,7 +352,11 @@ impl<T: Element> Tape<T> {
                 output_again(&mut nodes, at)?;
             }
             let kept = if gradient.is_some() { inputs_again(&mut nodes, at, false)? } else { Vec::new() };
-            let (Some(node), Some(gradient)) = (nodes.pop(), gradient) else { continue };
+            let Some(node) = nodes.pop() else { continue };
+            let Some(gradient) = gradient else {
+                self.note(node.profile.map(|profile| OpProfile { backward: Cost::default(), ..profile }));
+                continue;
+            };
             let Some(op) = node.op else {
                 each(NodeId(at), Gradient::Tensor(gradient.into_tensor().dense()))?;
                 continue;
@@ -332,8 +373,19 @@ impl<T: Element> Tape<T> {
                 products: lazy.then_some((&mut products, &is_leaf[..])),
             };
             op.backward_data(kept, gradient, &mut slots)?;
+            self.note(node.profile.map(|mut profile| {
+                profile.backward.seconds = start.elapsed().as_secs_f64();
+                profile
+            }));
         }
         Ok(())
+    }
+
+    /// Keeps what an op took, if anybody wants to know.
+    fn note(&self, profile: Option<OpProfile>) {
+        if let (Some(profile), Some(profiles)) = (profile, &mut self.lock().profile) {
+            profiles.push(profile);
+        }
     }
 }
 

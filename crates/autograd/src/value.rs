@@ -3,6 +3,7 @@
 use crate::tape::{NodeId, Tape};
 use crate::{Data, Element, Error, Op, Result, Tensor};
 use std::sync::OnceLock;
+use std::time::Instant;
 
 /// A tensor in a computation. It is *traced* only if something trainable lies behind it.
 #[derive(Clone, Debug)]
@@ -107,11 +108,13 @@ impl<T: Element> Value<T> {
             tape = Some(other);
         }
         let data: Vec<&Data<T>> = inputs.iter().map(|v| &v.data).collect();
+        let start = Instant::now();
         let output = op.forward_data(&data, tape.is_some_and(Tape::differentiates))?;
+        let seconds = start.elapsed().as_secs_f64();
         let found = read(&op);
         let Some(tape) = tape else { return Ok((Self::of(output, None), found)) };
         let nodes: Vec<Option<NodeId>> = inputs.iter().map(|v| v.trace.as_ref().map(|(_, n)| *n)).collect();
-        let node = tape.record(Box::new(op), &data, &nodes, &output);
+        let node = tape.record(Box::new(op), &data, &nodes, &output, seconds);
         Ok((Self::of(output, Some((tape.clone(), node))), found))
     }
 }

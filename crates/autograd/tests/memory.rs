@@ -86,7 +86,7 @@ fn chain(tape: Tape) -> Result<(Vec<f32>, usize)> {
 
 #[test]
 fn memory_is_freed_as_backward_proceeds() -> Result<()> {
-    let ((kept, most), (again, least)) = (chain(Tape::new())?, chain(Tape::checkpointing())?);
+    let ((kept, most), (again, least)) = (chain(Tape::new())?, chain(Tape::new().checkpointing())?);
     assert!(kept == again && least * 2 < most, "{least} and {most} bytes");
     cheap_layers()?;
     let start = usage().live;

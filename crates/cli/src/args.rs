@@ -74,7 +74,7 @@ pub(crate) enum Command {
     Models(ModelsArgs),
     /// Measure a network layer by layer, beside what the machine can do
     #[command(
-        after_help = "Example:\n  uke bench resnet50 --batch 8\n  uke bench bert_base --batch 8 --length 128 --top 10 --plot roofline.svg\n  uke bench minilm/ --train --batch 32 --json\n\nGFLOP/s count what the definition of a layer multiplies and adds; Winograd's algorithm does less, so that a layer can pass 100 % of the peak. With --precision, layers that are computed in it stand against the peak of its products, the others against that of f32. GB/s count every number that a layer reads or writes and its weights once; what is still in a cache can pass 100 % of the memory. A layer is bound by what would take longer at the machine's best. Each has a median of its own, so that all of them together can be less than a whole run. With --train, a step counts as three forward passes.\n\nThe machine is measured before and after the network, and the higher numbers count; it should have nothing else to do. If they differ by more than a quarter, a warning says so."
+        after_help = "Example:\n  uke bench resnet50 --batch 8\n  uke bench bert_base --batch 8 --length 128 --top 10 --plot roofline.svg\n  uke bench minilm/ --train --batch 32 --json\n\nGFLOP/s count what the definition of a layer multiplies and adds; Winograd's algorithm does less, so that a layer can pass 100 % of the peak. With --precision, layers that are computed in it stand against the peak of its products, the others against that of f32. GB/s count every number that a layer reads or writes and its weights once; what is still in a cache can pass 100 % of the memory. A layer is bound by what would take longer at the machine's best. Each has a median of its own, so that all of them together can be less than a whole run. With --train, each op of the step is a layer forward and one backward, the latter with what is computed again for it, and the optimiser is one.\n\nThe machine is measured before and after the network, and the higher numbers count; it should have nothing else to do. If they differ by more than a quarter, a warning says so."
     )]
     Bench(BenchArgs),
     /// Run raw tensors through a network: to check an import
@@ -116,17 +116,17 @@ pub(crate) struct BenchArgs {
     /// Numbers to compute with
     #[arg(long, value_enum, value_name = "TYPE", default_value = "f32")]
     pub(crate) precision: PrecisionArg,
-    /// Measure whole training steps: forward, backward, optimiser
+    /// Measure training steps: forward, backward, optimiser
     #[arg(long)]
     pub(crate) train: bool,
     /// Runs to take the median of [default: as many as fit in 2 seconds, at least 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) runs: Option<u32>,
     /// Show the N kinds of layers that take longest, equal layers together [default: all, in their order]
-    #[arg(long, value_name = "N", conflicts_with_all = ["train", "json"], value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "json", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) top: Option<u32>,
     /// Draw the layers below the machine's roofs into this file (.svg)
-    #[arg(long, value_name = "FILE", conflicts_with = "train")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]

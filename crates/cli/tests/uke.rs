@@ -743,6 +743,19 @@ fn layers_are_measured() {
     assert_eq!(said["forward_multiply_adds"], 2 * known.multiply_adds);
     let parts = ["forward_ms", "backward_ms", "optimizer_ms"].map(|part| said[part].as_f64().unwrap());
     assert!((parts.iter().sum::<f64>() - said["ms"].as_f64().unwrap()).abs() < 1e-6, "{said}");
+    // All ops, and nothing twice: the step has little else.
+    let layers = said["layers"].as_array().unwrap();
+    let way = |way: &str| {
+        let of = layers.iter().filter(move |layer| layer["what"].as_str().unwrap().starts_with(way));
+        of.map(|layer| layer["ms"].as_f64().unwrap()).sum::<f64>()
+    };
+    let [forward, backward, update] = ["forward ", "backward ", "SGD "].map(way);
+    assert!(forward <= parts[0] && backward <= parts[1] && update == parts[2], "{said}");
+    assert!(forward + backward + update > 0.5 * said["ms"].as_f64().unwrap(), "{said}");
+    // The image's gradient is nobody's.
+    let adds = |layer: &serde_json::Value| layer["multiply_adds"].as_u64().unwrap();
+    let first = adds(&layers[0]);
+    assert_eq!(layers.iter().map(adds).sum::<u64>(), 3 * 2 * known.multiply_adds - first, "{said}");
 
     // Weights out of a folder, texts, and people as readers.
     // Which layers take longest is up to the machine.
@@ -754,9 +767,14 @@ fn layers_are_measured() {
         assert_eq!(lines.take_while(|line| !line.ends_with("all layers")).count(), layers, "{said}");
         assert!(layers == 2 || said.contains("2 x linear 128 -> 512"), "{said}");
     }
-    let output = uke(&["bench", "bert_tiny", "--length", "8", "--runs", "1", "--train"]);
+    let picture = folder.path("steps.svg");
+    let output =
+        uke(&["bench", "bert_tiny", "--length", "8", "--runs", "1", "--train", "--top", "4", "--plot", &picture]);
     let said = text(&output.stdout);
-    assert!(output.status.success() && said.contains("backward") && said.contains("AdamW"), "{said}");
+    assert!(output.status.success() && said.contains(" backward ") && said.contains("AdamW"), "{said}");
+    let lines = said.lines().skip_while(|line| !line.ends_with("layer")).skip(1);
+    assert_eq!(lines.take_while(|line| !line.ends_with("all layers")).count(), 4, "{said}");
+    assert!(fs::read_to_string(picture).unwrap().contains("backward linear"));
     let output =
         uke(&["bench", "bert_tiny", "--length", "8", "--runs", "1", "--train", "--precision", "bf16", "--json"]);
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -868,7 +886,7 @@ fn what_cannot_be_measured_is_said() {
     fails(&["bench", "resnet18", "--plot", &folder.path("x.png")], 2, &["x.png", ".svg"]);
     assert!(!Path::new(&folder.path("x.png")).exists());
     fails(&["bench", &folder.file("noise.bin", [7u8; 4096])], 1, &["noise.bin"]);
-    for args in [&["--batch", "0"][..], &["--threads", "0"], &["--runs", "0"], &["--train", "--plot", "x.svg"]] {
+    for args in [&["--batch", "0"][..], &["--threads", "0"], &["--runs", "0"], &["--top", "2", "--json"]] {
         assert_eq!(uke(&[&["bench", "resnet18"], args].concat()).status.code(), Some(2), "{args:?}");
     }
 }

@@ -47,4 +47,4 @@ pub use param::{Param, ParamId, Role};
 pub use pass::{Gradients, Pass};
 pub use pool::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
 pub use sequential::{Layer, Sequential};
-pub use ukulele_autograd::{Conv2dOptions, Error, Gelu, Pool2d, Precision, Result, Tensor, Value};
+pub use ukulele_autograd::{Conv2dOptions, Cost, Error, Gelu, OpProfile, Pool2d, Precision, Result, Tensor, Value};

@@ -2,7 +2,7 @@
 
 use crate::{Error, Module, ModuleId, Param, ParamId, Result};
 use std::collections::BTreeMap;
-use ukulele_autograd::{Gradient, Graph, NodeId, Precision, Tape, Tensor, Unreached, Value};
+use ukulele_autograd::{Gradient, Graph, NodeId, OpProfile, Precision, Tape, Tensor, Unreached, Value};
 use ukulele_kernels::random;
 
 /// ONE forward pass: its mode, tape, randomness, and the changes of statistics it asks for.
@@ -121,13 +121,33 @@ impl Pass {
     }
 
     /// The pass with a tape that keeps outputs here and there only ([`Tape::checkpointing`]): gradients have the same bits, and
-    /// the step takes less memory, and at most another forward pass more. Of no effect without a tape, or once it has records.
+    /// the step takes less memory, and at most another forward pass more. Of no effect without a tape.
     #[must_use]
-    pub fn with_gradient_checkpointing(mut self) -> Self {
-        if self.tape.as_ref().is_some_and(|tape| tape.differentiates() && tape.is_empty()) {
-            self.tape = Some(Tape::checkpointing());
-        }
-        self
+    pub fn with_gradient_checkpointing(self) -> Self {
+        Self { tape: self.tape.map(Tape::checkpointing), ..self }
+    }
+
+    /// The pass with a tape that notes what each op takes, for [`Pass::profile`]. Of no effect without a tape.
+    #[must_use]
+    pub fn with_profile(self) -> Self {
+        Self { tape: self.tape.map(Tape::profiling), ..self }
+    }
+
+    /// What each op took in forward and in backward, after backward ([`Tape::profile`]). What depends on nothing trainable is not
+    /// in it.
+    ///
+    /// ```
+    /// use ukulele_layers::{Init, Linear, Pass, Tensor};
+    /// let layer = Linear::new(4, 3, &mut Init::new(0));
+    /// let mut pass = Pass::train(7).with_profile();
+    /// let loss = layer.forward(&Tensor::ones(&[2, 4])?.into(), &mut pass)?.cross_entropy(&[0, 2])?;
+    /// pass.backward(&loss)?;
+    /// let profile = pass.profile();
+    /// assert_eq!((profile.len(), profile[0].what.as_str()), (2, "linear 4 -> 3 [2, 3]"));
+    /// # Ok::<(), ukulele_layers::Error>(())
+    /// ```
+    pub fn profile(&self) -> Vec<OpProfile> {
+        self.tape.as_ref().map(Tape::profile).unwrap_or_default()
     }
 
     /// What convolutions and linear layers round their factors to.

@@ -8,7 +8,7 @@
 
 use crate::gradcheck::{Example, numbers};
 use crate::ops::dropout::Dropout;
-use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
+use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value, Work};
 use ukulele_kernels::attention::{self, Gradients, Inputs, Layout};
 
 /// How attention is paid.
@@ -85,6 +85,14 @@ fn rows<T: Element>(x: &Tensor<T>) -> Tensor<T> {
 impl<T: Element> Op<T> for Attention<T> {
     fn name(&self) -> &'static str {
         "attention"
+    }
+
+    fn work(&self, shapes: &[&[usize]], wants: &[bool]) -> Work {
+        let Ok(g) = self.geometry(shapes[0], shapes[1], shapes[2]) else { return Work::plain("attention") };
+        let product = (g.batch * g.heads * g.tq * g.tk * g.dim) as u64;
+        // Scores and out; dP if Q or K wants it, and each gradient.
+        let gradients = u64::from(wants[0] || wants[1]) + wants.iter().filter(|wants| **wants).count() as u64;
+        Work { what: "attention".to_owned(), forward: 2 * product, backward: gradients * product }
     }
 
     fn keeps(&self, _: &[bool]) -> Keeps {

@@ -1,7 +1,7 @@
 //! C = A·B; ∂L/∂A = ∂L/∂C·Bᵀ, ∂L/∂B = Aᵀ·∂L/∂C; of each batch, or with one B for all batches.
 
 use crate::gradcheck::{Example, numbers};
-use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
+use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value, Work};
 use ukulele_kernels::gemm::{Epilogue, Mat, gemm};
 
 /// C = A·B: inputs A (.., m, k) and B (.., k, n) with the same leading dimensions, or B (k, n).
@@ -45,6 +45,11 @@ fn products<T: Element>(shape: &[usize], left: &Tensor<T>, right: &Tensor<T>, tu
 impl<T: Element> Op<T> for MatMul {
     fn name(&self) -> &'static str {
         "matmul"
+    }
+
+    fn work(&self, shapes: &[&[usize]], wants: &[bool]) -> Work {
+        let columns = shapes[1].last().copied().unwrap_or(0);
+        Work::product("matmul", shapes[0].iter().product::<usize>() * columns, wants)
     }
 
     fn keeps(&self, wants: &[bool]) -> Keeps {

@@ -8,7 +8,7 @@ use crate::{interrupt, memory};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use ukulele_inference::{Plan, PlanOptions, Precision, StepProfile, TextPlan};
-use ukulele_layers::{Pass, Value};
+use ukulele_layers::{Cost, Module, OpProfile, Pass, Value};
 use ukulele_training::{AdamW, Optimizer, Sgd};
 
 /// How many runs there are.
@@ -29,6 +29,8 @@ pub(crate) struct Measured {
     pub(crate) latencies: Vec<f64>,
     /// Of the process.
     pub(crate) memory: Memory,
+    /// What takes the time, in the order of the run or step: medians of each.
+    pub(crate) layers: Vec<Layer>,
     /// What else there is.
     pub(crate) mode: Mode,
 }
@@ -48,8 +50,6 @@ pub(crate) enum Mode {
     Infer {
         /// Compiling the plan.
         compile: f64,
-        /// In runs of their own.
-        layers: Vec<Layer>,
     },
     /// Training steps.
     Train {
@@ -57,7 +57,7 @@ pub(crate) enum Mode {
         parts: [f64; 3],
         /// Which optimiser it is.
         optimizer: &'static str,
-        /// Of one forward pass.
+        /// Of forward.
         multiply_adds: u64,
     },
 }
@@ -156,25 +156,23 @@ pub(crate) fn infer(Subject { net, input, .. }: Subject, options: PlanOptions, r
         Ok(())
     })?;
     let layers = steps.into_iter().zip(&seconds).map(|(step, seconds)| Layer::new(step, median(seconds))).collect();
-    Ok(Measured { latencies, memory, mode: Mode::Infer { compile, layers } })
+    Ok(Measured { latencies, memory, layers, mode: Mode::Infer { compile } })
 }
 
-/// Whole training steps.
+/// Whole training steps; the tape notes what each op takes.
 pub(crate) fn train(mut subject: Subject, precision: Precision, runs: &Runs) -> Result<Measured> {
-    // As a plan counts them.
-    let steps = Compiled::new(&subject.net, &subject.input, PlanOptions::default())?.profile(&subject.input)?;
-    let multiply_adds = steps.iter().map(|step| step.multiply_adds).sum();
-    drop(steps);
     let texts = matches!(subject.net, Network::Text(_));
-    let (optimizer, mut rule): (_, Box<dyn Optimizer>) = match texts {
-        true => ("AdamW", Box::new(AdamW::new(RATE))),
-        false => ("SGD", Box::new(Sgd::new(RATE).momentum(0.9))),
+    // With the numbers that an update of one reads or writes: itself, its gradient and what the optimiser keeps.
+    let (optimizer, moved, mut rule): (_, _, Box<dyn Optimizer>) = match texts {
+        true => ("AdamW", 7, Box::new(AdamW::new(RATE))),
+        false => ("SGD", 5, Box::new(Sgd::new(RATE).momentum(0.9))),
     };
     let (mut latencies, mut parts, mut seed) = (Vec::new(), [const { Vec::new() }; 3], 0);
+    let (mut ops, mut seconds) = (Vec::new(), Vec::<[Vec<f64>; 2]>::new());
     let memory = runs.repeat(|counts| {
         seed += 1;
         let start = Instant::now();
-        let mut pass = Pass::train(seed).with_precision(precision);
+        let mut pass = Pass::train(seed).with_precision(precision).with_profile();
         let loss = loss(&subject, &mut pass)?;
         let forward = start.elapsed().as_secs_f64();
         let gradients = pass.backward(&loss)?;
@@ -182,8 +180,14 @@ pub(crate) fn train(mut subject: Subject, precision: Precision, runs: &Runs) -> 
         rule.step(&mut subject.net, gradients)?;
         drop(loss);
         let all = start.elapsed().as_secs_f64();
+        ops = pass.profile();
         if counts {
             latencies.push(all);
+            seconds.resize_with(ops.len(), Default::default);
+            for ([forward, backward], op) in seconds.iter_mut().zip(&ops) {
+                forward.push(op.forward.seconds);
+                backward.push(op.backward.seconds);
+            }
             for (part, seconds) in parts.iter_mut().zip([forward, backward - forward, all - backward]) {
                 part.push(seconds);
             }
@@ -191,7 +195,23 @@ pub(crate) fn train(mut subject: Subject, precision: Precision, runs: &Runs) -> 
         Ok(())
     })?;
     let parts = parts.map(|part| median(&part));
-    Ok(Measured { latencies, memory, mode: Mode::Train { parts, optimizer, multiply_adds } })
+    let mut numbers = 0;
+    subject.net.each("", &mut |_, param| numbers += if param.is_trainable() { param.value.numel() as u64 } else { 0 });
+    let update = Cost { seconds: parts[2], multiply_adds: 0, bytes: 4 * moved * numbers };
+    let multiply_adds = ops.iter().map(|op| op.forward.multiply_adds).sum();
+    let mut layers = both_ways(&ops, &seconds);
+    layers.push(Layer::of(format!("{optimizer} [{numbers}]"), update));
+    Ok(Measured { latencies, memory, layers, mode: Mode::Train { parts, optimizer, multiply_adds } })
+}
+
+/// The ops forward, and then those that gradients reached backward, with medians of these times.
+fn both_ways(ops: &[OpProfile], seconds: &[[Vec<f64>; 2]]) -> Vec<Layer> {
+    let layer = |way: &str, op: &OpProfile, cost: Cost, seconds: &[f64]| {
+        Layer::of(format!("{way} {}", op.what), Cost { seconds: median(seconds), ..cost })
+    };
+    let forward = ops.iter().zip(seconds).map(|(op, [seconds, _])| layer("forward", op, op.forward, seconds));
+    let back = ops.iter().zip(seconds).rev().filter(|(op, _)| op.backward != Cost::default());
+    forward.chain(back.map(|(op, [_, seconds])| layer("backward", op, op.backward, seconds))).collect()
 }
 
 /// The loss for labels that take turns.

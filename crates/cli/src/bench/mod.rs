@@ -12,7 +12,7 @@ use crate::files;
 use crate::memory;
 use crate::output::say;
 use crate::progress::counter;
-use measure::{Mode, Runs};
+use measure::Runs;
 use roofline::Roofs;
 use std::path::Path;
 use subject::Subject;
@@ -59,8 +59,8 @@ pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<()> {
     }
 
     let report = table::Report { name, precision, input, unit, batch: args.batch as usize, measured, roofs, apart };
-    if let (Some(path), Mode::Infer { layers, .. }) = (&args.plot, &report.measured.mode) {
-        files::write(path, plot::svg(&report.title(), layers, &report.roofs).as_bytes())?;
+    if let Some(path) = &args.plot {
+        files::write(path, plot::svg(&report.title(), &report.measured.layers, &report.roofs).as_bytes())?;
     }
     if args.json {
         say!("{:#}", report.json())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use ukulele_inference::{Precision, StepProfile};
 use ukulele_kernels::{isa, machine};
+use ukulele_layers::Cost;
 
 /// What the machine does at best, a second.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,11 +38,6 @@ impl Roofs {
     /// The peaks by the names of their precisions, f32 first.
     pub(crate) fn peaks(&self) -> impl Iterator<Item = (&'static str, f64)> {
         [("f32", self.flops)].into_iter().chain(self.reduced)
-    }
-
-    /// That of the precision in which a network multiplies.
-    pub(crate) fn peak(&self) -> f64 {
-        self.reduced.map_or(self.flops, |(_, peak)| peak)
     }
 
     /// `534 GFLOP/s`, or `534 GFLOP/s in f32, 1010 in bf16`.
@@ -95,9 +91,13 @@ impl Layer {
     /// A step of a plan that took so long.
     pub(crate) fn new(step: StepProfile, seconds: f64) -> Self {
         let bytes = 4 * (step.numbers + step.weights);
-        let multiply_adds = step.multiply_adds;
-        let reduced = if is_reduced(&step.what) { multiply_adds } else { 0 };
-        Self { what: step.what, seconds, multiply_adds, reduced, bytes }
+        Self::of(step.what, Cost { seconds, multiply_adds: step.multiply_adds, bytes })
+    }
+
+    /// Of what it took.
+    pub(crate) fn of(what: String, Cost { seconds, multiply_adds, bytes }: Cost) -> Self {
+        let reduced = if is_reduced(&what) { multiply_adds } else { 0 };
+        Self { what, seconds, multiply_adds, reduced, bytes }
     }
 
     /// All of them together.
@@ -167,8 +167,7 @@ pub(crate) mod tests {
     pub(crate) const BF16: Roofs = Roofs { reduced: Some(("bf16", 400e9)), ..ROOFS };
 
     pub(crate) fn layer(what: &str, milliseconds: f64, multiply_adds: u64, bytes: u64) -> Layer {
-        let reduced = if is_reduced(what) { multiply_adds } else { 0 };
-        Layer { what: what.to_owned(), seconds: milliseconds * 1e-3, multiply_adds, reduced, bytes }
+        Layer::of(what.to_owned(), Cost { seconds: milliseconds * 1e-3, multiply_adds, bytes })
     }
 
     #[test]

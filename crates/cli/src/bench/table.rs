@@ -44,11 +44,6 @@ fn best(latencies: &[f64]) -> f64 {
     latencies.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
-/// Operations a second of a training step that counts as three forward passes.
-fn training_flops(multiply_adds: u64, step: f64) -> f64 {
-    6.0 * multiply_adds as f64 / step.max(1e-9)
-}
-
 impl Report {
     /// The network, its input, and what it ran on.
     pub(crate) fn title(&self) -> String {
@@ -76,28 +71,28 @@ impl Report {
         };
         let memory = self.measured.memory;
         let memory = format!("peak memory {}, while running {}", megabytes(memory.peak), megabytes(memory.running));
-        let step = median(&self.measured.latencies);
+        out += &self.layers(&self.measured.layers, top);
         match &self.measured.mode {
-            Mode::Infer { compile, layers } => {
-                out += &self.layers(layers, top);
+            Mode::Infer { compile } => {
                 out += &format!("\n{}\nplan compiled in {} ms; {memory}\n", self.speed("run"), short(1e3 * compile));
             }
-            Mode::Train { parts, optimizer, multiply_adds } => {
-                out += &format!("{:>9}  {:>7}\n", "ms", "share");
-                for (name, part) in ["forward", "backward", optimizer].into_iter().zip(parts) {
-                    let share = 100.0 * part / step.max(1e-9);
-                    out += &format!("{:>9.3}  {share:>5.1} %  {name}\n", 1e3 * part);
-                }
-                let flops = training_flops(*multiply_adds, step);
+            Mode::Train { parts: [forward, backward, update], optimizer, .. } => {
+                let whole = self.whole();
+                let [forward, backward, update] = [forward, backward, update].map(|part| short(1e3 * part));
                 out += &format!(
-                    "\n{}\n{} GFLOP/s, {:.0} % of the peak; {memory}\n",
+                    "\n{}\nforward {forward} ms, backward {backward}, {optimizer} {update}; {} GFLOP/s, {:.0} % of the peak; {memory}\n",
                     self.speed("step"),
-                    short(flops * 1e-9),
-                    100.0 * flops / roofs.peak()
+                    short(whole.flops() * 1e-9),
+                    100.0 * whole.of_peak(roofs)
                 );
             }
         }
         out
+    }
+
+    /// All layers in the time of a whole run or step.
+    fn whole(&self) -> Layer {
+        Layer { seconds: median(&self.measured.latencies), ..Layer::total(&self.measured.layers) }
     }
 
     /// `run 12.3 ms (median of 5, best 12.1): 81.3 images/s`, for texts tokens as well.
@@ -150,7 +145,7 @@ impl Report {
 
     /// The same as JSON.
     pub(crate) fn json(&self) -> Json {
-        let (roofs, Measured { latencies, memory, mode }) = (&self.roofs, &self.measured);
+        let (roofs, Measured { latencies, memory, layers, mode }) = (&self.roofs, &self.measured);
         let step = median(latencies);
         let mut all = json!({
             "model": self.name,
@@ -172,27 +167,27 @@ impl Report {
             "per_second": self.batch as f64 / step.max(1e-9),
             "peak_memory_bytes": memory.peak,
             "running_memory_bytes": memory.running,
+            "layers": layers.iter().map(|layer| self.row(layer)).collect::<Vec<_>>(),
+            "total": self.row(&Layer::total(layers)),
         });
         if let Some((name, peak)) = roofs.reduced {
             all["machine"][format!("{name}_gflops")] = (peak * 1e-9).into();
         }
         match mode {
-            Mode::Infer { compile, layers } => {
+            Mode::Infer { compile } => {
                 all["mode"] = "infer".into();
                 all["compile_ms"] = (1e3 * compile).into();
-                all["layers"] = layers.iter().map(|layer| self.row(layer)).collect();
-                all["total"] = self.row(&Layer::total(layers));
             }
             Mode::Train { parts, optimizer, multiply_adds } => {
-                let flops = training_flops(*multiply_adds, step);
+                let whole = self.whole();
                 all["mode"] = "train".into();
                 all["optimizer"] = (*optimizer).into();
                 for (key, part) in ["forward_ms", "backward_ms", "optimizer_ms"].into_iter().zip(parts) {
                     all[key] = (1e3 * part).into();
                 }
                 all["forward_multiply_adds"] = (*multiply_adds).into();
-                all["gflops"] = (flops * 1e-9).into();
-                all["of_peak"] = (flops / roofs.peak()).into();
+                all["gflops"] = (whole.flops() * 1e-9).into();
+                all["of_peak"] = whole.of_peak(roofs).into();
             }
         }
         all
@@ -219,7 +214,7 @@ mod tests {
     use super::super::roofline::tests::{BF16, ROOFS, layer};
     use super::*;
 
-    fn report(latencies: Vec<f64>, mode: Mode) -> Report {
+    fn report(latencies: Vec<f64>, layers: Vec<Layer>, mode: Mode) -> Report {
         let (name, precision, input) = ("net".to_owned(), "f32", vec![2, 10]);
         let memory = Memory { peak: Some(3 << 20), running: None };
         Report {
@@ -228,7 +223,7 @@ mod tests {
             input,
             unit: "texts",
             batch: 2,
-            measured: Measured { latencies, memory, mode },
+            measured: Measured { latencies, memory, layers, mode },
             roofs: ROOFS,
             apart: 0.0,
         }
@@ -241,7 +236,7 @@ mod tests {
             layer("dense", 3.0, 150_000_000, 1_000_000),
             layer("thin", 0.5, 0, 5_000_000),
         ];
-        let report = report(vec![0.004; 3], Mode::Infer { compile: 0.5, layers });
+        let report = report(vec![0.004; 3], layers, Mode::Infer { compile: 0.5 });
         let row = |text: &str, what: &str| -> Vec<String> {
             let rows = text.lines().filter(|line| line.ends_with(what) && line.contains('%'));
             rows.map(|row| row.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
@@ -261,7 +256,7 @@ mod tests {
         assert_eq!((json["running_memory_bytes"].clone(), json["batch"].clone()), (Json::Null, 2.into()));
         assert_eq!(json["machine"]["bf16_gflops"], Json::Null);
         let layers = vec![layer("linear bf16 [8]", 1.0, 100_000_000, 1_000_000)];
-        let report = Report { roofs: BF16, ..self::report(vec![0.001], Mode::Infer { compile: 0.5, layers }) };
+        let report = Report { roofs: BF16, ..self::report(vec![0.001], layers, Mode::Infer { compile: 0.5 }) };
         let text = report.text(None);
         assert_eq!(row(&text, "linear bf16 [8]"), ["1.000 100.0 % 200 50 % 1.00 5 % compute linear bf16 [8]"]);
         assert!(text.contains("machine: 200 GFLOP/s in f32, 400 in bf16;"), "{text}");
@@ -269,14 +264,23 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_three_passes() {
+    fn steps_are_of_all_layers() {
         let parts = [0.001, 0.003, 0.001];
-        let mode = Mode::Train { parts, optimizer: "SGD", multiply_adds: 100_000_000 };
-        let mut report = report(vec![0.006, 0.005, 0.004], mode);
-        let text = report.text(None);
-        assert!(text.contains("120 GFLOP/s, 60 % of the peak") && text.contains("best 4.00"), "{text}");
-        assert_eq!(report.json()["backward_ms"].as_f64().map(f64::round), Some(3.0));
-        report.roofs = BF16;
+        let layers = |way: &str| {
+            let layer = |what: &str, ms, mults| layer(&format!("{what} linear 8 -> 8{way} [8]"), ms, mults, 1_000_000);
+            vec![layer("forward", 1.0, 100_000_000), layer("backward", 3.0, 200_000_000)]
+        };
+        let train = || Mode::Train { parts, optimizer: "SGD", multiply_adds: 100_000_000 };
+        let report_of = |way| report(vec![0.006, 0.005, 0.004], layers(way), train());
+        let text = report_of("").text(None);
+        assert!(text.contains("forward 1.00 ms, backward 3.00, SGD 1.00; 120 GFLOP/s, 60 % of the peak"), "{text}");
+        assert!(text.contains("best 4.00") && text.contains("67 %  ") && text.contains("backward linear"), "{text}");
+        let json = report_of("").json();
+        assert_eq!(
+            (json["backward_ms"].as_f64().map(f64::round), json["layers"].as_array().map(Vec::len)),
+            (Some(3.0), Some(2))
+        );
+        let report = Report { roofs: BF16, ..report_of(" bf16") };
         assert!(report.text(None).contains("120 GFLOP/s, 30 % of the peak"));
         assert_eq!(report.json()["of_peak"].as_f64().map(|x| (100.0 * x).round()), Some(30.0));
     }
