@@ -74,7 +74,7 @@ pub(crate) enum Command {
     Models(ModelsArgs),
     /// Measure a network layer by layer, beside what the machine can do
     #[command(
-        after_help = "Example:\n  uke bench resnet50 --batch 8\n  uke bench bert_base --batch 8 --length 128 --top 10 --plot roofline.svg\n  uke bench minilm/ --train --batch 32 --json\n\nGFLOP/s count what the definition of a layer multiplies and adds; Winograd's algorithm does less, so that a layer can pass 100 % of the peak. With --precision, layers that are computed in it stand against the peak of its products, the others against that of f32. GB/s count every number that a layer reads or writes and its weights once; what is still in a cache can pass 100 % of the memory. A layer is bound by what would take longer at the machine's best. Each has a median of its own, so that all of them together can be less than a whole run. With --train, each op of the step is a layer forward and one backward, the latter with what is computed again for it, and the optimiser is one.\n\nThe machine is measured before and after the network, and the higher numbers count; it should have nothing else to do. If they differ by more than a quarter, a warning says so."
+        after_help = "Example:\n  uke bench resnet50 --batch 8\n  uke bench bert_base --batch 8 --length 128 --top 10 --plot roofline.svg\n  uke bench minilm/ --train --batch 32 --json\n\nGFLOP/s count what the definition of a layer multiplies and adds; Winograd's algorithm does less, so that a layer can pass 100 % of the peak. With --precision, layers that are computed in it stand against the peak of its products, the others against that of f32. GB/s count every number that a layer reads or writes and its weights once; what is still in a cache can pass 100 % of the memory. A layer is bound by what would take longer at the machine's best. Each has a median of its own, so that all of them together can be less than a whole run. With --train, each op of the step is a layer forward and one backward, the latter with what is computed again for it, and the optimiser is one. With --errors, a layer's error is relative in norm, with its bias, residual and activation, of the same inputs.\n\nThe machine is measured before and after the network, and the higher numbers count; it should have nothing else to do. If they differ by more than a quarter, a warning says so."
     )]
     Bench(BenchArgs),
     /// Run raw tensors through a network: to check an import
@@ -125,6 +125,9 @@ pub(crate) struct BenchArgs {
     /// Show the N kinds of layers that take longest, equal layers together [default: all, in their order]
     #[arg(long, value_name = "N", conflicts_with = "json", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) top: Option<u32>,
+    /// Tell how far each layer by Winograd's algorithm is from sums in f64 (seconds to minutes)
+    #[arg(long, conflicts_with = "train")]
+    pub(crate) errors: bool,
     /// Draw the layers below the machine's roofs into this file (.svg)
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,

@@ -757,6 +757,13 @@ fn layers_are_measured() {
     let first = adds(&layers[0]);
     assert_eq!(layers.iter().map(adds).sum::<u64>(), 3 * 2 * known.multiply_adds - first, "{said}");
 
+    // How far Winograd's algorithm is off.
+    let said = json(&["bench", "cifar_resnet20", "--runs", "1", "--json", "--errors"]);
+    let errors = said["winograd_errors"].as_array().unwrap();
+    assert!(errors.len() > 5 && errors.iter().all(|layer| layer["error"].as_f64().is_some_and(|x| x < 4e-6)), "{said}");
+    let said = text(&uke(&["bench", TINY, "--length", "8", "--runs", "1", "--errors"]).stdout);
+    assert!(said.contains("no layer is computed by Winograd's algorithm"), "{said}");
+
     // Weights out of a folder, texts, and people as readers.
     // Which layers take longest is up to the machine.
     for (top, layers) in [("2", 2), ("100", 7)] {
@@ -886,7 +893,14 @@ fn what_cannot_be_measured_is_said() {
     fails(&["bench", "resnet18", "--plot", &folder.path("x.png")], 2, &["x.png", ".svg"]);
     assert!(!Path::new(&folder.path("x.png")).exists());
     fails(&["bench", &folder.file("noise.bin", [7u8; 4096])], 1, &["noise.bin"]);
-    for args in [&["--batch", "0"][..], &["--threads", "0"], &["--runs", "0"], &["--top", "2", "--json"]] {
+    for args in [
+        &["--batch", "0"][..],
+        &["--threads", "0"],
+        &["--runs", "0"],
+        &["--top", "2", "--json"],
+        &["--errors", "--train"],
+        &["--errors", "--precision", "bf16"],
+    ] {
         assert_eq!(uke(&[&["bench", "resnet18"], args].concat()).status.code(), Some(2), "{args:?}");
     }
 }

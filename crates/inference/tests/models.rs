@@ -158,21 +158,47 @@ fn fewer_bits_are_near() {
 }
 
 #[test]
-fn a_plan_is_without_winograds_algorithm_where_that_is_too_far_off() {
-    // The numbers of each kernel sum to 0: far from 0, only small differences of inputs count, which transforms round away.
-    let mut conv = Conv2d::new(64, 64, 3, Conv2dOptions::default(), &mut Init::new(0));
-    for kernel in conv.weight.value.memory_mut().chunks_mut(9) {
-        let mean = kernel.iter().sum::<f32>() / 9.0;
-        kernel.iter_mut().for_each(|w| *w -= mean);
+fn a_layer_is_without_winograds_algorithm_where_that_is_too_far_off() {
+    let new = |seed| Conv2d::new(64, 64, 3, Conv2dOptions::default(), &mut Init::new(seed));
+    let (mut first, last) = (new(0), new(1));
+    // Positive in the middle, and else 0.
+    let mut kernels = first.weight.value.contiguous();
+    for kernel in kernels.memory_mut().chunks_mut(9) {
+        kernel.copy_from_slice(&[0.0, 0.0, 0.0, 0.0, kernel[4].abs(), 0.0, 0.0, 0.0, 0.0]);
     }
-    let run = |images: &Tensor, winograd: bool| {
-        let options = PlanOptions { winograd, ..Default::default() };
-        let plan = Plan::compile_with(|x, pass| conv.forward(x, pass), images, options).unwrap();
-        assert!(plan.error() < 1e-4);
-        plan.run(images).unwrap().to_vec()
+    first.weight.value = kernels;
+    // One pixel in 16 is far below 0, and ReLU makes 0 of what comes of it; by transforms it spoils all outputs of its tile.
+    let ways = |far: f32| {
+        let mut images = numbers(&[1, 64, 36, 36], 1);
+        let pixels = images.memory_mut().iter_mut().enumerate();
+        pixels.filter(|(i, _)| i / 36 % 4 == 2 && i % 4 == 2).for_each(|(_, pixel)| *pixel -= far);
+        let forward = |x: &Value, pass: &mut Pass| last.forward(&first.forward(x, pass)?.relu()?, pass);
+        let plan = Plan::compile(forward, &images).unwrap();
+        let eager = forward(&images.clone().into(), &mut Pass::eval()).unwrap();
+        assert!(plan.error() < 3e-6 && relative(&plan.run(&images).unwrap(), eager.tensor()) < 3e-6);
+        let steps = plan.profile(&images).unwrap().into_iter();
+        let ways: Vec<bool> =
+            steps.filter(|step| step.what.starts_with("conv")).map(|step| step.what.contains(" winograd ")).collect();
+        let errors = Plan::winograd_errors(forward, &images).unwrap().into_iter().map(|(_, error)| error);
+        (ways, errors.collect::<Vec<f64>>())
     };
-    let near = numbers(&[1, 64, 34, 34], 1);
-    assert_ne!(run(&near, true), run(&near, false), "this convolution is not done by Winograd's algorithm");
-    let far = Tensor::from_vec(near.shape(), near.to_vec().iter().map(|x| x + 1000.0).collect()).unwrap();
-    assert_eq!(run(&far, true), run(&far, false));
+    let (all, errors) = ways(0.0);
+    assert_eq!(all, [true, true]);
+    assert!(errors.iter().all(|&error| error < 2e-6), "{errors:?}");
+    let (some, errors) = ways(1e4);
+    assert_eq!(some, [false, true]);
+    assert!(errors[0] > 3e-4 && errors[1] < 2e-6, "{errors:?}");
+}
+
+#[test]
+fn winograds_error_is_small_in_each_layer_of_the_zoo() {
+    for (name, size, least) in [("vgg16", 32, 5), ("resnet50", 64, 5), ("inception_v3", 97, 30), ("googlenet", 64, 5)] {
+        let net = network(name);
+        let pass = |x: &Value, pass: &mut Pass| Ok(net.forward(x, pass)?.logits);
+        let errors = Plan::winograd_errors(pass, &numbers(&[2, 3, size, size], 5)).unwrap();
+        assert!(errors.len() >= least, "{name}: {} layers", errors.len());
+        for (what, error) in errors {
+            assert!(error > 1e-9 && error < 4e-6, "{name}: {what}: {error:.1e}");
+        }
+    }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Measured {
     pub(crate) memory: Memory,
     /// What takes the time, in the order of the run or step: medians of each.
     pub(crate) layers: Vec<Layer>,
+    /// Layers by Winograd's algorithm and their errors, if that was asked.
+    pub(crate) errors: Option<Vec<(String, f64)>>,
     /// What else there is.
     pub(crate) mode: Mode,
 }
@@ -134,8 +136,25 @@ fn unfit() -> Failure {
     Failure::run("bench: images for a network of texts, or texts for one of images")
 }
 
+/// How far the layers that a plan computes by Winograd's algorithm are from f64.
+fn winograd_errors(net: &Network, input: &Input) -> Result<Vec<(String, f64)>> {
+    Ok(match (net, input) {
+        (Network::Image(net), Input::Images(images)) => {
+            Plan::winograd_errors(|x, pass| Ok(net.forward(x, pass)?.logits), images)?
+        }
+        (Network::Keras(net), Input::Images(images)) => Plan::winograd_errors(|x, pass| net.forward(x, pass), images)?,
+        _ => Vec::new(),
+    })
+}
+
 /// Inference: whole runs and profiled ones take turns.
-pub(crate) fn infer(Subject { net, input, .. }: Subject, options: PlanOptions, runs: &Runs) -> Result<Measured> {
+pub(crate) fn infer(
+    Subject { net, input, .. }: Subject,
+    options: PlanOptions,
+    errors: bool,
+    runs: &Runs,
+) -> Result<Measured> {
+    let errors = errors.then(|| winograd_errors(&net, &input)).transpose()?;
     let start = Instant::now();
     let compiled = Compiled::new(&net, &input, options)?;
     drop(net);
@@ -156,7 +175,7 @@ pub(crate) fn infer(Subject { net, input, .. }: Subject, options: PlanOptions, r
         Ok(())
     })?;
     let layers = steps.into_iter().zip(&seconds).map(|(step, seconds)| Layer::new(step, median(seconds))).collect();
-    Ok(Measured { latencies, memory, layers, mode: Mode::Infer { compile } })
+    Ok(Measured { latencies, memory, layers, errors, mode: Mode::Infer { compile } })
 }
 
 /// Whole training steps; the tape notes what each op takes.
@@ -201,7 +220,7 @@ pub(crate) fn train(mut subject: Subject, precision: Precision, runs: &Runs) -> 
     let multiply_adds = ops.iter().map(|op| op.forward.multiply_adds).sum();
     let mut layers = both_ways(&ops, &seconds);
     layers.push(Layer::of(format!("{optimizer} [{numbers}]"), update));
-    Ok(Measured { latencies, memory, layers, mode: Mode::Train { parts, optimizer, multiply_adds } })
+    Ok(Measured { latencies, memory, layers, errors: None, mode: Mode::Train { parts, optimizer, multiply_adds } })
 }
 
 /// The ops forward, and then those that gradients reached backward, with medians of these times.

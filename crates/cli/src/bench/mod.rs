@@ -44,7 +44,7 @@ pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<()> {
     let mut measured = if args.train {
         measure::train(subject, args.precision.precision(), &runs)?
     } else {
-        measure::infer(subject, options, &runs)?
+        measure::infer(subject, options, args.errors, &runs)?
     };
     measured.memory.peak = measured.memory.peak.max(most);
     bar.inc(1);
@@ -87,6 +87,9 @@ fn check_plot(path: Option<&Path>) -> Result<()> {
 /// Plans of a precision that networks can be measured in.
 fn options(args: &BenchArgs) -> Result<PlanOptions> {
     match args.precision {
+        PrecisionArg::Bf16 | PrecisionArg::Int8 if args.errors => {
+            Err(Failure::usage("--errors: Winograd's algorithm is held against f64 in f32; leave --precision out"))
+        }
         PrecisionArg::Int8 if args.train => Err(Failure::usage("--precision: networks do not learn in int8")),
         precision => Ok(precision.options()),
     }

@@ -72,6 +72,7 @@ impl Report {
         let memory = self.measured.memory;
         let memory = format!("peak memory {}, while running {}", megabytes(memory.peak), megabytes(memory.running));
         out += &self.layers(&self.measured.layers, top);
+        out += &self.errors(top);
         match &self.measured.mode {
             Mode::Infer { compile } => {
                 out += &format!("\n{}\nplan compiled in {} ms; {memory}\n", self.speed("run"), short(1e3 * compile));
@@ -88,6 +89,21 @@ impl Report {
             }
         }
         out
+    }
+
+    /// How far layers are off, the worst `top` of them if that is given.
+    fn errors(&self, top: Option<usize>) -> String {
+        let mut errors: Vec<_> = self.measured.errors.iter().flatten().collect();
+        if top.is_some() {
+            errors.sort_by(|a, b| b.1.total_cmp(&a.1));
+        }
+        let lines = errors.into_iter().take(top.unwrap_or(usize::MAX));
+        let lines: String = lines.map(|(what, error)| format!("{error:>9.1e}  {what}\n")).collect();
+        match self.measured.errors.as_ref().map(Vec::len) {
+            None => lines,
+            Some(0) => "\nno layer is computed by Winograd's algorithm\n".to_owned(),
+            Some(_) => format!("\noff f64  layer by Winograd's algorithm\n{lines}"),
+        }
     }
 
     /// All layers in the time of a whole run or step.
@@ -145,7 +161,7 @@ impl Report {
 
     /// The same as JSON.
     pub(crate) fn json(&self) -> Json {
-        let (roofs, Measured { latencies, memory, layers, mode }) = (&self.roofs, &self.measured);
+        let (roofs, Measured { latencies, memory, layers, errors, mode }) = (&self.roofs, &self.measured);
         let step = median(latencies);
         let mut all = json!({
             "model": self.name,
@@ -172,6 +188,10 @@ impl Report {
         });
         if let Some((name, peak)) = roofs.reduced {
             all["machine"][format!("{name}_gflops")] = (peak * 1e-9).into();
+        }
+        if let Some(errors) = errors {
+            let row = |(what, error): &(String, f64)| json!({ "what": what, "error": error });
+            all["winograd_errors"] = errors.iter().map(row).collect();
         }
         match mode {
             Mode::Infer { compile } => {
@@ -223,7 +243,7 @@ mod tests {
             input,
             unit: "texts",
             batch: 2,
-            measured: Measured { latencies, memory, layers, mode },
+            measured: Measured { latencies, memory, layers, errors: None, mode },
             roofs: ROOFS,
             apart: 0.0,
         }
