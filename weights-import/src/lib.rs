@@ -73,7 +73,7 @@ mod unpack;
 mod weights;
 mod zip;
 
-pub use atomic::atomic_write;
+pub use atomic::{NewFile, atomic_write};
 pub use dialect::{Dialect, Gelu, How, Knobs, MakeMappings, Mapping, Named, Rule, Table};
 pub use doctor::{Finding, Statistics, examine, examine_colours, examine_names, examine_norms};
 pub use dtype::Dtype;
@@ -85,7 +85,9 @@ pub use keras_sequential::{KerasLayer, KerasSequential};
 pub use load::{Options, Slot, load, load_with, read};
 pub use reader::{Entry, Links, Raw, Reader, Source};
 pub use report::{Misshapen, Report};
-pub use save::{save_npy, save_npz, save_pytorch, save_safetensors, write_npz, write_pytorch, write_safetensors};
+pub use save::{
+    safetensors_head, save_npy, save_npz, save_pytorch, save_safetensors, write_npz, write_pytorch, write_safetensors,
+};
 pub use save_sharded::save_safetensors_sharded;
 pub use unpack::unpack;
 pub use weights::{Weights, from_bytes, from_source, open};

@@ -97,7 +97,17 @@ enum Bytes {
 
 /// An open file, and whose turn it is where reading moves its position.
 #[derive(Debug)]
-struct Shared(File, #[cfg(not(unix))] std::sync::Mutex<()>);
+pub(crate) struct Shared(pub(crate) File, #[cfg(not(unix))] std::sync::Mutex<()>);
+
+impl Shared {
+    pub(crate) fn new(file: File) -> Self {
+        Self(
+            file,
+            #[cfg(not(unix))]
+            std::sync::Mutex::new(()),
+        )
+    }
+}
 
 /// Whether [`Source::sibling`] follows symbolic links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,18 +159,13 @@ impl Source {
             return Err(Error::format(&path.display().to_string(), "is not a regular file"));
         }
         let file = File::open(path).map_err(fail)?;
-        let about = file.metadata().map_err(fail)?;
-        let shared = Shared(
-            file,
-            #[cfg(not(unix))]
-            std::sync::Mutex::new(()),
-        );
-        Ok(Self {
-            name: path.display().to_string(),
-            start: 0,
-            len: about.len(),
-            bytes: Bytes::File(Arc::new(shared), path.to_path_buf()),
-        })
+        Self::shared(Arc::new(Shared::new(file)), path)
+    }
+
+    /// What is in this file by now.
+    pub(crate) fn shared(file: Arc<Shared>, path: &Path) -> Result<Self> {
+        let len = file.0.metadata().map_err(|e| Error::io("open", path, e))?.len();
+        Ok(Self { name: path.display().to_string(), start: 0, len, bytes: Bytes::File(file, path.to_path_buf()) })
     }
 
     /// The piece of `len` bytes from `offset`, as a source of its own (a file within an archive).

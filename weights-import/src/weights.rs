@@ -198,6 +198,15 @@ impl Weights {
         }
     }
 
+    /// Where a tensor's bytes lie, for tensors of which only a part is wanted at a time; `None` if there is no such tensor, or the
+    /// format does not keep its bytes in one piece, little-endian and row-major.
+    pub fn place(&self, name: &str) -> Option<Source> {
+        let &index = self.names.get(name)?;
+        let entry = &self.entries()[index];
+        let (source, start) = self.reader.place(index)?;
+        source.window(start, entry.dtype.bytes(entry.numel())? as u64, &self.source).ok()
+    }
+
     /// What the file says besides its tensors: safetensors' `__metadata__`; for Caffe the layers' settings as
     /// `<layer>.type`, `<layer>.stride` ...; for PyTorch short texts and numbers beside the tensors, e.g. `epoch`; for
     /// ONNX and TensorFlow `skipped.<name>` of what is not read and why, for ONNX `renamed.<name>`, `layout.<name>`,

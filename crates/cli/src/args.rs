@@ -378,7 +378,8 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = fraction)]
     pub(crate) label_smoothing: f64,
     /// Keep what frozen layers say of the data in this folder, for later trainings of the same data: as f16, found by the hash of
-    /// weights, preprocessing and data. With --freeze trunk or N; photos that change at random keep what the new head wants alone
+    /// weights, preprocessing and data. With --freeze trunk or N; photos that change at random keep what the new head wants alone.
+    /// With N only the disk limits what is kept: it is read batch by batch. Without a folder 2 GB of it are held in memory at most
     #[arg(long, value_name = "DIR")]
     pub(crate) feature_cache: Option<PathBuf>,
     /// Weigh classes by how rare they are

@@ -181,19 +181,17 @@ fn fit(
     {
         // In batches of another size: their padding is part of the key.
         let still = texts::exam(input, learn)?;
-        if can_hold(
-            net,
-            groups,
-            &TokenBatch::unpadded(1, 1, vec![0])?,
-            texts::tokens(&still) + texts::tokens(exam),
-            cache.is_some(),
-        )? {
+        let (example, tokens) = (TokenBatch::unpadded(1, 1, vec![0])?, texts::tokens(&still) + texts::tokens(exam));
+        if cache.is_some() || can_hold(net, groups, &example, tokens)? {
             let mut of =
                 |texts: &TextBatches| boundary_values(net, kept(texts)?, texts::by_length(texts), texts.len(), quiet);
-            let (values, seen) = (of(&still)?, of(exam)?);
-            let places = texts::places_by_length(&still);
-            let lists = |epoch| texts::lists(&lesson, epoch, &places);
-            return train_above(net, plan, loss, [&values, &seen], &lists, &progress);
+            if let Some(values) = of(&still)?
+                && let Some(seen) = of(exam)?
+            {
+                let places = texts::places_by_length(&still);
+                let lists = |epoch| texts::lists(&lesson, epoch, &places);
+                return train_above(net, plan, loss, [&values, &seen], &lists, &progress);
+            }
         }
     }
     train(

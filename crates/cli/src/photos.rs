@@ -110,20 +110,23 @@ pub(crate) fn features<N: Classifier<Batch = Tensor>>(
 }
 
 /// What the first `groups` groups of layers, which are frozen, say of the photos to learn from and to validate; `None` where that
-/// is too much to be held: see [`train::boundary_values`].
+/// is too much for memory and there is no folder, or no room in it: see [`train::boundary_values`].
 pub(crate) fn boundary_values<N: Classifier<Batch = Tensor>>(
     net: &mut N,
     groups: usize,
     [learn, judge]: [(&ImageBatches, Kept<'_>); 2],
     quiet: bool,
 ) -> Result<Option<[BoundaryValues; 2]>> {
-    let Some(first) = in_order(learn.0).next().transpose()? else { return Ok(None) };
-    let (example, photos) = (first.inputs.narrow(0, 0, 1)?, learn.0.len() + judge.0.len());
-    if !train::can_hold(net, groups, &example, photos as f64, learn.1.is_some())? {
-        return Ok(None);
+    if learn.1.is_none() {
+        let Some(first) = in_order(learn.0).next().transpose()? else { return Ok(None) };
+        let (example, photos) = (first.inputs.narrow(0, 0, 1)?, learn.0.len() + judge.0.len());
+        if !train::can_hold(net, groups, &example, photos as f64)? {
+            return Ok(None);
+        }
     }
     let mut of = |(photos, kept): (&ImageBatches, Kept<'_>)| {
         train::boundary_values(net, kept, in_order(photos), photos.len(), quiet)
     };
-    Ok(Some([of(learn)?, of(judge)?]))
+    let Some(values) = of(learn)? else { return Ok(None) };
+    Ok(of(judge)?.map(|seen| [values, seen]))
 }

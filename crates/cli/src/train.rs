@@ -14,7 +14,7 @@ use ukulele_data::{Labels, Random, split};
 use ukulele_inference::Precision;
 use ukulele_layers::Pass;
 use ukulele_training::{
-    AboveBoundary, AdamW, Batches, BoundaryValues, Cached, Classifier, CrossEntropy, DataKey, Ending, Event,
+    AboveBoundary, AdamW, Batches, BoundaryValues, Cached, Classifier, CrossEntropy, DataKey, Ending, Error, Event,
     FeatureCache, Features, FitOptions, Groups, HeadOnly, History, Labelled, Schedule, Score, class_weights_balanced,
     evaluate, fit,
 };
@@ -166,17 +166,25 @@ pub(crate) fn features<N: Classifier>(
     })
 }
 
-/// As [`features`], what the frozen groups of layers say at the boundary to those that learn.
+/// As [`features`], what the frozen groups of layers say at the boundary to those that learn; `None` where neither the disk nor
+/// memory has room for it.
 pub(crate) fn boundary_values<N: Classifier>(
     net: &mut N,
     kept: Kept<'_>,
     batches: impl Iterator<Item = ukulele_training::Result<Labelled<N::Batch>>>,
     inputs: usize,
     quiet: bool,
-) -> Result<BoundaryValues> {
-    once("values of the frozen layers", batches, inputs, quiet, |batches| match kept {
-        Some((cache, key)) => cache.boundary(net, &key, batches),
-        None => BoundaryValues::of(net, batches).map(fresh),
+) -> Result<Option<BoundaryValues>> {
+    once("values of the frozen layers", batches, inputs, quiet, |batches| {
+        let Some((cache, key)) = kept else { return BoundaryValues::of(net, batches).map(Some).map(fresh) };
+        match cache.boundary(net, &key, batches) {
+            Ok(Cached { features, read, warning }) => Ok(Cached { features: Some(features), read, warning }),
+            Err(Error::NoRoom(why)) => {
+                let warning = Some(format!("{why}; frozen layers run in each step").replace('\n', " "));
+                Ok(Cached { features: None, read: false, warning })
+            }
+            Err(error) => Err(error),
+        }
     })
 }
 
@@ -209,27 +217,11 @@ fn once<B, T>(
     Ok(found.features)
 }
 
-/// Most bytes of values at a boundary that are held in memory; beyond, the frozen groups of layers run in each step.
-const HELD: f64 = 2e9;
-
-/// Whether what the first `groups` groups of layers say of so many times the example can be held, as f16 if `narrow`.
-pub(crate) fn can_hold<N: Classifier>(
-    net: &N,
-    groups: usize,
-    example: &N::Batch,
-    times: f64,
-    narrow: bool,
-) -> Result<bool> {
+/// Whether memory holds what the first `groups` groups of layers say of so many times the example; where it does not, and there
+/// is no folder for it, they run in each step.
+pub(crate) fn can_hold<N: Classifier>(net: &N, groups: usize, example: &N::Batch, times: f64) -> Result<bool> {
     let value = net.below(example, groups, &mut Pass::eval())?;
-    let bytes = value.numel() as f64 * times * if narrow { 2.0 } else { 4.0 };
-    let fits = bytes <= HELD;
-    if narrow && !fits {
-        let gigabytes = bytes / 1e9;
-        eprintln!(
-            "note: --feature-cache: {groups} groups of layers say {gigabytes:.1} GB of these data; they are not kept"
-        );
-    }
-    Ok(fits)
+    Ok(value.numel() as f64 * times * 4.0 <= FeatureCache::HELD as f64)
 }
 
 /// Trains what is above the boundary to frozen groups of layers, on what these say; `lists` says which inputs are a batch.

@@ -1,6 +1,6 @@
 //! Training above a boundary: frozen groups of layers are run once, and those above learn from what they said.
 
-use crate::feature_cache::Content;
+use crate::feature_cache::{Content, Growing};
 use crate::trunk::{frozen_groups, learning, over};
 use crate::{Batches, Classifier, Error, Labelled, Result};
 use ukulele_inference::PlanOptions;
@@ -75,28 +75,28 @@ impl BoundaryValues {
         mut batches: impl Iterator<Item = Result<Labelled<N::Batch>>>,
     ) -> Result<Self> {
         let boundary = lowest(net)?;
-        let content = Self::content(net, boundary, false, &mut batches)?;
-        Self::open(boundary, content).map_err(Error::Argument)
+        let mut content = Content::in_memory();
+        Self::fill(&mut content, net, boundary, &mut batches)?;
+        Self::open(boundary, content.finish("")?.0).map_err(Error::Argument)
     }
 
-    /// The values at this boundary, f16 if `narrow`.
-    pub(crate) fn content<N: Classifier>(
+    /// Adds the values at this boundary.
+    pub(crate) fn fill<N: Classifier>(
+        content: &mut Content<Growing>,
         net: &N,
         boundary: usize,
-        narrow: bool,
         batches: &mut dyn Iterator<Item = Result<Labelled<N::Batch>>>,
-    ) -> Result<Content> {
-        let mut content = Content::new(Vec::new(), narrow);
+    ) -> Result<()> {
         over(net, Some(boundary), PlanOptions::default(), batches, &mut |value, batch| {
             let mask = N::mask(&batch.inputs);
-            add(&mut content, value.tensor(), mask.as_ref())?;
+            add(content, value.tensor(), mask.as_ref())?;
             content.labels.extend(batch.labels);
             Ok(())
         })?;
-        if content.shape.is_empty() {
-            return Err(Error::Argument("no batches to take values of".into()));
+        match content.shape.is_empty() {
+            true => Err(Error::Argument("no batches to take values of".into())),
+            false => Ok(()),
         }
-        Ok(content)
     }
 
     pub(crate) fn open(boundary: usize, content: Content) -> std::result::Result<Self, String> {
@@ -138,7 +138,7 @@ impl BoundaryValues {
     /// The examples at these places. Texts are padded to the longest of them.
     ///
     /// # Errors
-    /// A place past the end.
+    /// A place past the end; a file of a [`crate::FeatureCache`] that cannot be read any more.
     pub fn batch(&self, places: &[usize]) -> Result<Labelled<Boundary>> {
         if let Some(place) = places.iter().find(|&&place| place >= self.len()) {
             return Err(Error::Argument(format!("example {place} of {}", self.len())));
@@ -148,10 +148,13 @@ impl BoundaryValues {
         let width: usize = row.iter().product();
         let length = |place: usize| self.starts[place + 1] - self.starts[place];
         let longest = places.iter().map(|&place| length(place)).max().unwrap_or(1);
+        let mut read = Ok(());
         let fill = |numbers: &mut [f32]| {
             for (numbers, &place) in numbers.chunks_mut((longest * width).max(1)).zip(places) {
                 let (text, padding) = numbers.split_at_mut(length(place) * width);
-                self.content.read(self.starts[place] * width, text);
+                if read.is_ok() {
+                    read = self.content.read(self.starts[place] * width, text);
+                }
                 padding.fill(0.0);
             }
         };
@@ -161,6 +164,7 @@ impl BoundaryValues {
             (&[h, w, c], false) => Tensor::build_channels_last([count, c, h, w], fill)?,
             _ => Tensor::build(&[&[count], row].concat(), fill)?,
         };
+        read?;
         let mask = self.content.lengths.as_ref().map(|_| {
             let there = |place: usize| (0..longest).map(move |t| f32::from(u8::from(t < length(place))));
             Tensor::from_vec(&[count, longest], places.iter().flat_map(|&place| there(place)).collect())
@@ -175,7 +179,7 @@ impl BoundaryValues {
 }
 
 /// Adds a batch: images as rows (H, W, C), of texts each token that is no padding as a row.
-fn add(content: &mut Content, value: &Tensor, mask: Option<&Tensor>) -> Result<()> {
+fn add(content: &mut Content<Growing>, value: &Tensor, mask: Option<&Tensor>) -> Result<()> {
     let wrong = |message: String| Err(Error::Argument(message));
     let (row, rows) = match (value.shape(), mask) {
         (&[n, t, d], Some(mask)) if mask.shape() == [n, t] => {
@@ -188,16 +192,16 @@ fn add(content: &mut Content, value: &Tensor, mask: Option<&Tensor>) -> Result<(
                 }
                 content.lengths.get_or_insert_default().push(length);
                 rows += length;
-                content.push(&text[..length * d]);
+                content.push(&text[..length * d])?;
             }
             (vec![d], rows)
         }
         (&[n, c, h, w], None) => {
-            content.push(value.channels_last().dense_memory());
+            content.push(value.channels_last().dense_memory())?;
             (vec![h, w, c], n)
         }
         (&[n, ref row @ ..], None) if !row.is_empty() => {
-            content.push(value.contiguous().dense_memory());
+            content.push(value.contiguous().dense_memory())?;
             (row.to_vec(), n)
         }
         (shape, _) => return wrong(format!("values of shape {shape:?} at a boundary are not kept")),

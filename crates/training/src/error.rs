@@ -49,6 +49,9 @@ pub enum Error {
     },
     /// A batch could not be made; the error of whoever makes them.
     Data(Box<dyn std::error::Error + Send + Sync>),
+    /// What frozen layers say can neither be written to a [`crate::FeatureCache`] nor be held in memory. They can still run in
+    /// each step.
+    NoRoom(String),
     /// An argument that a function of this crate does not take.
     Argument(String),
 }
@@ -86,7 +89,7 @@ impl fmt::Display for Error {
             ),
             Self::Checkpoint { path, message } => write!(f, "{}: {message}", path.display()),
             Self::Data(error) => error.fmt(f),
-            Self::Argument(message) => f.write_str(message),
+            Self::NoRoom(message) | Self::Argument(message) => f.write_str(message),
         }
     }
 }

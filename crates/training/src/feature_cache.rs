@@ -1,22 +1,26 @@
 //! Features on disk: a trunk that does not learn is run but once, over all trainings.
 
+mod content;
+mod file;
+
+pub(crate) use content::{Content, Growing};
+
 use crate::boundary::lowest;
 use crate::frozen::frozen;
 use crate::trunk::each_of;
 use crate::{BoundaryValues, Classifier, Error, Features, Labelled, Result};
-use half::f16;
+use file::Draft;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use ukulele_data::{ImageDataset, Photo, Preprocess};
-use ukulele_layers::{Role, Tensor};
+use ukulele_layers::Role;
 use ukulele_models::TokenBatch;
-use weights_import::{Dtype, Entry, Raw};
 
 /// The layout of the files and of their keys.
-const LAYOUT: &str = "ukulele features 1";
+const LAYOUT: &str = "ukulele features 2";
 
 /// A folder of features, a file for each trunk and data: `<key>.safetensors`.
 ///
@@ -30,7 +34,10 @@ const LAYOUT: &str = "ukulele features 1";
 /// few times 10⁻⁴ of their norm. Features of which one is beyond f16's 65504 are kept as f32.
 ///
 /// A file is written whole or not at all, and carries its key and the sha256 of its content: what is damaged or of something
-/// else is computed anew, and said ([`Cached::warning`]).
+/// else is computed anew, and said ([`Cached::warning`]). Until it is whole its name begins with a dot and ends in `.tmp`; a process
+/// that is killed leaves that. While values are in use their file may be deleted or replaced, but not changed.
+///
+/// Where nothing can be written, values are held in memory, if they are few enough, and that is said.
 ///
 /// ```
 /// use ukulele_layers::{Init, Tensor};
@@ -53,6 +60,7 @@ const LAYOUT: &str = "ukulele features 1";
 #[derive(Debug, Clone)]
 pub struct FeatureCache {
     folder: PathBuf,
+    held: usize,
 }
 
 /// What a [`FeatureCache`] gave.
@@ -136,6 +144,10 @@ impl fmt::Display for DataKey {
 }
 
 impl FeatureCache {
+    /// So many bytes of what is said of one data at a boundary are held in memory where they cannot be written, unless
+    /// [`FeatureCache::held_at_most`] says otherwise.
+    pub const HELD: usize = 2_000_000_000;
+
     /// The cache in this folder, which is made if it is not there.
     ///
     /// # Errors
@@ -143,10 +155,16 @@ impl FeatureCache {
     pub fn new(folder: impl Into<PathBuf>) -> Result<Self> {
         let folder = folder.into();
         fs::create_dir_all(&folder).map_err(|e| Error::io("create the folder", &folder, e))?;
-        Ok(Self { folder })
+        Ok(Self { folder, held: Self::HELD })
     }
 
-    /// As [`Features::of`] these batches, which `data` identifies; they are not asked for if the features are there.
+    /// Another limit than [`FeatureCache::HELD`].
+    pub fn held_at_most(self, bytes: usize) -> Self {
+        Self { held: bytes, ..self }
+    }
+
+    /// As [`Features::of`] these batches, which `data` identifies; they are not asked for if the features are there. They are in
+    /// memory as a whole.
     ///
     /// # Errors
     /// As [`Features::of`]; another number of inputs than `data` tells of.
@@ -158,20 +176,22 @@ impl FeatureCache {
     ) -> Result<Cached> {
         frozen(net)?;
         let key = key(net, None, data);
-        self.read_or(&key, data.count, Content::into_features, &mut || {
+        self.read_or(&key, data.count, usize::MAX, Content::into_features, &mut |content| {
             let Features { values, labels } = Features::of(net, &mut batches)?;
-            let mut content = Content::new(vec![labels.len(), values.numel() / labels.len().max(1)], true);
-            content.push(&values.to_vec());
+            content.shape = values.shape().to_vec();
             content.labels = labels;
-            Ok(content)
+            content.push(values.dense_memory())
         })
     }
 
     /// As [`FeatureCache::features`], of the frozen groups of layers of which [`BoundaryValues::of`] tells. The key tells how many
     /// they are: groups that learn in between, as in gradual unfreezing, have no part in it.
     ///
+    /// The values go to the file as they are computed, and each batch is read from there: in memory are its rows alone.
+    ///
     /// # Errors
-    /// As [`BoundaryValues::of`]; another number of inputs than `data` tells of.
+    /// As [`BoundaryValues::of`]; another number of inputs than `data` tells of; [`Error::NoRoom`] where the values cannot be
+    /// written, and are too many to be held in memory.
     pub fn boundary<N: Classifier>(
         &self,
         net: &mut N,
@@ -181,16 +201,19 @@ impl FeatureCache {
         let boundary = lowest(net)?;
         let key = key(net, Some(boundary), data);
         let open = |content| BoundaryValues::open(boundary, content);
-        self.read_or(&key, data.count, open, &mut || BoundaryValues::content(net, boundary, true, &mut batches))
+        self.read_or(&key, data.count, self.held, open, &mut |content| {
+            BoundaryValues::fill(content, net, boundary, &mut batches)
+        })
     }
 
-    /// What is kept under this key, computed if it is not there.
+    /// What is kept under this key, computed if it is not there; so many bytes of it may be in memory.
     fn read_or<T>(
         &self,
         key: &str,
         count: usize,
+        held: usize,
         open: impl Fn(Content) -> std::result::Result<T, String>,
-        compute: &mut dyn FnMut() -> Result<Content>,
+        compute: &mut dyn FnMut(&mut Content<Growing>) -> Result<()>,
     ) -> Result<Cached<T>> {
         let path = self.folder.join(format!("{key}.safetensors"));
         let mut warning = None;
@@ -198,23 +221,25 @@ impl FeatureCache {
         // A link leads out of the folder, and a pipe never ends.
         let foreign = there.as_ref().is_some_and(|there| !there.is_file());
         if there.is_some() && !foreign {
-            match read(&path, key, count).and_then(&open) {
+            match file::open(&path, key, count).and_then(&open) {
                 Ok(features) => return Ok(Cached { features, read: true, warning }),
                 Err(why) => warning = Some(format!("{}: {why}; computed anew", path.display()).replace('\n', " ")),
             }
         }
-        let content = compute()?;
+        let draft = match foreign {
+            true => Err(format!("{} is no regular file", path.display())),
+            false => Draft::create(&path).map_err(|error| error.to_string()),
+        };
+        let mut content = Content::in_file(draft, held);
+        compute(&mut content)?;
         if content.labels.len() != count {
             return Err(Error::Argument(format!("{} inputs came, the key is of {count}", content.labels.len())));
         }
-        let kept = if foreign {
-            Err(format!("{} is no regular file", path.display()))
-        } else {
-            content.write(&path, key).map_err(|error| error.to_string())
-        };
-        if let Err(why) = kept {
+        let (content, unkept) = content.finish(key)?;
+        if let Some(why) = unkept {
             let before = warning.map(|warning| warning + "; ").unwrap_or_default();
-            warning = Some(format!("{before}features are not kept: {why}").replace('\n', " "));
+            let now = "features are not kept, but held in memory for now";
+            warning = Some(format!("{before}{now}: {why}").replace('\n', " "));
         }
         Ok(Cached { features: open(content).map_err(Error::Argument)?, read: false, warning })
     }
@@ -238,134 +263,6 @@ fn key<N: Classifier>(net: &mut N, boundary: Option<usize>, data: &DataKey) -> S
     key.to_string()
 }
 
-/// What a file holds: rows of numbers, and labels.
-#[derive(Debug, Clone)]
-pub(crate) struct Content {
-    /// f16, or f32 where that does not hold a number or is not wanted.
-    dtype: Dtype,
-    /// Rows, and the dimensions of each.
-    pub(crate) shape: Vec<usize>,
-    numbers: Vec<u8>,
-    /// Rows of each input, where it has any number of them.
-    pub(crate) lengths: Option<Vec<usize>>,
-    pub(crate) labels: Vec<i64>,
-}
-
-impl Content {
-    /// Without numbers yet.
-    pub(crate) fn new(shape: Vec<usize>, narrow: bool) -> Self {
-        let dtype = if narrow { Dtype::F16 } else { Dtype::F32 };
-        Self { dtype, shape, numbers: Vec::new(), lengths: None, labels: Vec::new() }
-    }
-
-    /// Adds numbers; if f16 does not hold one of them, or all of them to a thousandth of their norm, all are f32 from now on.
-    pub(crate) fn push(&mut self, numbers: &[f32]) {
-        if self.dtype == Dtype::F16 {
-            let off = |x: f32| f64::from(f16::from_f32(x).to_f32() - x).powi(2);
-            let norm = |f: &dyn Fn(f32) -> f64| numbers.iter().filter(|x| x.is_finite()).map(|&x| f(x)).sum::<f64>();
-            let finite = numbers.iter().all(|&x| f16::from_f32(x).is_finite() || !x.is_finite());
-            if finite && norm(&off) <= 1e-6 * norm(&|x| f64::from(x).powi(2)) {
-                self.numbers.extend(numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()));
-                return;
-            }
-            let mut wide = vec![0.0; self.numbers.len() / 2];
-            self.read(0, &mut wide);
-            (self.dtype, self.numbers) = (Dtype::F32, bytes(&wide));
-        }
-        self.numbers.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
-    }
-
-    /// The numbers from one of them on.
-    pub(crate) fn read(&self, start: usize, numbers: &mut [f32]) {
-        match self.dtype {
-            Dtype::F16 => {
-                let bytes = self.numbers[2 * start..].as_chunks().0;
-                numbers.iter_mut().zip(bytes).for_each(|(x, b)| *x = f16::from_le_bytes(*b).to_f32());
-            }
-            _ => {
-                let bytes = self.numbers[4 * start..].as_chunks().0;
-                numbers.iter_mut().zip(bytes).for_each(|(x, b)| *x = f32::from_le_bytes(*b));
-            }
-        }
-    }
-
-    fn into_features(self) -> std::result::Result<Features, String> {
-        let ([_, _], None) = (&self.shape[..], &self.lengths) else {
-            return Err("holds no rows of features".to_owned());
-        };
-        let values = Tensor::build(&self.shape, |numbers| self.read(0, numbers)).map_err(|error| error.to_string())?;
-        Ok(Features { values, labels: self.labels })
-    }
-
-    /// The lists of whole numbers beside the numbers, by name.
-    fn lists(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let labels = self.labels.iter().flat_map(|label| label.to_le_bytes()).collect();
-        let lengths = self.lengths.iter().map(|all| all.iter().flat_map(|&n| (n as u64).to_le_bytes()).collect());
-        std::iter::once(("labels", labels)).chain(lengths.map(|all| ("lengths", all))).collect()
-    }
-
-    /// The sha256 of key and content.
-    fn hash(&self, key: &str) -> String {
-        let mut hash = DataKey::new(key, 0);
-        hash.add(format!("{} {:?}", self.dtype, self.shape).as_bytes());
-        hash.add(&self.numbers);
-        self.lists().iter().for_each(|(_, list)| hash.add(list));
-        hash.to_string()
-    }
-
-    fn write(&self, path: &Path, key: &str) -> Result<()> {
-        let mut entries = vec![Entry { name: "features".to_owned(), shape: self.shape.clone(), dtype: self.dtype }];
-        let lists = self.lists();
-        entries.extend(lists.iter().map(|(name, _)| Entry {
-            name: (*name).to_owned(),
-            shape: vec![self.labels.len()],
-            dtype: Dtype::I64,
-        }));
-        let said = [("layout", LAYOUT), ("key", key), ("sha256", &self.hash(key))];
-        let said = said.map(|(name, text)| (name.to_owned(), text.to_owned()));
-        let part = |index: usize| Ok(index.checked_sub(1).map_or(&self.numbers, |list| &lists[list].1).clone());
-        Ok(weights_import::write_safetensors(path, &entries, &said, part)?)
-    }
-}
-
-/// The content of a file, if it is what its name says.
-fn read(path: &Path, key: &str, count: usize) -> std::result::Result<Content, String> {
-    let text = |error: weights_import::Error| error.to_string();
-    let file = weights_import::open(path).map_err(text)?;
-    let said = |name: &str| file.metadata().get(name).map(String::as_str).unwrap_or_default();
-    if said("layout") != LAYOUT || said("key") != key {
-        return Err("holds no features of this trunk and data".to_owned());
-    }
-    let (features, labels) = (file.raw("features").map_err(text)?, file.raw("labels").map_err(text)?);
-    let several = file.entries().iter().any(|entry| entry.name == "lengths");
-    let lengths = several.then(|| file.raw("lengths")).transpose().map_err(text)?;
-    let list = |raw: &Raw| raw.dtype == Dtype::I64 && raw.shape == [count];
-    let kinds = matches!(features.dtype, Dtype::F16 | Dtype::F32) && list(&labels) && lengths.as_ref().is_none_or(list);
-    let numbers = |raw: &Raw| raw.bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect::<Vec<_>>();
-    let lengths = lengths.as_ref().map(|raw| {
-        numbers(raw).into_iter().map(|n| usize::try_from(n).ok().filter(|&n| n > 0)).collect::<Option<Vec<_>>>()
-    });
-    let rows = match &lengths {
-        None => Some(count),
-        Some(lengths) => lengths.as_ref().and_then(|all| all.iter().try_fold(0usize, |sum, &n| sum.checked_add(n))),
-    };
-    if !kinds || features.shape.len() < 2 || rows != Some(features.shape[0]) {
-        let shape = &features.shape;
-        return Err(format!("holds features {shape:?} where there are {count} inputs, or other types than it should"));
-    }
-    let content = Content {
-        dtype: features.dtype,
-        shape: features.shape,
-        numbers: features.bytes,
-        lengths: lengths.flatten(),
-        labels: numbers(&labels),
-    };
-    if said("sha256") != content.hash(key) {
-        return Err("is damaged: its content is not that of its hash".to_owned());
-    }
-    Ok(content)
-}
-
 /// Little-endian.
 fn bytes(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
@@ -378,31 +275,6 @@ fn digest(path: &Path) -> std::io::Result<[u8; 32]> {
         match file.read(&mut piece)? {
             0 => return Ok(hash.finalize().into()),
             len => hash.update(&piece[..len]),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_f16_does_not_hold_is_f32() {
-        for (numbers, narrow) in
-            [([0.5, -3.0, 0.0], true), ([1.0, 1e-9, 2.0], true), ([1e-9, 2e-9, -3e-8], false), ([1.0, 7e4, 2.0], false)]
-        {
-            let mut content = Content::new(vec![2, 3], true);
-            content.push(&[1.0, 2.0, f32::NAN]);
-            content.push(&numbers);
-            assert_eq!(content.dtype == Dtype::F16, narrow, "{numbers:?}");
-            let mut read = [0.0; 3];
-            content.read(3, &mut read);
-            assert!(
-                read.iter()
-                    .zip(numbers)
-                    .all(|(a, b)| (a - b).abs() <= 1e-3 * b.abs().max(if narrow { 1e-3 } else { 0.0 })),
-                "{read:?}"
-            );
         }
     }
 }

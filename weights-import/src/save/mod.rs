@@ -74,6 +74,33 @@ pub fn write_safetensors(
     })
 }
 
+/// The first `len` bytes of a safetensors file, a multiple of eight, filled up with spaces: for one whose tensors are written
+/// before it is known how many rows they have. The bytes of the entries must then follow, without gaps.
+///
+/// ```
+/// use weights_import::{Dtype, Entry, from_bytes, safetensors_head};
+/// let entries = ["a", "b"].map(|name| Entry { name: name.into(), shape: vec![2], dtype: Dtype::U8 });
+/// let file = [safetensors_head(&entries, &[], 400)?, vec![1, 2, 3, 4]].concat();
+/// let weights = from_bytes(file, "x")?;
+/// assert_eq!(weights.raw("b")?.bytes, [3, 4]);
+/// assert_eq!(weights.place("b").map(|bytes| bytes.read(1, 1)).transpose()?, Some(vec![4]));
+/// assert!(safetensors_head(&entries, &[], 100).is_err());
+/// # Ok::<(), weights_import::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`write_safetensors`]; a header that does not fit.
+pub fn safetensors_head(entries: &[Entry], metadata: &[(String, String)], len: usize) -> Result<Vec<u8>> {
+    let header = header(entries, &lens(entries)?, metadata)?;
+    let Some(room) = len.checked_sub(8).filter(|&room| header.len() <= room) else {
+        return Err(Error::Argument(format!("a header of {} bytes does not fit into {len}", header.len())));
+    };
+    let mut head = (room as u64).to_le_bytes().to_vec();
+    head.extend(header.bytes());
+    head.resize(len, b' ');
+    Ok(head)
+}
+
 /// The entries of tensors that are rounded to `dtype` when their turn comes.
 fn rounded<'t>(
     tensors: &'t [(String, &Tensor)],

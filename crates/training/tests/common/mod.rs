@@ -1,6 +1,8 @@
 //! Small models and batches that the tests share.
 #![allow(dead_code, reason = "each test binary uses some of them")]
 
+pub(crate) mod wide;
+
 use ukulele_layers::{Init, Module, Tensor};
 use ukulele_models::{BertConfig, Pooling, ResNet, ResNetConfig, TextModel, TokenBatch};
 use ukulele_training::Labelled;

@@ -6,6 +6,7 @@ mod boundary;
 mod common;
 mod determinism;
 mod feature_cache;
+mod feature_file;
 mod fit;
 mod freezing;
 mod frozen;
