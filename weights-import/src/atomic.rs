@@ -56,9 +56,9 @@ fn target(path: &Path) -> Result<PathBuf> {
     Ok(target)
 }
 
-/// A file that takes its name when it is whole: [`atomic_write`] for what is written over a long time, anywhere in it, and read
-/// meanwhile. Until [`NewFile::commit`] it has a name of its own in the same folder, `.<name>.<process>-<number>.tmp`, and is
-/// removed when dropped; a process that is killed leaves it.
+/// A file that takes its name when it is whole: [`atomic_write`] for what is written over a long time, and read afterwards. Until
+/// [`NewFile::commit`] it has a name of its own in the same folder, `.<name>.<process>-<number>.tmp`, is locked, and is removed when
+/// dropped. A process that is killed leaves it: [`NewFile::sweep`].
 ///
 /// ```
 /// use std::io::Write;
@@ -100,6 +100,8 @@ impl NewFile {
                     if let Ok(old) = std::fs::metadata(path) {
                         let _ = std::fs::set_permissions(&temporary, old.permissions());
                     }
+                    // What nobody holds locked was left behind.
+                    let _ = file.try_lock();
                     let (file, path) = (Arc::new(Shared::new(file)), path.to_path_buf());
                     return Ok(Self { file, path, target, temporary, renamed: false });
                 }
@@ -109,7 +111,24 @@ impl NewFile {
         }
     }
 
-    /// The file, to write to.
+    /// Removes from a folder what processes that were killed have left of files whose names `wanted` takes. Returns how many there
+    /// were.
+    pub fn sweep(folder: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> usize {
+        let left = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            let parts = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")?.rsplit_once('.'));
+            let own = parts.is_some_and(|(name, ids)| {
+                wanted(name) && ids.split_once('-').is_some_and(|(process, count)| number(process) && number(count))
+            });
+            let regular = || std::fs::symlink_metadata(path).is_ok_and(|about| about.is_file());
+            own && regular() && File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+        };
+        let paths = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        paths.filter(|path| left(path) && std::fs::remove_file(path).is_ok()).count()
+    }
+
+    /// The file, to write to. What has been read from it by [`NewFile::source`] may have moved its position: write first.
     pub fn file(&self) -> &File {
         &self.file.0
     }
@@ -127,9 +146,13 @@ impl NewFile {
     /// # Errors
     /// The file system refuses; what had the name is as it was.
     pub fn commit(&mut self) -> Result<()> {
+        if self.renamed {
+            return Ok(());
+        }
         self.file().sync_all().map_err(|e| Error::io("write", &self.path, e))?;
         std::fs::rename(&self.temporary, &self.target).map_err(|e| Error::io("replace", &self.path, e))?;
         self.renamed = true;
+        let _ = self.file().unlock();
         // The new name is on disk only after the folder is. Where folders cannot be synced, the file still is whole.
         let _ = File::open(self.target.parent().unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
         Ok(())
@@ -149,4 +172,28 @@ fn buffered(file: &File, path: &Path, write: impl FnOnce(&mut dyn Write) -> Resu
     let mut out = BufWriter::with_capacity(1 << 20, file);
     write(&mut out)?;
     out.flush().map_err(|e| Error::io("write", path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_killed_have_left_is_swept_away() -> std::io::Result<()> {
+        let folder = std::env::temp_dir().join(format!("ukulele-sweep-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let new = NewFile::create(folder.join("a.bin")).map_err(std::io::Error::other)?;
+        let others = [".a.bin.7-x.tmp", ".a.bin.tmp", "a.bin.7-0.tmp", ".b.bin.7-0.tmp"];
+        for name in [".a.bin.7-0.tmp", ".a.bin.812-33.tmp"].iter().chain(&others) {
+            std::fs::write(folder.join(name), "left")?;
+        }
+        let sweep = || NewFile::sweep(&folder, |name| name == "a.bin");
+        assert_eq!((sweep(), sweep()), (2, 0));
+        assert!(others.iter().all(|name| folder.join(name).exists()) && new.temporary.exists());
+        // A panic, too, leaves nothing; a killed process's lock is gone with it.
+        let left = new.temporary.clone();
+        let _ = new.file().unlock();
+        assert_eq!((sweep(), left.exists()), (1, false));
+        std::fs::remove_dir_all(folder)
+    }
 }

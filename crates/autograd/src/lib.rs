@@ -38,7 +38,7 @@ pub use ops::cross_entropy::CrossEntropy;
 pub use ops::dropout::Dropout;
 pub use ops::gelu::Gelu;
 pub use ops::max_pool2d::Pool2d;
-pub use profile::{Cost, OpProfile, Work};
+pub use profile::{Cost, OpProfile, Way, Work};
 pub use tape::{Gradients, NodeId, Tape};
 pub use ukulele_kernels::gemm::Precision;
 pub use ukulele_tensor::{Element, Error, Result, Tensor};

@@ -98,15 +98,6 @@ pub(crate) fn learns_in(op: &'static str, precision: Precision) -> Result<()> {
     Ok(())
 }
 
-/// What [`Work::what`] ends with.
-pub(crate) fn suffix(precision: Precision) -> &'static str {
-    match precision {
-        Precision::F32 => "",
-        Precision::Bf16 => " bf16",
-        Precision::Int8 => " int8",
-    }
-}
-
 /// Which tensors stay alive until backward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keeps {

@@ -127,7 +127,7 @@ impl<T: Element> Tape<T> {
         self
     }
 
-    /// The tape, which from now on notes what each op took, for [`Tape::profile`].
+    /// The tape, which from now on notes what each op took, for [`Tape::take_profile`].
     #[must_use]
     pub fn profiling(self) -> Self {
         self.lock().profile = Some(Vec::new());
@@ -142,11 +142,11 @@ impl<T: Element> Tape<T> {
     /// let tape = Tape::<f32>::new().profiling();
     /// let (x, w) = (tape.leaf("x", Tensor::ones(&[8, 4])?), tape.leaf("w", Tensor::ones(&[3, 4])?));
     /// tape.backward(&x.linear(&w, None)?.sum()?)?;
-    /// let profile = tape.profile();
+    /// let profile = tape.take_profile();
     /// assert_eq!((profile[0].what.as_str(), profile[0].forward.multiply_adds), ("linear 4 -> 3 [8, 3]", 8 * 4 * 3));
     /// # Ok::<(), ukulele_autograd::Error>(())
     /// ```
-    pub fn profile(&self) -> Vec<OpProfile> {
+    pub fn take_profile(&self) -> Vec<OpProfile> {
         let mut profile = self.lock().profile.as_mut().map(std::mem::take).unwrap_or_default();
         profile.reverse();
         profile

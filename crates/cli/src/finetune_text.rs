@@ -8,7 +8,7 @@ use crate::progress::Progress;
 use crate::report::thousands;
 use crate::texts;
 use crate::train::{
-    Plan, apply_freeze, boundary_values, can_hold, features, finish, kept, loss, split_off, train, train_above,
+    Plan, apply_freeze, boundary_values, can_keep, features, finish, kept, loss, split_off, train, train_above,
     train_head,
 };
 use std::path::Path;
@@ -182,7 +182,7 @@ fn fit(
         // In batches of another size: their padding is part of the key.
         let still = texts::exam(input, learn)?;
         let (example, tokens) = (TokenBatch::unpadded(1, 1, vec![0])?, texts::tokens(&still) + texts::tokens(exam));
-        if cache.is_some() || can_hold(net, groups, &example, tokens)? {
+        if can_keep(net, groups, &example, tokens, cache.is_some())? {
             let mut of =
                 |texts: &TextBatches| boundary_values(net, kept(texts)?, texts::by_length(texts), texts.len(), quiet);
             if let Some(values) = of(&still)?

@@ -117,12 +117,10 @@ pub(crate) fn boundary_values<N: Classifier<Batch = Tensor>>(
     [learn, judge]: [(&ImageBatches, Kept<'_>); 2],
     quiet: bool,
 ) -> Result<Option<[BoundaryValues; 2]>> {
-    if learn.1.is_none() {
-        let Some(first) = in_order(learn.0).next().transpose()? else { return Ok(None) };
-        let (example, photos) = (first.inputs.narrow(0, 0, 1)?, learn.0.len() + judge.0.len());
-        if !train::can_hold(net, groups, &example, photos as f64)? {
-            return Ok(None);
-        }
+    let Some(first) = in_order(learn.0).next().transpose()? else { return Ok(None) };
+    let (example, photos) = (first.inputs.narrow(0, 0, 1)?, learn.0.len() + judge.0.len());
+    if !train::can_keep(net, groups, &example, photos as f64, learn.1.is_some())? {
+        return Ok(None);
     }
     let mut of = |(photos, kept): (&ImageBatches, Kept<'_>)| {
         train::boundary_values(net, kept, in_order(photos), photos.len(), quiet)

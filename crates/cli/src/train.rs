@@ -217,11 +217,22 @@ fn once<B, T>(
     Ok(found.features)
 }
 
-/// Whether memory holds what the first `groups` groups of layers say of so many times the example; where it does not, and there
-/// is no folder for it, they run in each step.
-pub(crate) fn can_hold<N: Classifier>(net: &N, groups: usize, example: &N::Batch, times: f64) -> Result<bool> {
-    let value = net.below(example, groups, &mut Pass::eval())?;
-    Ok(value.numel() as f64 * times * 4.0 <= FeatureCache::HELD as f64)
+/// Whether what the first `groups` groups of layers say of so many times the example can be kept: in a folder, with a note if it is
+/// much, or in memory. Where not, they run in each step.
+pub(crate) fn can_keep<N: Classifier>(
+    net: &N,
+    groups: usize,
+    example: &N::Batch,
+    times: f64,
+    folder: bool,
+) -> Result<bool> {
+    let numbers = net.below(example, groups, &mut Pass::eval())?.numel() as f64 * times;
+    let (limit, narrow) = (FeatureCache::HELD as f64, 2.0 * numbers);
+    if folder && narrow > limit {
+        let gigabytes = narrow / 1e9;
+        eprintln!("note: --feature-cache: {groups} groups of layers say {gigabytes:.1} GB of these data");
+    }
+    Ok(folder || 4.0 * numbers <= limit)
 }
 
 /// Trains what is above the boundary to frozen groups of layers, on what these say; `lists` says which inputs are a batch.
@@ -386,6 +397,26 @@ pub(crate) fn split_off(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ukulele_layers::{Init, Tensor};
+    use ukulele_models::{ResNet, ResNetConfig};
+
+    #[test]
+    fn without_room_frozen_layers_run_in_each_step() -> Result<()> {
+        let config = ResNetConfig { width: 4, layers: [1, 1, 1, 1], ..ResNetConfig::depth(18, 2).unwrap() };
+        let mut net = ResNet::new(&config, &mut Init::new(0));
+        net.freeze_groups(3);
+        let folder = std::env::temp_dir().join(format!("uke-no-room-{}", std::process::id()));
+        let mut of = |most: usize| {
+            let cache = FeatureCache::new(&folder)?.held_at_most(most);
+            std::fs::remove_dir_all(&folder).unwrap();
+            let batch = Labelled { inputs: Tensor::ones(&[2, 3, 32, 32])?, labels: vec![0, 1] };
+            let kept = Some((&cache, DataKey::new("two", 2)));
+            boundary_values(&mut net, kept, std::iter::once(Ok(batch)), 2, true)
+        };
+        assert_eq!(of(1000)?.map(|values| values.len()), Some(2));
+        assert!(of(10)?.is_none());
+        Ok(())
+    }
 
     #[test]
     fn more_data_is_seen_less_often() {

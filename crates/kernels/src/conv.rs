@@ -20,7 +20,7 @@ use crate::isa::{self, Isa};
 use crate::numbers::{Numbers, NumbersMut};
 use crate::product;
 use crate::{Element, naive};
-pub use mixed::{conv2d_backward_data_mixed, conv2d_backward_weight_mixed, conv2d_mixed, lies_short};
+pub use mixed::{conv2d_backward_data_mixed, conv2d_backward_weight_mixed, conv2d_mixed, lies_short, rounds};
 pub use packed::{Algorithm, PackedConv, Pixels, conv2d_packed, conv2d_packed_mixed};
 
 /// The sizes of a convolution.

@@ -127,13 +127,13 @@ impl Pass {
         Self { tape: self.tape.map(Tape::checkpointing), ..self }
     }
 
-    /// The pass with a tape that notes what each op takes, for [`Pass::profile`]. Of no effect without a tape.
+    /// The pass with a tape that notes what each op takes, for [`Pass::take_profile`]. Of no effect without a tape.
     #[must_use]
     pub fn with_profile(self) -> Self {
         Self { tape: self.tape.map(Tape::profiling), ..self }
     }
 
-    /// What each op took in forward and in backward, after backward ([`Tape::profile`]). What depends on nothing trainable is not
+    /// What each op took in forward and in backward, after backward ([`Tape::take_profile`]). What depends on nothing trainable is not
     /// in it.
     ///
     /// ```
@@ -142,12 +142,12 @@ impl Pass {
     /// let mut pass = Pass::train(7).with_profile();
     /// let loss = layer.forward(&Tensor::ones(&[2, 4])?.into(), &mut pass)?.cross_entropy(&[0, 2])?;
     /// pass.backward(&loss)?;
-    /// let profile = pass.profile();
+    /// let profile = pass.take_profile();
     /// assert_eq!((profile.len(), profile[0].what.as_str()), (2, "linear 4 -> 3 [2, 3]"));
     /// # Ok::<(), ukulele_layers::Error>(())
     /// ```
-    pub fn profile(&self) -> Vec<OpProfile> {
-        self.tape.as_ref().map(Tape::profile).unwrap_or_default()
+    pub fn take_profile(&self) -> Vec<OpProfile> {
+        self.tape.as_ref().map(Tape::take_profile).unwrap_or_default()
     }
 
     /// What convolutions and linear layers round their factors to.

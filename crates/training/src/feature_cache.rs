@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use ukulele_data::{ImageDataset, Photo, Preprocess};
 use ukulele_layers::Role;
 use ukulele_models::TokenBatch;
+use weights_import::NewFile;
 
 /// The layout of the files and of their keys.
 const LAYOUT: &str = "ukulele features 2";
@@ -27,15 +28,17 @@ const LAYOUT: &str = "ukulele features 2";
 /// The key is the sha256 of all that decides on the features: the trunk's parameters and measures, and the data with its
 /// preprocessing ([`DataKey`]). A trunk that has learned in between (gradual unfreezing) has another key, as have other photos.
 /// Of a trunk that is frozen in part, the values at the boundary are kept instead ([`FeatureCache::boundary`]).
-/// Nothing is ever removed: what is no longer wanted may be deleted at any time.
+/// What is whole is never removed: what is no longer wanted may be deleted at any time.
 ///
 /// Numbers are kept as f16, half the size of f32, and rounded in the run that computes them as well, so that both runs give the
 /// same bits. Each is off by at most 2⁻¹¹ (0.05 %) of itself, below 6·10⁻⁵ by at most 3·10⁻⁸; logits of a linear head move by a
 /// few times 10⁻⁴ of their norm. Features of which one is beyond f16's 65504 are kept as f32.
 ///
 /// A file is written whole or not at all, and carries its key and the sha256 of its content: what is damaged or of something
-/// else is computed anew, and said ([`Cached::warning`]). Until it is whole its name begins with a dot and ends in `.tmp`; a process
-/// that is killed leaves that. While values are in use their file may be deleted or replaced, but not changed.
+/// else is removed and computed anew, and said ([`Cached::warning`]). Until it is whole its name begins with a dot and ends in
+/// `.tmp`; what a killed process leaves of that the next [`FeatureCache::new`] removes. While values are in use their file may be
+/// deleted or replaced, but not changed. Where a late number is beyond f16, what is there is written again as f32, which takes three
+/// times the room for a while.
 ///
 /// Where nothing can be written, values are held in memory, if they are few enough, and that is said.
 ///
@@ -144,21 +147,26 @@ impl fmt::Display for DataKey {
 }
 
 impl FeatureCache {
-    /// So many bytes of what is said of one data at a boundary are held in memory where they cannot be written, unless
-    /// [`FeatureCache::held_at_most`] says otherwise.
+    /// So many bytes of what is said of one data set at a boundary are held in memory where they cannot be written, unless
+    /// [`FeatureCache::held_at_most`] says otherwise. While they grow their room may be twice that.
     pub const HELD: usize = 2_000_000_000;
 
-    /// The cache in this folder, which is made if it is not there.
+    /// The cache in this folder, which is made if it is not there; what killed processes have left half written is removed.
     ///
     /// # Errors
     /// A folder that cannot be made.
     pub fn new(folder: impl Into<PathBuf>) -> Result<Self> {
         let folder = folder.into();
         fs::create_dir_all(&folder).map_err(|e| Error::io("create the folder", &folder, e))?;
+        NewFile::sweep(&folder, |name| {
+            let key = name.strip_suffix(".safetensors").unwrap_or_default();
+            key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit())
+        });
         Ok(Self { folder, held: Self::HELD })
     }
 
     /// Another limit than [`FeatureCache::HELD`].
+    #[must_use]
     pub fn held_at_most(self, bytes: usize) -> Self {
         Self { held: bytes, ..self }
     }
@@ -223,7 +231,11 @@ impl FeatureCache {
         if there.is_some() && !foreign {
             match file::open(&path, key, count).and_then(&open) {
                 Ok(features) => return Ok(Cached { features, read: true, warning }),
-                Err(why) => warning = Some(format!("{}: {why}; computed anew", path.display()).replace('\n', " ")),
+                Err(why) => {
+                    // Two of the size may be more than the disk holds.
+                    let _ = fs::remove_file(&path);
+                    warning = Some(format!("{}: {why}; computed anew", path.display()).replace('\n', " "));
+                }
             }
         }
         let draft = match foreign {

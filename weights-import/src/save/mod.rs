@@ -92,8 +92,11 @@ pub fn write_safetensors(
 /// As [`write_safetensors`]; a header that does not fit.
 pub fn safetensors_head(entries: &[Entry], metadata: &[(String, String)], len: usize) -> Result<Vec<u8>> {
     let header = header(entries, &lens(entries)?, metadata)?;
-    let Some(room) = len.checked_sub(8).filter(|&room| header.len() <= room) else {
-        return Err(Error::Argument(format!("a header of {} bytes does not fit into {len}", header.len())));
+    let Some(room) = len.checked_sub(8).filter(|&room| header.len() <= room && room.is_multiple_of(8)) else {
+        let needed = (8 + header.len()).next_multiple_of(8);
+        return Err(Error::Argument(format!(
+            "a header of {len} bytes: it takes {needed}, or more that are a multiple of 8"
+        )));
     };
     let mut head = (room as u64).to_le_bytes().to_vec();
     head.extend(header.bytes());

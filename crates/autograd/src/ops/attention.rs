@@ -8,7 +8,7 @@
 
 use crate::gradcheck::{Example, numbers};
 use crate::ops::dropout::Dropout;
-use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value, Work};
+use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value, Way, Work};
 use ukulele_kernels::attention::{self, Gradients, Inputs, Layout};
 
 /// How attention is paid.
@@ -92,7 +92,8 @@ impl<T: Element> Op<T> for Attention<T> {
         let product = (g.batch * g.heads * g.tq * g.tk * g.dim) as u64;
         // Scores and out; dP if Q or K wants it, and each gradient.
         let gradients = u64::from(wants[0] || wants[1]) + wants.iter().filter(|wants| **wants).count() as u64;
-        Work { what: "attention".to_owned(), forward: 2 * product, backward: gradients * product }
+        let way = |multiply_adds: u64| Way { multiply_adds, ..Way::default() };
+        Work { what: "attention".to_owned(), forward: way(2 * product), backward: way(gradients * product) }
     }
 
     fn keeps(&self, _: &[bool]) -> Keeps {

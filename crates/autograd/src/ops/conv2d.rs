@@ -4,7 +4,7 @@
 //! the pixels of all images, ∂L/∂b sums ∂L/∂y over them. All memory is channels-last, the weight's too.
 
 use crate::gradcheck::{Example, numbers};
-use crate::op::{learns_in, suffix};
+use crate::op::learns_in;
 use crate::{Data, Element, Error, Keeps, Kept, Op, Precision, Result, Slots, Tensor, Value, Work};
 use ukulele_kernels::conv;
 use ukulele_kernels::element::{as_f32, as_f32_mut, is_f32};
@@ -95,9 +95,8 @@ impl<T: Element> Op<T> for Conv2d {
 
     fn work(&self, shapes: &[&[usize]], wants: &[bool]) -> Work {
         let Ok(g) = self.geometry(shapes[0], shapes[1]) else { return Work::plain("conv2d") };
-        let what =
-            format!("conv2d {}x{}/{} {} -> {}{}", g.kh, g.kw, g.stride.0, g.cin, g.cout, suffix(self.precision));
-        Work::product(what, g.mults(), wants)
+        let what = format!("conv2d {}x{}/{} {} -> {}", g.kh, g.kw, g.stride.0, g.cin, g.cout);
+        Work::product(what, g.mults(), wants, conv::rounds(self.precision, &g))
     }
 
     fn keeps(&self, wants: &[bool]) -> Keeps {

@@ -1,7 +1,7 @@
 //! yᵢ = row idᵢ of a table; ∂L/∂table adds ∂L/∂yᵢ to row idᵢ, but for that of padding.
 
 use crate::gradcheck::{Example, numbers};
-use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
+use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value, Way, Work};
 use ukulele_kernels::embedding::{gather, scatter_add};
 
 /// Rows of a table (rows, dim) by number.
@@ -18,6 +18,12 @@ pub struct Embedding {
 impl<T: Element> Op<T> for Embedding {
     fn name(&self) -> &'static str {
         "embedding"
+    }
+
+    fn work(&self, shapes: &[&[usize]], _: &[bool]) -> Work {
+        // The rows that are looked up, read and written.
+        let numbers = Some(2 * (self.ids.len() * shapes[0].last().unwrap_or(&0)) as u64);
+        Work { forward: Way { numbers, ..Way::default() }, ..Work::plain("embedding") }
     }
 
     fn keeps(&self, _: &[bool]) -> Keeps {

@@ -1,7 +1,7 @@
 //! y = x·Wᵀ + b; ∂L/∂x = ∂L/∂y·W, ∂L/∂W = ∂L/∂yᵀ·x, ∂L/∂b = Σ rows of ∂L/∂y.
 
 use crate::gradcheck::{Example, numbers};
-use crate::op::{learns_in, suffix};
+use crate::op::learns_in;
 use crate::{Element, Error, Keeps, Kept, Op, Precision, Result, Slots, Tensor, Value, Work};
 use ukulele_kernels::gemm::{Activation, Epilogue, Mat, gemm_in};
 use ukulele_kernels::reduce::column_sums;
@@ -20,8 +20,8 @@ impl<T: Element> Op<T> for Linear {
 
     fn work(&self, shapes: &[&[usize]], wants: &[bool]) -> Work {
         let &[out, width] = shapes[1] else { return Work::plain("linear") };
-        let what = format!("linear {width} -> {out}{}", suffix(self.precision));
-        Work::product(what, shapes[0].iter().product::<usize>() * out, wants)
+        let rounded = [self.precision == Precision::Bf16; 3];
+        Work::product(format!("linear {width} -> {out}"), shapes[0].iter().product::<usize>() * out, wants, rounded)
     }
 
     fn keeps(&self, wants: &[bool]) -> Keeps {

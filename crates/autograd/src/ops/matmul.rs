@@ -49,7 +49,7 @@ impl<T: Element> Op<T> for MatMul {
 
     fn work(&self, shapes: &[&[usize]], wants: &[bool]) -> Work {
         let columns = shapes[1].last().copied().unwrap_or(0);
-        Work::product("matmul", shapes[0].iter().product::<usize>() * columns, wants)
+        Work::product("matmul", shapes[0].iter().product::<usize>() * columns, wants, [false; 3])
     }
 
     fn keeps(&self, wants: &[bool]) -> Keeps {

@@ -1,7 +1,7 @@
 //! A range of entries along one dimension; the gradient is added to that range.
 
 use crate::gradcheck::{Example, numbers};
-use crate::{Element, Keeps, Kept, Op, Result, Slots, Tensor, Value};
+use crate::{Element, Keeps, Kept, Op, Result, Slots, Tensor, Value, Way, Work};
 
 /// The `len` entries from `start` on along `dim`. A view: nothing is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,10 @@ pub struct Narrow {
 impl<T: Element> Op<T> for Narrow {
     fn name(&self) -> &'static str {
         "narrow"
+    }
+
+    fn work(&self, _: &[&[usize]], _: &[bool]) -> Work {
+        Work { backward: Way::default(), ..Work::view("narrow") }
     }
 
     fn keeps(&self, _: &[bool]) -> Keeps {

@@ -1,7 +1,7 @@
 //! The dimensions in another order; the gradient takes the way back.
 
 use crate::gradcheck::{Example, numbers};
-use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
+use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value, Work};
 
 /// Dimension i of the output is dimension `order[i]` of the input. A view: nothing is copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub struct Permute {
 impl<T: Element> Op<T> for Permute {
     fn name(&self) -> &'static str {
         "permute"
+    }
+
+    fn work(&self, _: &[&[usize]], _: &[bool]) -> Work {
+        Work::view("permute")
     }
 
     fn keeps(&self, _: &[bool]) -> Keeps {

@@ -1,7 +1,7 @@
 //! The same elements under another shape; the gradient takes the way back.
 
 use crate::gradcheck::{Example, numbers};
-use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value};
+use crate::{Element, Error, Keeps, Kept, Op, Result, Slots, Tensor, Value, Work};
 
 /// The same elements, in row-major order, under another shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub struct Reshape {
 impl<T: Element> Op<T> for Reshape {
     fn name(&self) -> &'static str {
         "reshape"
+    }
+
+    fn work(&self, _: &[&[usize]], _: &[bool]) -> Work {
+        Work::view("reshape")
     }
 
     fn keeps(&self, _: &[bool]) -> Keeps {

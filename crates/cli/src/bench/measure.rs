@@ -155,6 +155,8 @@ pub(crate) fn infer(
     runs: &Runs,
 ) -> Result<Measured> {
     let errors = errors.then(|| winograd_errors(&net, &input)).transpose()?;
+    // What that took must not count as the network's.
+    memory::forget_peak();
     let start = Instant::now();
     let compiled = Compiled::new(&net, &input, options)?;
     drop(net);
@@ -199,7 +201,7 @@ pub(crate) fn train(mut subject: Subject, precision: Precision, runs: &Runs) -> 
         rule.step(&mut subject.net, gradients)?;
         drop(loss);
         let all = start.elapsed().as_secs_f64();
-        ops = pass.profile();
+        ops = pass.take_profile();
         if counts {
             latencies.push(all);
             seconds.resize_with(ops.len(), Default::default);
@@ -216,7 +218,7 @@ pub(crate) fn train(mut subject: Subject, precision: Precision, runs: &Runs) -> 
     let parts = parts.map(|part| median(&part));
     let mut numbers = 0;
     subject.net.each("", &mut |_, param| numbers += if param.is_trainable() { param.value.numel() as u64 } else { 0 });
-    let update = Cost { seconds: parts[2], multiply_adds: 0, bytes: 4 * moved * numbers };
+    let update = Cost { seconds: parts[2], bytes: 4 * moved * numbers, ..Cost::default() };
     let multiply_adds = ops.iter().map(|op| op.forward.multiply_adds).sum();
     let mut layers = both_ways(&ops, &seconds);
     layers.push(Layer::of(format!("{optimizer} [{numbers}]"), update));
@@ -226,7 +228,12 @@ pub(crate) fn train(mut subject: Subject, precision: Precision, runs: &Runs) -> 
 /// The ops forward, and then those that gradients reached backward, with medians of these times.
 fn both_ways(ops: &[OpProfile], seconds: &[[Vec<f64>; 2]]) -> Vec<Layer> {
     let layer = |way: &str, op: &OpProfile, cost: Cost, seconds: &[f64]| {
-        Layer::of(format!("{way} {}", op.what), Cost { seconds: median(seconds), ..cost })
+        let precision = match cost.rounded {
+            0 => "",
+            all if all == cost.multiply_adds => " bf16",
+            _ => " partly bf16",
+        };
+        Layer::of(format!("{way} {}{precision}", op.what), Cost { seconds: median(seconds), ..cost })
     };
     let forward = ops.iter().zip(seconds).map(|(op, [seconds, _])| layer("forward", op, op.forward, seconds));
     let back = ops.iter().zip(seconds).rev().filter(|(op, _)| op.backward != Cost::default());

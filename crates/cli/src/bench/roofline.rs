@@ -90,14 +90,14 @@ pub(crate) struct Layer {
 impl Layer {
     /// A step of a plan that took so long.
     pub(crate) fn new(step: StepProfile, seconds: f64) -> Self {
-        let bytes = 4 * (step.numbers + step.weights);
-        Self::of(step.what, Cost { seconds, multiply_adds: step.multiply_adds, bytes })
+        let (bytes, multiply_adds) = (4 * (step.numbers + step.weights), step.multiply_adds);
+        let rounded = if is_reduced(&step.what) { multiply_adds } else { 0 };
+        Self::of(step.what, Cost { seconds, multiply_adds, rounded, bytes })
     }
 
     /// Of what it took.
-    pub(crate) fn of(what: String, Cost { seconds, multiply_adds, bytes }: Cost) -> Self {
-        let reduced = if is_reduced(&what) { multiply_adds } else { 0 };
-        Self { what, seconds, multiply_adds, reduced, bytes }
+    pub(crate) fn of(what: String, Cost { seconds, multiply_adds, rounded, bytes }: Cost) -> Self {
+        Self { what, seconds, multiply_adds, reduced: rounded, bytes }
     }
 
     /// All of them together.
@@ -167,7 +167,8 @@ pub(crate) mod tests {
     pub(crate) const BF16: Roofs = Roofs { reduced: Some(("bf16", 400e9)), ..ROOFS };
 
     pub(crate) fn layer(what: &str, milliseconds: f64, multiply_adds: u64, bytes: u64) -> Layer {
-        Layer::of(what.to_owned(), Cost { seconds: milliseconds * 1e-3, multiply_adds, bytes })
+        let rounded = if is_reduced(what) { multiply_adds } else { 0 };
+        Layer::of(what.to_owned(), Cost { seconds: milliseconds * 1e-3, multiply_adds, rounded, bytes })
     }
 
     #[test]

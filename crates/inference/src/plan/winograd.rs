@@ -12,9 +12,10 @@ use ukulele_layers::{Pass, Result, Tensor, Value};
 const SAMPLE: usize = 8;
 
 impl Plan {
-    /// How far the layers that a plan in f32 computes by Winograd's algorithm are from the sums in f64 of the same inputs, with bias,
-    /// residual and activation: each as [`super::StepProfile::what`] has it, and the error relative in norm, over the images of the
-    /// example. The sums take about a second for 2 billion multiplications and thread.
+    /// How far the layers that Winograd's algorithm computes in a plan in f32, before any of them falls back ([`Plan::compile`]), are
+    /// from the sums in f64 of the same inputs, with bias, residual and activation: each as [`super::StepProfile::what`] has it, and
+    /// the error relative in norm, over the first two images of the example (of one, and of half its numbers). The sums take about a
+    /// second for 2 billion multiplications and thread.
     ///
     /// ```
     /// use ukulele_inference::Plan;

@@ -1,6 +1,6 @@
 //! Convolution and its gradients, as a step of training computes them, of images that lie as f32 or as bf16.
 
-use super::{Conv2d, Pixels, dense, depthwise, winograd};
+use super::{Conv2d, Pixels, dense, depthwise, winograd, winograd_weight};
 use crate::gemm::pack::with_buffer;
 use crate::gemm::pairs::Kind;
 use crate::gemm::store::Target;
@@ -13,6 +13,19 @@ use crate::numbers::{Numbers, NumbersMut, with_wide, with_wide_mut};
 /// odd number of output channels, which are no pairs.
 pub fn lies_short(g: &Conv2d) -> bool {
     !g.is_depthwise() && g.cout.is_multiple_of(2)
+}
+
+/// Whether the factors of y, of the gradient of the input and of that of the weight are rounded to this precision here: not in f32,
+/// nor where [`super::conv2d_in`] and [`super::conv2d_backward_data_in`] say that f32 stays.
+pub fn rounds(precision: Precision, g: &Conv2d) -> [bool; 3] {
+    let kind = Kind::of(isa::current(), precision);
+    let can = kind != Kind::Single && !g.is_depthwise();
+    let by_direct_sum = [
+        dense::supports(g, kind),
+        dense::supports_backward(g, kind) && winograd::backward_form(g, kind).is_none(),
+        dense::supports(g, kind) && !winograd_weight::pays(g, kind),
+    ];
+    by_direct_sum.map(|direct| can && direct)
 }
 
 /// y = conv(x, w) + bias, one number per output channel, as [`super::conv2d_in`] computes it: the sums are f32, and rounded

@@ -116,7 +116,7 @@ impl Growing {
     fn hold(&mut self, file: &Draft, why: &Error) -> Result<()> {
         self.unkept = Some(why.to_string());
         self.check(file.len())?;
-        self.memory = file.read_back()?;
+        self.memory = file.read_back().map_err(|error| Error::NoRoom(format!("{why}; and then: {error}")))?;
         Ok(())
     }
 

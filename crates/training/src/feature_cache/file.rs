@@ -66,7 +66,7 @@ impl Draft {
         let bytes = self.numbers()?.read(0, self.len as u64)?;
         match Sha256::digest(&bytes) == self.sum.clone().finalize() {
             true => Ok(bytes),
-            false => Err(Error::NoRoom(format!("{} holds other numbers than were written to it", self.path.display()))),
+            false => Err(Error::data(format!("{} holds other numbers than were written to it", self.path.display()))),
         }
     }
 

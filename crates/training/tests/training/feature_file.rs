@@ -231,13 +231,21 @@ fn a_full_disk_is_no_end() {
         return;
     }
     let folder = Folder::new("file-full");
-    let size = INPUTS.len() * WIDTH * 2;
-    // Of late numbers beyond f16 the file as f16 still fits, or 512 KiB of it.
+    let probe = folder.0.join("probe");
+    let limit = (1..).map(|i| i * 4096).find(|&len| fs::write(&probe, vec![0; len]).is_err()).unwrap();
+    fs::remove_file(probe).unwrap();
+    // Two of three batches fit as f16, one of them as f32.
+    let width = limit / 20;
+    let size = INPUTS.len() * width * 2;
+    let ask =
+        |most, inputs: &[f32]| cache(&folder).held_at_most(most).boundary(&mut Wide(width), &key(), fours(inputs));
+    // The third batch is one too many; or it has numbers beyond f16, and as f32 not even the others fit.
     for (inputs, most) in [(INPUTS.to_vec(), size), ([&[0.1; 8][..], &[1e5; 4]].concat(), 2 * size)] {
-        let found = ask(&cache(&folder).held_at_most(most), fours(&inputs)).unwrap();
+        let found = ask(most, &inputs).unwrap();
         assert!(found.warning.unwrap().contains("cannot write") && folder.files().is_empty());
-        near(&numbers(&found.features), &exact(&inputs));
-        let error = ask(&cache(&folder).held_at_most(most - 1), fours(&inputs)).unwrap_err();
+        let exact = BoundaryValues::of(&mut Wide(width), fours(&inputs)).unwrap();
+        near(&numbers(&found.features), &numbers(&exact));
+        let error = ask(most - 1, &inputs).unwrap_err();
         assert!(matches!(error, Error::NoRoom(_)) && folder.files().is_empty(), "{error}");
     }
     // Fewer fit.
