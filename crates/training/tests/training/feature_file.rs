@@ -231,6 +231,7 @@ fn a_full_disk_is_no_end() {
         return;
     }
     let folder = Folder::new("file-full");
+    cache(&folder);
     let probe = folder.0.join("probe");
     let limit = (1..).map(|i| i * 4096).find(|&len| fs::write(&probe, vec![0; len]).is_err()).unwrap();
     fs::remove_file(probe).unwrap();
