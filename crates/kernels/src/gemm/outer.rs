@@ -206,7 +206,7 @@ impl Task<'_> {
     fn run(&self, part: Range<usize>, meeting: &(impl Fn(Range<usize>) -> Meeting + Sync)) {
         let Outer { left, right, taps, kind, .. } = self.sum;
         let left_pitch = pitch(self.rows.len(), 1);
-        let width = tile_size(self.isa).1;
+        let right_pitch = pitch(self.columns.len(), tile_size(self.isa).1);
         let mut accumulate = self.c.accumulate;
         // One block even if there is nothing to sum, to set C to zero.
         let blocks = pieces(part.clone(), self.sum.block()).chain(part.is_empty().then_some(part));
@@ -221,24 +221,11 @@ impl Task<'_> {
                 let pairs = pairs.iter().map(|pairs| join_pairs(pairs, &mut lefts, &mut rights)).collect();
                 (pairs, (lefts.rows.len(), rights.rows.len()))
             };
-            // Rows that overlap, one after the other, are copied as they lie: each number once.
-            let next = |rows: &[usize]| rows[1] == rows[0] + 1;
-            let overlap = kind == Kind::Single && right.pitch < right.len && seen.windows(2).all(next);
-            let right_pitch = if overlap { right.pitch } else { pitch(self.columns.len(), width) };
-            let columns = self.columns.len().next_multiple_of(width).max(right_pitch);
-            let right_len = rows.1.saturating_sub(1) * right_pitch + columns;
-            with_buffer(rows.0 * left_pitch + right_len, |buffer| {
+            with_buffer(rows.0 * left_pitch + rows.1 * right_pitch, |buffer| {
                 let (to_left, to_right) = buffer.split_at_mut(rows.0 * left_pitch);
                 if kind == Kind::Single {
                     copy(self.isa, left, block, &self.rows, left_pitch, to_left);
-                    if let (true, [first, .., last]) = (overlap, &seen[..]) {
-                        let len = (last - first) * right.pitch;
-                        let stretch = Factor { len: right.len + len, ..right };
-                        let columns = self.columns.start..self.columns.end + len;
-                        copy(self.isa, stretch, std::iter::once(*first), &columns, to_right.len(), to_right);
-                    } else {
-                        copy(self.isa, right, seen.iter().copied(), &self.columns, right_pitch, to_right);
-                    }
+                    copy(self.isa, right, seen.iter().copied(), &self.columns, right_pitch, to_right);
                 } else {
                     let row = |i: u32| block.start + i as usize;
                     lefts.copy(self.isa, kind, left, row, &self.rows, left_pitch, to_left);
