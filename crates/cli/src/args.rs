@@ -322,6 +322,9 @@ pub(crate) struct DemoArgs {
     /// Repeat with seeds 1 to N and report means
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub(crate) seeds: u64,
+    /// Leave out the curve over numbers of labels, which takes most of the time (text; image has none)
+    #[arg(long)]
+    pub(crate) no_curve: bool,
     /// Folder for report.html and the fine-tuned model [default: uke-demo, uke-demo-image]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

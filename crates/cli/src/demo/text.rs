@@ -227,8 +227,9 @@ pub(crate) fn run(args: &DemoArgs, quiet: bool) -> Result<()> {
         if args.seeds == 1 { "seed 1".to_owned() } else { format!("seeds 1 to {}", args.seeds) },
     )?;
     let (mut runs, mut kept) = (Vec::new(), None);
+    let pools: &[usize] = if args.no_curve { &[knobs.labels] } else { &knobs.pools };
     for seed in 1..=args.seeds {
-        for labels in knobs.pools {
+        for &labels in pools {
             let split = task.split(labels, seed, knobs)?;
             for way in Way::ALL {
                 let (run, net) = task.learn(way, &split, seed, knobs, quiet)?;
@@ -241,14 +242,17 @@ pub(crate) fn run(args: &DemoArgs, quiet: bool) -> Result<()> {
     }
     let rows = Way::ALL.iter().map(|&way| summary(&runs, way, knobs.labels)).collect::<Result<Vec<_>>>()?;
     let mut curve = Vec::new();
-    for way in Way::ALL {
-        for labels in knobs.pools {
-            curve.push(summary(&runs, way, labels)?);
+    for way in Way::ALL.iter().filter(|_| !args.no_curve) {
+        for &labels in pools {
+            curve.push(summary(&runs, *way, labels)?);
         }
     }
     let answer = answer(&rows, &curve, knobs.labels)?;
     say!("{} labels:\n{}", knobs.labels, table(&rows))?;
-    say!("How many labels is pretraining worth? Test accuracy:\n{}\n{answer}\n", curve_table(&curve, knobs))?;
+    if !curve.is_empty() {
+        say!("How many labels is pretraining worth? Test accuracy:\n{}", curve_table(&curve, knobs))?;
+    }
+    say!("{answer}\n")?;
 
     let (net, test) = kept.ok_or_else(|| Failure::run("no model was trained"))?;
     save(net, task.input.clone(), &rows, &out)?;
@@ -289,6 +293,9 @@ fn answer(rows: &[Summary], curve: &[Summary], labels: usize) -> Result<String> 
     let of = |rows: &[Summary], way: Way| rows.iter().find(|r| r.way == way).map_or(0.0, |r| r.accuracy.value);
     let [scratch, full] = [Way::Scratch, Way::Full].map(|way| of(rows, way));
     let mut text = answer_of_ways(rows, &format!("{labels} labels"));
+    if curve.is_empty() {
+        return Ok(text);
+    }
     let points: Vec<(usize, f64)> =
         curve.iter().filter(|r| r.way == Way::Scratch).map(|r| (r.labels, r.accuracy.value)).collect();
     let most = points.last().map_or(0, |p| p.0);
@@ -355,8 +362,8 @@ fn report(
     };
     let samples = super::shown_samples(full, &truth, 8, 4).into_iter().map(sample).collect();
     let plan = |labels: usize| knobs.plan(Way::Full, labels, 1);
-    let epochs: Vec<String> =
-        knobs.pools.iter().map(|&n| format!("{} at {}", plan(n).epochs, thousands(n as f64))).collect();
+    let learned = knobs.pools.iter().filter(|&&n| runs.iter().any(|run| run.labels == n));
+    let epochs: Vec<String> = learned.map(|&n| format!("{} at {}", plan(n).epochs, thousands(n as f64))).collect();
     let of_seeds = if seeds == 1 {
         "one seed; intervals are Wilson's".to_owned()
     } else {
@@ -403,7 +410,11 @@ fn report(
             knobs.labels
         ),
         ways: Way::ALL.iter().map(|&way| summary(runs, way, knobs.labels)).collect::<Result<_>>()?,
-        label_curve: Some(Labelled { chart: super::charts::labels(&curve), rows: curve, note: note.to_owned() }),
+        label_curve: (!curve.is_empty()).then(|| Labelled {
+            chart: super::charts::labels(&curve),
+            rows: curve,
+            note: note.to_owned(),
+        }),
         learning: super::charts::learning(&shown),
         learning_note: format!(
             "The three ways with {} labels{}. From scratch the loss falls as well, but what is learned are the {} tweets, not the language. A dot marks the epoch that was kept.",
