@@ -14,8 +14,8 @@ const SAMPLE: usize = 8;
 impl Plan {
     /// How far the layers that Winograd's algorithm computes in a plan in f32, before any of them falls back ([`Plan::compile`]), are
     /// from the sums in f64 of the same inputs, with bias, residual and activation: each as [`super::StepProfile::what`] has it, and
-    /// the error relative in norm, over the first two images of the example (of one, and of half its numbers). The sums take about a
-    /// second for 2 billion multiplications and thread.
+    /// the error relative in norm, over the first two images of the example (of one, and of half its numbers). The sums are plain
+    /// loops: they take far longer than a run.
     ///
     /// ```
     /// use ukulele_inference::Plan;
